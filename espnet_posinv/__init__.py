@@ -1,0 +1,12 @@
+"""Position-invariant fine-tuning of speech enhancement models with SSL representations (arXiv 2601.21084)."""
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    # imported on demand: the package itself costs nothing
+    if name == "Enhancer":
+        from espnet_posinv.enhancer import Enhancer
+
+        return Enhancer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

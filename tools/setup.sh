@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Make the environment: Debian packages where needed, then a virtual environment in <repo>/.venv.
+# Safe to run again at any time; returns at once when nothing changed.
+set -euo pipefail
+
+help_message="Usage: tools/setup.sh [--python python3.12] [--venv DIR] [--extras all] [--force]
+  --python   interpreter of the environment (default: python3; 3.11 or newer)
+  --venv     where the environment goes (default: .venv in the repository)
+  --extras   comma-separated extras of setup.py (default: all)
+  --force    install again even if nothing changed"
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=python3 venv=$root/.venv extras=all force=false
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --python | --venv | --extras)
+            [ $# -ge 2 ] || { echo "tools/setup.sh: $1 needs a value" >&2; exit 2; }
+            printf -v "${1#--}" '%s' "$2"; shift 2 ;;
+        --force) force=true; shift ;;
+        -h | --help) echo "$help_message"; exit 0 ;;
+        *) echo "tools/setup.sh: unknown option '$1'"$'\n'"$help_message" >&2; exit 2 ;;
+    esac
+done
+
+command -v "$python" > /dev/null || { echo "tools/setup.sh: no '$python' here; name one with --python" >&2; exit 1; }
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    { echo "tools/setup.sh: $python is Python $version; 3.11 or newer is needed (--python python3.11)" >&2; exit 1; }
+
+# One stamp for all that decides what gets installed: unchanged stamp, nothing to do.
+constraints=$root/tools/constraints/python$version.txt
+stamp=$(cat "$root/setup.py" "$root/tools/setup.sh" "$constraints" 2> /dev/null | sha256sum | cut -c1-16)-$version-$extras
+if ! $force && [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.stamp" 2> /dev/null)" = "$stamp" ]; then
+    exit 0
+fi
+
+# Debian packages: a compiler and Python's headers (pesq and others are built), and venv's pip.
+missing=()
+command -v gcc > /dev/null || missing+=(gcc g++)
+command -v sox > /dev/null || missing+=(sox)
+command -v shellcheck > /dev/null || missing+=(shellcheck)
+command -v git > /dev/null || missing+=(git)
+"$python" -c 'import venv, ensurepip' 2> /dev/null || missing+=("python$version-venv")
+"$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' ||
+    missing+=("python$version-dev")
+if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+        echo "tools/setup.sh: installing Debian packages: ${missing[*]}"
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+    else
+        echo "tools/setup.sh: these Debian packages are missing and need root:" >&2
+        echo "    sudo apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+fi
+
+echo "tools/setup.sh: Python $version environment in $venv (about 6 GB, some minutes the first time)"
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+pip=("$venv/bin/python" -m pip --disable-pip-version-check)
+options=()
+if [ -f "$constraints" ]; then
+    options=(-c "$constraints")
+else
+    echo "tools/setup.sh: no tested version list for Python $version; taking the newest that fit" >&2
+fi
+"${pip[@]}" install -q "${options[@]}" 'setuptools<82' wheel
+"${pip[@]}" install -q "${options[@]}" --no-build-isolation -e "${root}[${extras}]" &
+install=$!
+trap 'kill $install 2> /dev/null || true' INT TERM
+start=$SECONDS
+while sleep 1; kill -0 $install 2> /dev/null; do
+    if [ $(((SECONDS - start) % 20)) = 0 ]; then
+        echo "tools/setup.sh: fetching and installing, $((SECONDS - start)) s"
+    fi
+done
+wait $install || { echo "tools/setup.sh: pip could not install the packages (see above; is the package index reachable?)" >&2; exit 1; }
+"$venv/bin/python" "$root/tools/check_install.py" --required-only
+echo "$stamp" > "$venv/.stamp"
