@@ -1,0 +1,195 @@
+"""soft-DTW on a CUDA card: errors against float64, times of ours and of the peers, and the roofline, as JSON.
+
+    python bench/softdtw_gpu.py --out softdtw_gpu.json [--peers]
+
+Times are medians over calls, by CUDA events.  "graph" replays the same work as a CUDA graph: what the
+card itself needs.  Peers: pip install -r bench/requirements-softdtw.txt
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+from softdtw_common import ACCURACY, costs, environment, exact_alignment, frames, peers
+
+from espnet_posinv.softdtw import soft_alignment, soft_dtw, soft_dtw_divergence
+
+SHAPES = [(8, 250, 250, 64), (32, 500, 500, 768), (16, 1500, 1500, 768), (1, 5000, 5000, 64)]
+GAMMA = 0.1
+
+
+def median_ms(call, repeats: int = 30) -> float:
+    for _ in range(3):
+        call()
+    torch.cuda.synchronize()
+    times = []
+    for _ in range(repeats):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        call()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(start.elapsed_time(end))
+    return sorted(times)[len(times) // 2]
+
+
+def graph_ms(call) -> float | str:
+    """Time of `call` replayed as a CUDA graph."""
+    try:
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                call()
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            call()
+        return median_ms(graph.replay)
+    except Exception as error:
+        torch.cuda.synchronize()
+        return f"{type(error).__name__}: {error}"[:200]
+
+
+def memory_mib(call) -> float:
+    call()
+    torch.cuda.synchronize()
+    base = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    call()
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - base) / 2**20
+
+
+def errors() -> list[dict]:
+    """Largest |dE| and relative error of the loss against the float64 definition."""
+    rows = []
+    for batch, n, m, gamma, largest in ACCURACY:
+        cost = costs(*frames(batch, n, m, 64), largest)
+        exact, E = exact_alignment(cost, gamma)
+        got = soft_alignment(cost=cost.cuda(), gamma=gamma).cpu().double()
+        loss = soft_dtw(cost=cost.cuda(), gamma=gamma).cpu().double()
+        error = (loss - exact).abs().max() / exact.abs().max()
+        rows.append({"shape": [batch, n, m], "gamma": gamma, "largest_cost": largest,
+                     "dE": (got - E).abs().max().item(), "dloss": error.item()})  # fmt: skip
+    x, y = frames(4, 130, 90, 32)
+    options = {"x_lengths": [130, 64, 1, 33], "y_lengths": [90, 65, 32, 1], "gamma": 0.1}
+    for name, cast in (("ragged divergence", torch.float32), ("ragged divergence, bfloat16", torch.bfloat16)):
+        a = [t.to(cast).double().requires_grad_() for t in (x, y)]
+        b = [t.to(cast).cuda().requires_grad_() for t in (x, y)]
+        exact = soft_dtw_divergence(*a, **options)
+        exact.sum().backward()
+        torch.cuda.synchronize()  # the copies above were made on the default stream
+        with torch.cuda.stream(torch.cuda.Stream()):
+            got = soft_dtw_divergence(*b, **options)
+            got.sum().backward()
+            torch.cuda.current_stream().synchronize()
+        grads = [(p.grad.cpu().double() - q.grad).abs().max().item() for p, q in zip(b, a, strict=True)]
+        rows.append({"case": name, "dgrad": max(grads), "dloss": (got.cpu() - exact).abs().max().item()})
+    cost = costs(*frames(2, 300, 200, 16)).cuda()
+    cost[0, 5, 7] = float("nan")
+    cost[1, :, 100] = float("inf")
+    rows.append({"case": "NaN and no path left", "losses": [str(v) for v in soft_dtw(cost=cost).tolist()]})
+    return rows
+
+
+def times(shape, with_peers: bool) -> dict:
+    batch, n, m, _ = shape
+    x, y = frames(*shape)
+    cost = costs(x, y).cuda()
+    x, y = x.cuda(), y.cuda()
+
+    def both(loss, *inputs):
+        leaves = [t.detach().requires_grad_() for t in inputs]
+        loss(*leaves).sum().backward()
+        return leaves
+
+    def frame_loss(a, b):
+        return soft_dtw(a, b, gamma=GAMMA)
+
+    def divergence(a, b):
+        return soft_dtw_divergence(a, b.detach(), gamma=GAMMA)
+
+    def cost_loss(c):
+        return soft_dtw(cost=c, gamma=GAMMA)
+
+    result = {}
+    with torch.no_grad():
+        result["cost_fp32_ms"] = median_ms(lambda: torch.baddbmm(cost, x, y.mT))
+        result["dp_forward_ms"] = median_ms(lambda: cost_loss(cost))
+    result["dp_ms"] = median_ms(lambda: both(cost_loss, cost))
+    result["dp_graph_ms"] = graph_ms(lambda: both(cost_loss, cost))
+    result["dp_mib"] = memory_mib(lambda: both(cost_loss, cost))
+    for name, cast in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        a, b = x.to(cast), y.to(cast)
+        result[f"loss_{name}_ms"] = median_ms(lambda a=a, b=b: both(frame_loss, a, b))
+        result[f"loss_{name}_graph_ms"] = graph_ms(lambda a=a, b=b: both(frame_loss, a, b))
+        result[f"divergence_{name}_ms"] = median_ms(lambda a=a, b=b: both(divergence, a, b))
+    result["loss_mib"] = memory_mib(lambda: both(frame_loss, x, y))
+    # Bytes that must move: costs in, two weights out and in, gradient out; and N + M dependent steps each
+    # way.
+    result["floor_bytes_ms"] = 4 * batch * n * m * 6 / 3.0e12 * 1e3
+    result["floor_latency_ms"] = (n + m) * (80 + 40) / 1.755e9 * 1e3
+    result["peers"] = {}
+    E = exact_alignment(cost[:1], GAMMA)[1] if with_peers and n <= 1500 else None
+    for name, loss in (peers(GAMMA, "cuda") if with_peers else {}).items():
+        try:
+            start = time.time()
+            (leaf,) = both(loss, cost)
+            torch.cuda.synchronize()
+            if time.time() - start > 20:
+                raise TimeoutError("first call over 20 s")
+            with torch.no_grad():
+                forward = median_ms(lambda loss=loss: loss(cost), 5)
+            row = {"dp_forward_ms": forward, "dp_ms": median_ms(lambda loss=loss: both(loss, cost), 5),
+                   "dp_mib": memory_mib(lambda loss=loss: both(loss, cost))}  # fmt: skip
+            row["ratio"] = row["dp_ms"] / result["dp_ms"]
+            if E is not None:
+                row["dE"] = (leaf.grad[:1].cpu().double() - E).abs().max().item()
+            result["peers"][name] = row
+        except Exception as error:
+            result["peers"][name] = f"{type(error).__name__}: {error}"[:160]
+    return result
+
+
+def resources() -> dict:
+    """Registers, and bytes that spill, of the compiled kernels."""
+    from espnet_posinv.softdtw import cuda_kernels
+
+    kernels = {"forward": cuda_kernels.forward_kernel, "backward": cuda_kernels.backward_kernel}
+    return {
+        name: {
+            "registers": list(k.get_regs_per_thread().values()),
+            "local": list(k.get_local_mem_per_thread().values()),
+        }
+        for name, k in kernels.items()
+    }
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", default="softdtw_gpu.json")
+    parser.add_argument("--peers", action="store_true", help="measure the installed peers too")
+    options = parser.parse_args(argv)
+    large = torch.randn(1 << 28, device="cuda")
+    copy = torch.empty_like(large)
+    report = {"card": torch.cuda.get_device_name(), **environment()}
+    report["copy_TBps"] = 2 * large.numel() * 4 / median_ms(lambda: copy.copy_(large), 10) / 1e9
+    large = copy = None
+    report["errors"] = errors()
+    for row in report["errors"]:
+        print(row, flush=True)
+    report["resources"] = {}
+
+    report["times"] = {}
+    for shape in SHAPES:
+        report["times"][str(shape)] = times(shape, options.peers)
+        print(shape, json.dumps(report["times"][str(shape)]), flush=True)
+        Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

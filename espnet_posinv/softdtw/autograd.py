@@ -1,0 +1,109 @@
+"""Frames -> costs -> soft-DTW and back, by matrix products, as two autograd functions.
+
+The squared Euclidean cost of all pairs of frames is |x_i|^2 + |y_j|^2 - 2 x_i.y_j, one matrix product;
+nothing of size N M D is ever made.  With E = d loss / dD, its gradient is another one:
+
+    d loss / dx_i = 2 sum_j E[i,j] (x_i - y_j) = 2 (sum_j E[i,j]) x_i - 2 (E y)_i .
+"""
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from espnet_posinv.softdtw.problem import Problem
+
+
+class CostLoss(Function):
+    """Costs (B, N, M) -> soft-DTW (B,)."""
+
+    @staticmethod
+    def forward(ctx, cost, x_lengths, y_lengths, gamma, band):
+        problem = Problem([cost.contiguous()], x_lengths, y_lengths, gamma, band)
+        values, state = problem.kernels().forward(problem, keep=ctx.needs_input_grad[0])
+        ctx.save_for_backward(cost, x_lengths, y_lengths, *state)
+        ctx.gamma, ctx.band = gamma, band
+        return values[0].to(cost.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, seed):
+        cost, x_lengths, y_lengths, *state = ctx.saved_tensors
+        problem = Problem([cost.contiguous()], x_lengths, y_lengths, ctx.gamma, ctx.band)
+        (grad,) = problem.kernels().backward(problem, state, seed[None].contiguous())
+        return grad, None, None, None, None
+
+
+class FrameLoss(Function):
+    """Frames x (B, N, D), y (B, M, D) -> soft-DTW or its divergence (B,)."""
+
+    @staticmethod
+    def forward(ctx, x, y, x_lengths, y_lengths, gamma, band, cosine, divergence):
+        with torch.autocast(x.device.type, enabled=False):
+            pairs = [(x, y), (x, x), (y, y)] if divergence else [(x, y)]
+            costs = [frame_costs(a, b, cosine) for a, b in pairs]
+            problem = Problem(costs, x_lengths, y_lengths, gamma, band)
+            values, state = problem.kernels().forward(problem, keep=any(ctx.needs_input_grad[:2]))
+        ctx.save_for_backward(x, y, x_lengths, y_lengths, *costs, *state)
+        ctx.options = gamma, band, cosine, len(costs)
+        loss = values[0] - 0.5 * (values[1] + values[2]) if divergence else values[0]
+        return loss.to(x.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, seed):
+        gamma, band, cosine, groups = ctx.options
+        x, y, x_lengths, y_lengths, *rest = ctx.saved_tensors
+        problem = Problem(rest[:groups], x_lengths, y_lengths, gamma, band)
+        need_x, need_y = ctx.needs_input_grad[:2]
+        with torch.autocast(x.device.type, enabled=False):
+            seeds = torch.stack([seed] + [-0.5 * seed] * (groups - 1))
+            wanted = [True, need_x, need_y][:groups]
+            E = problem.kernels().backward(problem, rest[groups:], seeds, wanted)
+            grad_x = grad_y = None
+            if need_x:
+                grad_x = _frame_gradient(E[0], x, y, cosine)
+                if groups == 3:
+                    # The folded T and E have the same symmetric part, and x stands on both sides of the cost.
+                    grad_x += _frame_gradient(E[1] + E[1].mT, x, x, cosine)
+            if need_y:
+                grad_y = _frame_gradient(E[0].mT, y, x, cosine)
+                if groups == 3:
+                    grad_y += _frame_gradient(E[2] + E[2].mT, y, y, cosine)
+        return grad_x, grad_y, None, None, None, None, None, None
+
+
+def alignment(problem: Problem) -> Tensor:
+    """E (B, N, M) of a problem of one group."""
+    kernels = problem.kernels()
+    cost = problem.costs[0].contiguous()
+    problem = Problem([cost], problem.x_lengths, problem.y_lengths, problem.gamma, problem.band)
+    _, state = kernels.forward(problem, keep=True)
+    seeds = torch.ones(1, cost.shape[0], dtype=cost.dtype, device=cost.device)
+    return kernels.backward(problem, state, seeds)[0]
+
+
+def valid_frames(x: Tensor, y: Tensor, x_lengths: Tensor, y_lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Zeros in the padding: a NaN that stands there must not reach a matrix product (0 times NaN is NaN)."""
+
+    def clean(frames, lengths):
+        padding = torch.arange(frames.shape[1], device=frames.device) >= lengths[:, None]
+        return frames.masked_fill(padding[..., None], 0.0)
+
+    return clean(x, x_lengths), clean(y, y_lengths)
+
+
+def frame_costs(x: Tensor, y: Tensor, cosine: bool) -> Tensor:
+    """Costs (B, N, M) of frames x (B, N, D) and y (B, M, D); with `cosine` the frames must have norm 1."""
+    if cosine:
+        one = x.new_ones(1, 1, 1)
+        return torch.baddbmm(one, x, y.mT, alpha=-1).clamp_(min=0)
+    norms = x.square().sum(-1, keepdim=True) + y.square().sum(-1).unsqueeze(1)
+    return torch.baddbmm(norms, x, y.mT, alpha=-2, out=norms).clamp_(min=0)
+
+
+def _frame_gradient(E: Tensor, x: Tensor, y: Tensor, cosine: bool) -> Tensor:
+    """sum_j E[i,j] d cost(x_i, y_j) / dx_i, the module's second equation."""
+    if cosine:
+        return torch.bmm(E, y).neg_()
+    return torch.baddbmm(E.sum(-1, keepdim=True) * x, E, y, beta=2, alpha=-2)

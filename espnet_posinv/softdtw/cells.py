@@ -1,0 +1,262 @@
+"""One step of the recurrence for a vector of cells: the arithmetic that makes soft-DTW fast and exact.
+
+Instead of R the kernels carry Z = exp(-R / gamma), in which the recurrence (see `reference.py`) is a
+plain sum
+
+    Z[i,j] = 2^(c D[i,j]) (Z[i-1,j-1] + Z[i-1,j] + Z[i,j-1]),     c = -log2(e) / gamma.
+
+Z spans thousands of powers of two, so each Z is m 2^e with a mantissa 1 <= m < 2 of its own and an integer e.
+Adding three such numbers means shifting them to the largest exponent; renormalising the sum means moving its
+exponent bits from m to e.  That is integer arithmetic and a handful of multiplications, where a softmin in R
+takes three exponentials and a logarithm on the critical path.  It is also exact where R is not: rounding is
+relative to Z, so R errs by gamma 2^-24 per step, however large R / gamma has grown.
+
+2^(c D) is split at the nearest integer n = round(c D): n goes to the exponent and 2^(c D - n), a
+polynomial, to the mantissa.  Adding 1.5 2^23 (`MAGIC`) to c D leaves n in the low bits of the sum.  c
+comes in two parts, c_hi + c_lo, and c_hi D - n is rounded once (FMA), or the fraction would be noise for
+small gamma.
+
+The gradient's weights are w_k = Z_k / (Z_diag + Z_up + Z_left).  They are stored as w_diag and w_up, and the
+third is their complement, so that they sum to one without drift; where a predecessor vanishes, its weight is
+exactly 0, so no gradient leaks into a forbidden cell.
+"""
+
+from dataclasses import dataclass
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from espnet_posinv.softdtw.simd import FORMATS, INT32, INT64, Emitter, Format, Lanes
+
+ROWS = (
+    64  # lanes of an anti-diagonal: four vectors hide the latency of a step, more would lengthen skewed ends
+)
+
+
+@dataclass(frozen=True)
+class Number:
+    """Z = mantissa 2^exponent in every lane."""
+
+    mantissa: Lanes
+    exponent: Lanes
+
+
+def exponent_floor(bits: int) -> int:
+    """Exponent of Z = 0 for integers of `bits` bits: half the range, so that a floor may fall once more."""
+    return -(2 ** (bits - 2)) + 2 ** (bits - 8)
+
+
+def forbidden_drop(bits: int) -> int:
+    """What a forbidden cell takes off the exponent, to be below every reachable cell."""
+    return 2 ** (bits - 2)
+
+
+def power_of_two(emit: Emitter, d: Lanes, c_hi: Lanes, c_lo: Lanes) -> tuple[Lanes, Lanes]:
+    """2^(c d) as (2^(c d - n), n)."""
+    fmt = emit.fmt
+    magic = 1.5 * 2.0**fmt.mantissa_bits
+    magic_bits = (fmt.bias + fmt.mantissa_bits << fmt.mantissa_bits) + (1 << fmt.mantissa_bits - 1)
+    shifted = d.multiply_add(c_hi, magic)
+    nearest = shifted - magic
+    if emit.has_fma or fmt.mantissa_bits != 23:
+        fraction = d.fma(c_lo, d.fma(c_hi, -nearest))
+    else:
+        wide = d.as_double() * c_hi.as_double() - nearest.as_double()
+        narrow = emit.build.fptrunc(wide.value, d.value.type)
+        fraction = d.multiply_add(c_lo, Lanes(emit.build, narrow, fmt))
+    coefficients = fmt.exp2_coefficients()
+    power = fraction.same(coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        power = power.multiply_add(fraction, coefficient)
+    return power, shifted.as_integer() - magic_bits
+
+
+def next_cell(
+    emit: Emitter,
+    d: Lanes,
+    c: tuple[Lanes, Lanes],
+    limit: Lanes,
+    up: Number,
+    left: Number,
+    diag: Number,
+    weights: bool,
+):
+    """Z of the cells with costs d, and the gradient's (w_diag, w_up) if wanted."""
+    fmt: Format = emit.fmt
+    width = fmt.integer.width
+    power, whole = power_of_two(emit, d, *c)
+    top = up.exponent.maximum(left.exponent).maximum(diag.exponent)
+    base = top - fmt.bias
+
+    def aligned(number: Number) -> Lanes:
+        scale = (number.exponent - base).maximum(0) << fmt.mantissa_bits  # the bits of 2^(e - top), or of 0
+        return number.mantissa * scale.as_real()
+
+    from_up, from_left, from_diag = aligned(up), aligned(left), aligned(diag)
+    total = from_up + from_diag + from_left
+    bits = (total * power).as_integer()
+    one = fmt.bias << fmt.mantissa_bits
+    mantissa = ((bits & (1 << fmt.mantissa_bits) - 1) | one).as_real()
+    step = whole.where_less(d, limit, -forbidden_drop(width))
+    exponent = (base + step + (bits >> fmt.mantissa_bits)).maximum(exponent_floor(width))
+    if not weights:
+        return Number(mantissa, exponent), None
+    inverse = total.same(1) / total
+    w_diag = total.same(1).where_equal(from_diag, total, from_diag * inverse)
+    w_up = (total.same(1) - w_diag).where_equal(from_left, 0, from_up * inverse)
+    return Number(mantissa, exponent), (w_diag, w_up)
+
+
+class Diagonal:
+    """An anti-diagonal's 64 lanes in registers (allocas, which LLVM promotes); `address` is their home."""
+
+    def __init__(self, emit: Emitter, address, integer: bool = False):
+        self.emit, self.integer = emit, integer
+        self.addresses = [emit.address(address, v * emit.fmt.lanes) for v in range(ROWS // emit.fmt.lanes)]
+        loaded = [emit.load(a, integer) for a in self.addresses]
+        self.slots = [cgutils.alloca_once_value(emit.build, lanes.value) for lanes in loaded]
+
+    def get(self) -> list[Lanes]:
+        return [Lanes(self.emit.build, self.emit.build.load(slot), self.emit.fmt) for slot in self.slots]
+
+    def set(self, vectors: list[Lanes]) -> None:
+        for slot, lanes in zip(self.slots, vectors, strict=True):
+            self.emit.build.store(lanes.value, slot)
+
+    def save(self) -> None:
+        for lanes, address in zip(self.get(), self.addresses, strict=True):
+            self.emit.store(lanes, address)
+
+
+def _sweep_tile(weights: bool):
+    """Make the intrinsic that sweeps one tile of steps, with or without the gradient's weights."""
+
+    @intrinsic
+    def sweep_tile(
+        typing,
+        costs,
+        state_m,
+        state_e,
+        edge_m,
+        edge_e,
+        out_m,
+        out_e,
+        W,
+        count,
+        last,
+        mirror,
+        c_hi,
+        c_lo,
+        limit,
+    ):
+        """`count` steps: costs (steps, 64), state (2, 64) = Z of the last diagonal and of the row above it.
+
+        edge[t + 1] is Z of the row above lane 0 at step t; out[t] receives the vector of lane `last`.
+        `mirror` is the step number of a symmetric problem, else odd and negative.
+        """
+        fmt = FORMATS[c_hi]
+
+        def generate(context, build, signature, arguments):
+            emit = Emitter(context, build, fmt)
+            costs, state_m, state_e, edge_m, edge_e, out_m, out_e, W, count, last, mirror, *constants = (
+                arguments
+            )
+            c_hi, c_lo, limit = (emit.broadcast(constant) for constant in constants)
+            state = [Diagonal(emit, state_m), Diagonal(emit, state_e, integer=True)]
+            above = [
+                Diagonal(emit, emit.address(state_m, ROWS)),
+                Diagonal(emit, emit.address(state_e, ROWS), integer=True),
+            ]
+            chosen = build.udiv(last, ir.Constant(INT64, fmt.lanes))
+            one = ir.Constant(INT64, 1)
+            with cgutils.for_range(build, count, intp=INT64) as loop:
+                t = loop.index
+                edges = [
+                    emit.broadcast(emit.load_scalar(edge, build.add(t, one), integer))
+                    for edge, integer in ((edge_m, False), (edge_e, True))
+                ]
+                up = [
+                    emit.shifted_up(diagonal.get(), edge) for diagonal, edge in zip(state, edges, strict=True)
+                ]
+                k = build.add(mirror, t)
+                on_diagonal = build.and_(
+                    build.icmp_signed(">=", k, ir.Constant(INT64, 0)),
+                    build.icmp_signed("==", build.and_(k, one), ir.Constant(INT64, 0)),
+                )
+                doubled = [cgutils.alloca_once_value(build, lanes.value) for lanes in up[1]]
+                with build.if_then(on_diagonal):
+                    # Lane k/2 is on the diagonal: its neighbour above counts twice, for its mirror image too.
+                    for slot, lanes in zip(
+                        doubled, emit.increment_lane(up[1], build.lshr(k, one)), strict=True
+                    ):
+                        build.store(lanes.value, slot)
+                up_e = [Lanes(build, build.load(slot), fmt) for slot in doubled]
+                left, diag = [d.get() for d in state], [d.get() for d in above]
+                new = [], []
+                for v in range(ROWS // fmt.lanes):
+                    d = emit.load(emit.at(costs, t, ROWS), offset=v * fmt.lanes)
+                    neighbours = (Number(pair[0][v], pair[1][v]) for pair in ((up[0], up_e), left, diag))
+                    z, w_pair = next_cell(emit, d, (c_hi, c_lo), limit, *neighbours, weights)
+                    new[0].append(z.mantissa)
+                    new[1].append(z.exponent)
+                    if weights:
+                        emit.store(w_pair[0], emit.at(W, t, 2 * ROWS), offset=v * fmt.lanes)
+                        emit.store(w_pair[1], emit.at(W, t, 2 * ROWS), offset=v * fmt.lanes + ROWS)
+                for diagonal, vectors, out in zip(state, new, (out_m, out_e), strict=True):
+                    diagonal.set(vectors)
+                    emit.store(emit.choose(vectors, chosen), emit.at(out, t, fmt.lanes))
+                for diagonal, vectors in zip(above, up, strict=True):
+                    diagonal.set(vectors)
+            for diagonal in state + above:
+                diagonal.save()
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 11, c_hi, c_lo, limit), generate
+
+    return sweep_tile
+
+
+sweep_tile = _sweep_tile(weights=False)
+sweep_tile_with_weights = _sweep_tile(weights=True)
+
+
+@intrinsic
+def sweep_tile_back(typing, state, W, edge, out, E, count, like):
+    """`count` steps backwards; E (steps, 64) receives the gradient.
+
+    Each cell hands its E on by its own weights: to the left, up and up-left.  state (3, 64) holds what
+    the last diagonal handed to the left, to the row above (both of its parts, which arrive at the same
+    time) and up-left. edge[t] is what lane 63 gets from the strip below at step t, out[t] what lane 0
+    hands to the strip above.
+    """
+    fmt = FORMATS[like]
+
+    def generate(context, build, signature, arguments):
+        emit = Emitter(context, build, fmt)
+        state, W, edge, out, E, count, _ = arguments
+        to_left, to_above, to_diag = (Diagonal(emit, emit.address(state, i * ROWS)) for i in range(3))
+        one = ir.Constant(INT64, 1)
+        with cgutils.for_range(build, count, intp=INT64) as loop:
+            t = build.sub(build.sub(count, one), loop.index)
+            from_below = emit.shifted_down(to_above.get(), emit.broadcast(emit.load_scalar(edge, t)))
+            handed = [], [], []
+            for v, (below, right, diag) in enumerate(
+                zip(from_below, to_left.get(), to_diag.get(), strict=True)
+            ):
+                gradient = below + right
+                w_diag = emit.load(emit.at(W, t, 2 * ROWS), offset=v * fmt.lanes)
+                w_up = emit.load(emit.at(W, t, 2 * ROWS), offset=v * fmt.lanes + ROWS)
+                handed[0].append(gradient * ((w_diag.same(1) - w_diag) - w_up))
+                handed[1].append(gradient.multiply_add(w_up, diag))
+                handed[2].append(gradient * w_diag)
+                emit.store(gradient, emit.at(E, t, ROWS), offset=v * fmt.lanes)
+            for diagonal, vectors in zip((to_left, to_above, to_diag), handed, strict=True):
+                diagonal.set(vectors)
+            emit.store_scalar(build.extract_element(handed[1][0].value, ir.Constant(INT32, 0)), out, t)
+        for diagonal in (to_left, to_above, to_diag):
+            diagonal.save()
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 6, like), generate

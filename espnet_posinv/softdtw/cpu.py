@@ -1,0 +1,315 @@
+"""CPU kernels: strips of rows (`strips.py`), and the threads that chase each other down them.
+
+A strip needs only the last row of the strip above it, and leaves its own; these rows are all that the
+forward pass keeps, an eighth of the cost matrix.  The backward pass computes a strip's Z again, now with
+the gradient's weights, and sweeps it from the last step to the first.
+
+A strip can start as soon as the strip above is a few columns ahead.  Threads take strips from a common
+counter, in an order in which every strip comes after the one that it depends on, so whoever waits, waits
+for a strip that another thread is working on: no number of threads can deadlock, and pairs and strips
+keep all of them busy.
+
+A divergence's problems x-x and y-y have a symmetric Z.  Folded along the diagonal, a path that would step
+across it walks along its mirror image instead: on the diagonal the upper neighbour counts twice, in place
+of the left one, cells below the diagonal are forbidden, and half the work is gone.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numba import njit
+
+from espnet_posinv.softdtw.cells import ROWS, exponent_floor
+from espnet_posinv.softdtw.problem import Problem
+from espnet_posinv.softdtw.reference import forward_backward
+from espnet_posinv.softdtw.simd import fetch_add, flush_denormals, publish, restore_denormals
+from espnet_posinv.softdtw.strips import strip_window, sweep, sweep_back
+
+DONE, UNREACHABLE, INVALID, WIDE = range(4)  # a pair's state; WIDE: its exponents may not fit these integers
+GROUP, PAIR, ROWS_USED, COLUMNS_USED, TOP, FIRST_STRIP, STATE = range(7)  # columns of the table of pairs
+PARALLEL_CELLS = 1 << 15  # below, one thread is done before a second has woken up
+
+
+@njit(cache=True, nogil=True)
+def _space(tops_m, tops_e, floor):
+    """Scratch of one thread: costs of a tile, three diagonals, the rows' columns, bits of costs seen."""
+    real, integer, lanes = tops_m.dtype, tops_e.dtype, 64 // tops_m.itemsize
+    row = (
+        2 * ROWS + lanes + 1 + lanes * lanes
+    )  # two diagonals, a row's edge, a tile of the last lane's vectors
+    S, part = np.zeros(lanes * ROWS, real), np.zeros(lanes * lanes, real)
+    m, e = np.ones(row, real), np.full(row + 1, floor, integer)
+    lo, hi = np.zeros(ROWS, np.int64), np.zeros(ROWS, np.int64)
+    return S, part, m, e, lo, hi, np.zeros(2 * lanes, integer)
+
+
+@njit(cache=True, nogil=True)
+def _extremes(seen, D, i0, h, c0, lo, hi, extreme):
+    """Largest -d and largest finite d of a strip; a cost that makes the loss NaN counts as -d = inf."""
+    lanes = len(seen) // 2
+    largest = seen[:lanes].view(extreme.dtype)
+    extreme[:] = 0
+    plain = True
+    for k in range(lanes):
+        extreme[1] = max(extreme[1], largest[k])
+        plain &= seen[lanes + k] >= 0 and largest[k] < np.inf
+    if plain:
+        return
+    # Somewhere there was a sign bit, an infinity or NaN: look at the costs one by one.
+    extreme[1] = 0
+    for r in range(h):
+        for d in D[i0 + r, c0 + lo[r] : c0 + hi[r] + 1]:
+            if not d > -np.inf:
+                extreme[0] = np.inf
+            elif d < np.inf:
+                extreme[0] = max(extreme[0], -d)
+                extreme[1] = max(extreme[1], d)
+
+
+@njit(cache=True, nogil=True)
+def _forward_strips(counter, items, table, costs, tops_m, tops_e, progress, extremes, band, c, floor):
+    """Take strips until none is left: rows of Z at the strips' tops, and the extreme costs of each strip."""
+    denormals = flush_denormals()
+    space = _space(tops_m, tops_e, floor)
+    lo, hi, seen = space[4:]
+    while True:
+        item = fetch_add(counter.ctypes.data)
+        if item >= len(items):
+            restore_denormals(denormals)
+            return
+        p, s = items[item]
+        g, b, n, m, top, first = table[p, 0], table[p, 1], table[p, 2], table[p, 3], table[p, 4], table[p, 5]
+        D = costs[g][b]
+        seen[:] = 0
+        i0, h, c0, width = strip_window(s, n, m, band, g > 0, lo, hi)
+        at, end = top + s * (m + 1), top + (s + 1) * (m + 1)
+        above = tops_m[at:end], tops_e[at:end]
+        own = tops_m[end : end + m + 1], tops_e[end : end + m + 1]
+        told = progress.ctypes.data + 8 * (first + s)
+        sweep(D, i0, h, c0, width, g > 0, above, own, told, told + 8, c, space, tops_m[:0])
+        publish(told + 8, m)
+        _extremes(seen, D, i0, h, c0, lo, hi, extremes[first + s])
+
+
+@njit(cache=True, nogil=True)
+def _backward_strips(
+    counter, items, table, costs, grads, tops_m, tops_e, passed, progress, band, c, floor, longest
+):
+    """Take strips from the last to the first: E of each into `grads`, what it passes to the strip above."""
+    denormals = flush_denormals()
+    space = _space(tops_m, tops_e, floor)
+    lo, hi = space[4], space[5]
+    lanes = 64 // tops_m.itemsize
+    W = np.empty(2 * ROWS * (longest + ROWS), tops_m.dtype)
+    E = np.zeros((lanes + 3) * ROWS + 2 * lanes, tops_m.dtype)
+    last_row = np.empty(longest + 1, tops_m.dtype), np.empty(longest + 1, tops_e.dtype)
+    free = np.array([2**62, 0])
+    while True:
+        item = fetch_add(counter.ctypes.data)
+        if item >= len(items):
+            restore_denormals(denormals)
+            return
+        p, s = items[item]
+        g, b, n, m, top, first = table[p, 0], table[p, 1], table[p, 2], table[p, 3], table[p, 4], table[p, 5]
+        D, G = costs[g][b], grads[g][b]
+        i0, h, c0, width = strip_window(s, n, m, band, g > 0, lo, hi)
+        told = progress.ctypes.data + 8 * (first + s)
+        at, end = top + s * (m + 1), top + (s + 1) * (m + 1)
+        if table[p, STATE] == DONE:
+            above = tops_m[at:end], tops_e[at:end]
+            sweep(
+                D,
+                i0,
+                h,
+                c0,
+                width,
+                g > 0,
+                above,
+                last_row,
+                free.ctypes.data,
+                free.ctypes.data + 8,
+                c,
+                space,
+                W,
+            )
+            for r in range(i0, i0 + h):
+                G[r, :c0] = 0
+                G[r, c0 + width :] = 0
+            seed = passed[end + m] if h < ROWS else passed.dtype.type(0)
+            sweep_back(
+                G, i0, h, c0, width, passed[end : end + m + 1], passed[at:end], seed, told + 8, told, E, W
+            )
+        else:
+            for r in range(h):
+                G[i0 + r] = 0
+                if table[p, STATE] == INVALID:
+                    G[i0 + r, c0 + lo[r] : c0 + hi[r] + 1] = np.nan
+        if i0 + h == n:
+            G[n:] = 0
+
+
+def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
+    """Losses (groups, B) float64; what `backward` needs: the table of pairs, the rows between strips."""
+    real, integer, c, floor = _arithmetic(problem)
+    table, items = _pairs(problem)
+    strips = _strips(table)
+    tops_m = np.ones(_rows_size(table), real)
+    tops_e = np.full(_rows_size(table), floor, integer)
+    tops_e[table[:, TOP]] = 0  # the corner before the first cell: Z = 1
+    progress = np.zeros(int((strips + 1).sum()), np.int64)
+    progress[table[:, FIRST_STRIP]] = 2**62
+    extremes = np.zeros((len(progress), 2), real)
+    counter = np.zeros(1, np.int64)
+    costs = _three([cost.detach().numpy() for cost in problem.costs])
+    arguments = (counter, items, table, costs, tops_m, tops_e, progress, extremes, problem.band, c, floor)
+    _run(_forward_strips, arguments, problem)
+
+    end = table[:, TOP] + (strips + 1) * (table[:, COLUMNS_USED] + 1) - 1
+    _judge(problem, table, extremes, tops_e[end].astype(np.float64), integer)
+    values = -problem.gamma * (np.log(tops_m[end].astype(np.float64)) + tops_e[end] * np.log(2.0))
+    values[table[:, STATE] == UNREACHABLE] = np.inf
+    values[table[:, STATE] == INVALID] = np.nan
+    for p in np.flatnonzero(table[:, STATE] == WIDE):
+        values[p], _ = _solve_wide(problem, *table[p, :2])
+    state = tuple(torch.from_numpy(a) for a in (table, tops_m, tops_e)) if keep else ()
+    return torch.from_numpy(values).view(len(problem.costs), -1), state
+
+
+def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> list[torch.Tensor | None]:
+    """seeds (groups, B) times E, for the groups that are wanted."""
+    real, _, c, floor = _arithmetic(problem)
+    table, tops_m, tops_e = (tensor.numpy() for tensor in state)
+    _, items = _pairs(problem, wanted)
+    strips = _strips(table)
+    E = [torch.empty_like(cost) if w else None for cost, w in zip(problem.costs, wanted, strict=True)]
+    # By column + 1, for each strip what it passes to the row above; below the last row, the seed at its end.
+    passed = np.zeros(_rows_size(table), real)
+    passed[table[:, TOP] + (strips + 1) * (table[:, COLUMNS_USED] + 1) - 1] = seeds.reshape(-1).numpy()
+    progress = np.full(int((strips + 1).sum()), 2**62)
+    progress[table[:, FIRST_STRIP] + strips] = -1
+    counter = np.zeros(1, np.int64)
+    costs = _three([cost.detach().numpy() for cost in problem.costs])
+    nothing = np.empty((0, 0, 0), real)
+    grads = _three([nothing if e is None else e.numpy() for e in E])
+    longest = int(table[:, COLUMNS_USED].max(initial=0))
+    rows = tops_m, tops_e, passed, progress
+    arguments = (counter, items[::-1], table, costs, grads, *rows, problem.band, c, floor, longest)
+    _run(_backward_strips, arguments, problem)
+    for p in np.flatnonzero(table[:, STATE] == WIDE):
+        g, b = table[p, :2]
+        if wanted[g]:
+            E[g][b] = _solve_wide(problem, g, b, float(seeds[g, b]))[1]
+    return E
+
+
+def power_constants(problem: Problem):
+    """c = -log2(e) / gamma in two parts c_hi + c_lo, and the cost from which on a cell counts as forbidden."""
+    real = np.float32 if problem.costs[0].dtype == torch.float32 else np.float64
+    exact = Fraction(-1.4426950408889634) / Fraction(problem.gamma)
+    with np.errstate(over="ignore"):
+        c_hi = real(float(exact)) if abs(exact) < 1e300 else real(-np.inf)
+        c_lo = real(float(exact - Fraction(float(c_hi)))) if np.isfinite(c_hi) else real(0)
+        return c_hi, c_lo, real(2.0 ** (np.finfo(real).nmant - 1)) / -c_hi
+
+
+def _arithmetic(problem: Problem):
+    """Types of mantissas and exponents, `power_constants`, and the exponent of Z = 0."""
+    real, integer = (
+        (np.float32, np.int32) if problem.costs[0].dtype == torch.float32 else (np.float64, np.int64)
+    )
+    return real, integer, power_constants(problem), integer(exponent_floor(8 * np.dtype(integer).itemsize))
+
+
+def _pairs(problem: Problem, wanted=(True, True, True)) -> tuple[np.ndarray, np.ndarray]:
+    """The table of pairs, and (pair, strip) of all strips of the wanted groups, first strips first."""
+    groups, batch = len(problem.costs), len(problem.x_lengths)
+    table = np.zeros((groups * batch, 7), np.int64)
+    table[:, GROUP] = np.repeat(np.arange(groups), batch)
+    table[:, PAIR] = np.tile(np.arange(batch), groups)
+    for g in range(groups):
+        rows, columns = problem.lengths(g)
+        table[table[:, GROUP] == g, ROWS_USED] = rows.numpy()
+        table[table[:, GROUP] == g, COLUMNS_USED] = columns.numpy()
+    strips = _strips(table)
+    size = (strips + 1) * (table[:, COLUMNS_USED] + 1)
+    table[:, TOP] = np.cumsum(size) - size
+    table[:, FIRST_STRIP] = np.cumsum(strips + 1) - (strips + 1)
+    pair = np.repeat(np.arange(len(table)), strips)
+    strip = np.arange(len(pair)) - np.repeat(np.cumsum(strips) - strips, strips)
+    items = np.stack([pair, strip], axis=1)[np.argsort(strip, kind="stable")]
+    return table, items[np.asarray(wanted)[table[items[:, 0], GROUP]]]
+
+
+def _strips(table: np.ndarray) -> np.ndarray:
+    return -(-table[:, ROWS_USED] // ROWS)
+
+
+def _rows_size(table: np.ndarray) -> int:
+    return int(((_strips(table) + 1) * (table[:, COLUMNS_USED] + 1)).sum())
+
+
+def _judge(problem: Problem, table, extremes, end, integer) -> None:
+    """Set each pair's state.
+
+    Exponents stay between -A and P, with A and P the sums of the largest positive and negative costs (and
+    of log2 3) over a longest path.  A forbidden cell falls by `forbidden_drop` from at most P and can
+    rise again by P. It remains below all reachable cells, and no integer overflows, while A + 2 P <
+    forbidden_drop.
+    """
+    if not len(table):
+        return
+    bits = 8 * np.dtype(integer).itemsize
+    per_strip = np.maximum.reduceat(extremes.astype(np.float64), table[:, FIRST_STRIP])
+    steps = table[:, ROWS_USED] + table[:, COLUMNS_USED]
+    with np.errstate(over="ignore", invalid="ignore"):
+        powers = per_strip * (1.4426950408889634 / problem.gamma)
+        P, A = steps * (powers[:, 0] + 2), steps * powers[:, 1]
+        largest = 2.0 ** (21 if bits == 32 else 50)
+        fits = (powers.max(axis=1) < largest) & (2.0 ** (bits - 2) - 2.0 ** (bits - 7) > A + 2 * P)
+    table[:, STATE] = np.where(
+        end < -(2.0 ** (bits - 2)) + 2.0 ** (bits - 8) + 2 * P + 2.0 ** (bits - 9), UNREACHABLE, DONE
+    )
+    table[~fits, STATE] = WIDE
+    table[per_strip[:, 0] == np.inf, STATE] = INVALID
+
+
+def _solve_wide(problem: Problem, g: int, b: int, seed: float | None = None):
+    """A pair whose exponents may overflow: float32 in float64 arithmetic, float64 by the definition."""
+    cost = problem.costs[g][b : b + 1].detach()
+    rows, columns = problem.lengths(g)
+    if cost.dtype == torch.float32:
+        wide = Problem([cost.double()], rows[b : b + 1], columns[b : b + 1], problem.gamma, problem.band)
+        value, state = forward(wide, keep=seed is not None)
+        if seed is None:
+            return value.item(), None
+        return value.item(), backward(wide, state, torch.full((1, 1), seed))[0][0].float()
+    grad = np.empty(cost.shape[1:])
+    sizes = int(rows[b]), int(columns[b])
+    value = forward_backward(cost[0].numpy(), *sizes, problem.gamma, problem.band, seed or 0.0, grad)
+    return value, torch.from_numpy(grad)
+
+
+def _three(arrays: list) -> tuple:
+    """Compiled code takes three groups; fewer are repeated (no strip refers to them)."""
+    return tuple(arrays[min(g, len(arrays) - 1)] for g in range(3))
+
+
+def _run(function, arguments: tuple, problem: Problem) -> None:
+    """Call `function` on this thread and, for enough work, on the other threads that torch may use."""
+    items = arguments[1]
+    cells = sum(cost.numel() for cost in problem.costs)
+    helpers = min(torch.get_num_threads(), len(items)) - 1 if cells >= PARALLEL_CELLS else 0
+    others = [_pool(os.getpid(), helpers).submit(function, *arguments) for _ in range(helpers)]
+    function(*arguments)
+    for other in others:
+        other.result()
+
+
+@lru_cache(maxsize=1)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Threads of this process (a forked one has to start its own)."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="soft-dtw")

@@ -1,0 +1,193 @@
+"""One strip of 64 rows: swept forwards for Z, and backwards for E (numba, without threads; see `cpu.py`).
+
+Cells on an anti-diagonal do not depend on one another.  A strip is swept by steps: at step k, lane r
+holds the cell of its row r and column k - r, so that one step is four vectors of 16 floats.  The costs
+reach the lanes through transposed square tiles of skewed rows, and E leaves them the same way.
+"""
+
+import numpy as np
+from numba import njit
+
+from espnet_posinv.softdtw.cells import ROWS, sweep_tile, sweep_tile_back, sweep_tile_with_weights
+from espnet_posinv.softdtw.reference import row_interval
+from espnet_posinv.softdtw.simd import publish, read_published, transpose, transpose_and_scan, yield_processor
+
+
+@njit(cache=True, nogil=True)
+def strip_window(s, n, m, band, symmetric, lo, hi):
+    """First row, rows, first column and width of strip s; its rows use columns lo ... hi of this window."""
+    i0 = s * ROWS
+    h = min(ROWS, n - i0)
+    for r in range(h):
+        lo[r], hi[r] = row_interval(i0 + r, n, m, band, symmetric)
+    c0 = lo[0]
+    width = hi[h - 1] + 1 - c0
+    for r in range(h):
+        lo[r] -= c0
+        hi[r] -= c0
+    return i0, h, c0, width
+
+
+@njit(cache=True, nogil=True)
+def _fill(D, i0, h, c0, lo, hi, k0, S, part, seen):
+    """Costs of one tile of steps, k0 and on, into S (steps, 64); +inf where there is no cell."""
+    like, size = S[0], S.itemsize
+    lanes = 64 // size
+    for r0 in range(0, ROWS, lanes):
+        last = r0 + lanes - 1
+        S_at = S.ctypes.data + size * r0
+        if last < h and k0 - last >= lo[last] and k0 + lanes - 1 - r0 <= hi[r0]:
+            # One row down is one column to the left: a row's stride less one element skews the tile.
+            source = D.ctypes.data + size * ((i0 + r0) * D.shape[1] + c0 + k0 - r0)
+            transpose_and_scan(source, size * (D.shape[1] - 1), S_at, size * ROWS, seen.ctypes.data, like)
+            continue
+        # A tile that is not full: its cells by way of `part`, where 0 stands for the others while costs
+        # are seen.
+        part[:] = 0
+        for r in range(r0, min(r0 + lanes, h)):
+            for t in range(max(0, lo[r] + r - k0), min(lanes, hi[r] + 1 + r - k0)):
+                part[(r - r0) * lanes + t] = D[i0 + r, c0 + k0 + t - r]
+        transpose_and_scan(part.ctypes.data, size * lanes, S_at, size * ROWS, seen.ctypes.data, like)
+        for r in range(r0, r0 + lanes):
+            first, end = lanes, lanes
+            if r < h:
+                first = min(lanes, max(0, lo[r] + r - k0))
+                end = max(first, min(lanes, hi[r] + 1 + r - k0))
+            for t in range(first):
+                S[t * ROWS + r] = np.inf
+            for t in range(end, lanes):
+                S[t * ROWS + r] = np.inf
+
+
+@njit(cache=True, nogil=True)
+def sweep(D, i0, h, c0, width, symmetric, top, out, wait, tell, c, space, W):
+    """Z of one strip, from the row above it (`top`) to its own last row (`out`), each (mantissas, exponents).
+
+    Rows are indexed by column + 1.  `wait` and `tell` are the addresses at which the strip above and this one
+    publish how many columns they have finished.  W, unless empty, receives the weights (steps, 2, 64).
+    """
+    S, part, m, e, lo, hi, seen = space
+    top_m, top_e = top
+    out_m, out_e = out
+    c_hi, c_lo, limit = c
+    size = S.itemsize
+    lanes = 64 // size
+    floor = e[-1]
+    state_m, edge_m, last_m = m[: 2 * ROWS], m[2 * ROWS : 2 * ROWS + lanes + 1], m[2 * ROWS + lanes + 1 :]
+    state_e, edge_e, last_e = e[: 2 * ROWS], e[2 * ROWS : 2 * ROWS + lanes + 1], e[2 * ROWS + lanes + 1 :]
+    state_m[:] = 1
+    state_e[:] = floor
+    steps = width + h - 1
+    lane = (h - 1) % lanes
+    for k0 in range(0, steps, lanes):
+        needed = c0 + min(k0 + lanes, width)
+        while read_published(wait) < needed:
+            yield_processor()
+        if k0 == 0:
+            # Lane 0 has the corner above and left of it as the row above of the diagonal before.
+            state_m[ROWS], state_e[ROWS] = top_m[c0], top_e[c0]
+        _fill(D, i0, h, c0, lo, hi, k0, S, part, seen)
+        count = min(lanes, steps - k0)
+        for t in range(count):
+            inside = k0 + t < width
+            edge_m[t + 1] = top_m[c0 + k0 + t + 1] if inside else 1
+            edge_e[t + 1] = top_e[c0 + k0 + t + 1] if inside else floor
+        S_at, W_at = S.ctypes.data, W.ctypes.data + 2 * ROWS * size * k0
+        m_at, e_at = state_m.ctypes.data, state_e.ctypes.data
+        edges = edge_m.ctypes.data, edge_e.ctypes.data
+        rows = last_m.ctypes.data, last_e.ctypes.data
+        mirror = k0 if symmetric else -(2**32)
+        if len(W) > 0:
+            sweep_tile_with_weights(
+                S_at,
+                m_at,
+                e_at,
+                edges[0],
+                edges[1],
+                rows[0],
+                rows[1],
+                W_at,
+                count,
+                h - 1,
+                mirror,
+                c_hi,
+                c_lo,
+                limit,
+            )
+        else:
+            sweep_tile(
+                S_at,
+                m_at,
+                e_at,
+                edges[0],
+                edges[1],
+                rows[0],
+                rows[1],
+                W_at,
+                count,
+                h - 1,
+                mirror,
+                c_hi,
+                c_lo,
+                limit,
+            )
+        for t in range(max(0, h - 1 - k0), count):
+            j = c0 + k0 + t - (h - 1)
+            out_m[j + 1], out_e[j + 1] = last_m[t * lanes + lane], last_e[t * lanes + lane]
+        publish(tell, c0 + k0 + count - (h - 1))
+
+
+@njit(cache=True, nogil=True)
+def sweep_back(G, i0, h, c0, width, below, above, seed, wait, tell, E, W):
+    """E of one strip into rows i0 ... i0 + h - 1 of G, columns c0 ... c0 + width - 1.
+
+    `below` (by column + 1) is what the strip below hands to this one's last row, `above` receives what
+    this one hands on.  `wait` and `tell` publish the first column that is finished, counted down.  A
+    strip of fewer rows is the last one and starts from `seed` instead.
+    """
+    size = G.itemsize
+    lanes = 64 // size
+    like = E[0]
+    tile, state = E[: lanes * ROWS], E[lanes * ROWS : (lanes + 3) * ROWS]
+    edge, out = E[(lanes + 3) * ROWS : (lanes + 3) * ROWS + lanes], E[(lanes + 3) * ROWS + lanes :]
+    steps = width + h - 1
+    state[:] = 0
+    state[h - 1] = seed
+    edge[:] = 0
+    first = (steps - 1) // lanes * lanes
+    for k0 in range(first, -1, -lanes):
+        count = min(lanes, steps - k0)
+        if h == ROWS:
+            needed = c0 + max(k0 - (h - 1), 0)
+            while read_published(wait) > needed:
+                yield_processor()
+            for t in range(count):
+                j = k0 + t - (h - 1)
+                edge[t] = below[c0 + j + 1] if j >= 0 else 0
+        W_at = W.ctypes.data + 2 * ROWS * size * k0
+        sweep_tile_back(
+            state.ctypes.data, W_at, edge.ctypes.data, out.ctypes.data, tile.ctypes.data, count, like
+        )
+        for t in range(min(count, width - k0)):
+            above[c0 + k0 + t + 1] = out[t]
+        _empty(G, i0, h, c0, width, k0, tile)
+        if k0 < width:
+            publish(tell, c0 + k0)
+    above[c0] = state[2 * ROWS]
+    publish(tell, -1)
+
+
+@njit(cache=True, nogil=True)
+def _empty(G, i0, h, c0, width, k0, E):
+    """Steps k0 and on of E into their rows of G."""
+    like, size = E[0], E.itemsize
+    lanes = 64 // size
+    for r0 in range(0, h, lanes):
+        last = r0 + lanes - 1
+        if last < h and k0 - last >= 0 and k0 + lanes - 1 - r0 < width:
+            target = G.ctypes.data + size * ((i0 + r0) * G.shape[1] + c0 + k0 - r0)
+            transpose(E.ctypes.data + size * r0, size * ROWS, target, size * (G.shape[1] - 1), like)
+            continue
+        for r in range(r0, min(r0 + lanes, h)):
+            for t in range(max(0, r - k0), min(lanes, width + r - k0)):
+                G[i0 + r, c0 + k0 + t - r] = E[t * ROWS + r]

@@ -1,0 +1,112 @@
+"""What the CUDA kernels need of one number and of one warp, on a GPU and in numba's CUDA simulator.
+
+The simulator (NUMBA_ENABLE_CUDASIM=1) runs kernels as Python functions, one thread a lane.  It knows
+neither bit casts nor shuffles; numpy and shared memory stand in for them there, and all that is built on
+top is the same. Numba widens integer sums to int64, hence the np.int32 around them; Python's floats are
+float64 and are not used.
+"""
+
+import numpy as np
+from numba import config, cuda, float64
+
+if not hasattr(np, "row_stack"):
+    np.row_stack = np.vstack  # NumPy 2.5 dropped it, numba-cuda 0.30 still asks for it at the first launch
+
+SIMULATED = bool(config.ENABLE_CUDASIM)
+WARP = 32
+ALL = 0xFFFFFFFF
+
+
+def device(function):
+    return cuda.jit(device=True)(function) if SIMULATED else cuda.jit(device=True, forceinline=True)(function)
+
+
+if SIMULATED:
+
+    @device
+    def bits(x):
+        return np.float32(x).view(np.int32)
+
+    @device
+    def from_bits(n):
+        return np.int32(n).view(np.float32)
+
+    @device
+    def maximum(a, b):
+        return np.int32(max(a, b))
+
+    @device
+    def larger(a, b):
+        return max(a, b)
+
+    @device
+    def multiply_add(a, b, c):
+        return np.float32(np.float64(a) * np.float64(b) + np.float64(c))
+
+    @device
+    def reciprocal(x):
+        return np.float32(1) / x
+
+    @device
+    def of_lane(x, lane):
+        slots = cuda.shared.array(WARP, float64)
+        slots[cuda.threadIdx.x] = x
+        cuda.syncthreads()
+        got = type(x)(slots[lane])
+        cuda.syncthreads()
+        return got
+
+    @device
+    def lane_below(x):
+        return of_lane(x, max(cuda.threadIdx.x - 1, 0))
+
+    @device
+    def lane_above(x):
+        return of_lane(x, min(cuda.threadIdx.x + 1, WARP - 1))
+
+    @device
+    def together():
+        cuda.syncthreads()
+
+else:
+    from numba.cuda import libdevice
+
+    @device
+    def bits(x):
+        return libdevice.float_as_int(x)
+
+    @device
+    def from_bits(n):
+        return libdevice.int_as_float(n)
+
+    @device
+    def maximum(a, b):
+        return libdevice.max(np.int32(a), np.int32(b))
+
+    @device
+    def larger(a, b):
+        return libdevice.fmaxf(a, b)
+
+    @device
+    def multiply_add(a, b, c):
+        return libdevice.fmaf(a, b, c)
+
+    @device
+    def reciprocal(x):
+        return libdevice.fast_fdividef(np.float32(1), x)
+
+    @device
+    def of_lane(x, lane):
+        return cuda.shfl_sync(ALL, x, lane)
+
+    @device
+    def lane_below(x):
+        return cuda.shfl_up_sync(ALL, x, 1)
+
+    @device
+    def lane_above(x):
+        return cuda.shfl_down_sync(ALL, x, 1)
+
+    @device
+    def together():
+        cuda.syncwarp()
