@@ -1,0 +1,5 @@
+"""Frozen speech encoders whose features do not depend on the rest of the batch."""
+
+from espnet_posinv.ssl.encoder import SSLEncoder, load_encoder
+
+__all__ = ["SSLEncoder", "load_encoder"]

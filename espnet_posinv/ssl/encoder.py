@@ -1,0 +1,216 @@
+"""One interface to the frozen encoders whose representations the criterions compare."""
+
+import importlib
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from espnet_posinv.ssl.masking import masked_standardise, span_mask
+
+LOADERS = ("transformers", "torchaudio", "s3prl", "whisper")
+
+
+class SSLEncoder(nn.Module):
+    """Frozen encoder: waveforms in, frames out, the gradient reaches the waveform.
+
+    The features of an utterance are those it has alone (rtol 1e-4), whatever else is in the batch and
+    whatever stands in its padding.  The encoder stays in eval mode (no dropout, no dropped layers, no
+    masking of time) whatever ``train()`` the caller's training loop sends it.
+
+    Several layers are returned side by side, each scaled by the square root of its weight: the squared
+    distance of two such frames is the weighted sum of the layers' squared distances,
+    ``||x - y||^2 = sum_l w_l ||x_l - y_l||^2``.
+
+    Args:
+        network: yields hidden states (see ``Wav2Vec2Network.states``).
+        label: what the model is and how it was trained, for tables and logs.
+        layers: index of a hidden state (0 = input of the first layer, -1 = last one), a list of indices,
+            ``"all"`` (0 to the last) or ``"conv"`` (the convolutional front end).
+        weights: one per layer, > 0; default: 1 / number of layers.
+        normalize_input: each waveform is brought to zero mean and unit variance first.
+        sample_rate: of the waveforms, Hz.
+        dtype: "float32" or "bfloat16" (matrix products and convolutions in bfloat16 through autocast).
+        recompute: activation checkpointing; less memory for one more forward pass.
+
+    Raises:
+        ValueError: a layer that the model does not have, or weights that do not fit.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        label: str,
+        layers: int | str | Sequence[int] = -1,
+        weights: Sequence[float] | None = None,
+        normalize_input: bool = False,
+        sample_rate: int = 16000,
+        dtype: str = "float32",
+        recompute: bool = False,
+    ):
+        super().__init__()
+        if dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"dtype {dtype!r}: an encoder runs in float32 or bfloat16 (float16 overflows)")
+        self.network = network.float().requires_grad_(False).eval()
+        self.label = label
+        self.sample_rate = sample_rate
+        self.normalize_input = normalize_input
+        self.dtype = getattr(torch, dtype)
+        self.recompute = recompute
+        self.layers = _layer_list(layers, network.num_layers)
+        weights = [1.0 / len(self.layers)] * len(self.layers) if weights is None else list(weights)
+        if len(weights) != len(self.layers) or not all(w > 0 for w in weights):
+            raise ValueError(f"weights {weights}: give one positive weight for each of layers {self.layers}")
+        self.weights = weights if len(weights) > 1 else [1.0]
+        self.eval()
+
+    @property
+    def hop(self) -> int:
+        """Samples between frames."""
+        return self.network.hop
+
+    @property
+    def min_samples(self) -> int:
+        """Samples of the shortest utterance that gives a frame."""
+        return self.network.min_samples
+
+    def frame_lengths(self, lengths):
+        """Frames (B,) of utterances of ``lengths`` (B,) samples."""
+        return self.network.frame_lengths(lengths)
+
+    def train(self, mode: bool = True):
+        """Frozen: stays in eval mode."""
+        return super().train(False)
+
+    def forward(
+        self,
+        wav: torch.Tensor,
+        lengths: torch.Tensor | None = None,
+        statistics: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features of a batch of waveforms.
+
+        Args:
+            wav: ``(B, T)`` in [-1, 1] at ``sample_rate``; what lies behind an utterance does not matter.
+            lengths: ``(B,)`` in samples; None: all rows are full.
+            statistics: ``(start, stop)``, ``(B,)`` each, in samples: the span over which normalisations
+                along time take their statistics; None: the whole utterance.
+
+        Returns:
+            ``(B, N, D)`` float32 and the number of valid frames ``(B,)``; frames behind it mean nothing.
+
+        Raises:
+            ValueError: wrong shapes, or an utterance that is too short or too long for the model.
+        """
+        if wav.dim() != 2 or not wav.is_floating_point():
+            raise ValueError(f"wav must be float (B, T), not {wav.dtype} {tuple(wav.shape)}")
+        counts = [wav.shape[1]] * len(wav) if lengths is None else lengths.tolist()
+        self._check(counts, wav)
+        lengths = torch.tensor(counts, device=wav.device)
+        frame_lengths = self.frame_lengths(lengths)
+        if min(counts, default=0) == wav.shape[1]:
+            lengths = None  # nothing is masked: the fused kernels apply
+
+        with torch.autocast(wav.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            x = self._prepare(wav.float(), lengths, statistics)
+            found = {}
+            for index, state in self.network.states(x, lengths, statistics, self._recompute()):
+                if index in self.layers:
+                    found[index] = state.float()
+                if len(found) == len(self.layers):
+                    break
+        feats = [
+            found[i] * w**0.5 if w != 1.0 else found[i]
+            for i, w in zip(self.layers, self.weights, strict=True)
+        ]
+        return (feats[0] if len(feats) == 1 else torch.cat(feats, dim=-1)), frame_lengths
+
+    def _check(self, counts, wav):
+        if len(counts) != len(wav):
+            raise ValueError(f"{len(counts)} lengths for a batch of {len(wav)}")
+        low, high = self.min_samples, self.network.max_samples
+        for row, n in enumerate(counts):
+            if n > wav.shape[1]:
+                raise ValueError(
+                    f"utterance {row} of the batch: length {n} exceeds the tensor's {wav.shape[1]}"
+                )
+            if n < low:
+                raise ValueError(
+                    f"utterance {row} of the batch: {n} samples, but {self.label} needs {low} or more"
+                )
+            if high is not None and n > high:
+                raise ValueError(
+                    f"utterance {row} of the batch: {n} samples, but {self.label} takes {high} at most; "
+                    "train on shorter segments"
+                )
+
+    def _prepare(self, wav, lengths, statistics):
+        if lengths is None and statistics is None and not self.normalize_input:
+            return wav
+        full = torch.full((len(wav),), wav.shape[1], device=wav.device) if lengths is None else lengths
+        inside = span_mask(torch.zeros_like(full), full, wav.shape[1])
+        wav = wav.masked_fill(~inside, 0.0)
+        if self.normalize_input:
+            counted = inside if statistics is None else span_mask(*statistics, wav.shape[1])
+            wav = masked_standardise(wav, counted, eps=1e-7).masked_fill(~inside, 0.0)
+        return wav
+
+    def _recompute(self):
+        return self.recompute and torch.is_grad_enabled()
+
+
+def _layer_list(layers, num_layers: int) -> list[int | str]:
+    """Hidden states by name, in the order asked for: 0..num_layers or "conv"."""
+    if layers == "all":
+        return list(range(num_layers + 1))
+    wanted = [layers] if isinstance(layers, int | str) else list(layers)
+    if not wanted:
+        raise ValueError("layers is empty: name at least one hidden state")
+    found = []
+    for layer in wanted:
+        if layer == "conv":
+            found.append(layer)
+        elif isinstance(layer, int) and -num_layers - 1 <= layer <= num_layers:
+            found.append(layer % (num_layers + 1))
+        else:
+            raise ValueError(
+                f"layer {layer!r}: the model has hidden states 0 to {num_layers} (or -1 for the last), "
+                'or say "conv" or "all"'
+            )
+    if len(set(found)) != len(found):
+        raise ValueError(f"layers {layers}: the same hidden state is named twice")
+    return found
+
+
+def load_encoder(upstream: str, *, sample_rate: int = 16000, normalize_input: bool | None = None, **options):
+    """Load a frozen encoder.
+
+    Args:
+        upstream: ``"transformers:FOLDER_OR_HUB_NAME"`` (HuBERT, wav2vec 2.0, WavLM),
+            ``"torchaudio:BUNDLE_OR_STATE_DICT_FILE"``, ``"s3prl:UPSTREAM"`` or
+            ``"s3prl:UPSTREAM,CHECKPOINT"``,
+            ``"whisper:FOLDER"`` (CTranslate2's model.bin, as faster-whisper uses; encoder only, weakly
+            supervised, not self-supervised).
+        sample_rate: of the waveforms that it will be given, Hz.
+        normalize_input: None takes what the model was trained with.
+        **options: layers, weights, dtype, recompute of :class:`SSLEncoder`.
+
+    Raises:
+        ValueError: unknown loader, a model that is missing, broken or of another architecture, or a sample
+            rate that is not the model's.
+    """
+    loader, _, name = upstream.partition(":")
+    if loader not in LOADERS or not name:
+        raise ValueError(f"upstream {upstream!r}: write LOADER:NAME with LOADER one of {', '.join(LOADERS)}")
+    network, facts = importlib.import_module(f"espnet_posinv.ssl.{loader}").load(name)
+    if sample_rate != facts["sample_rate"]:
+        raise ValueError(
+            f"{upstream} was trained at {facts['sample_rate']} Hz, but the waveforms have {sample_rate} Hz: "
+            f"resample them to {facts['sample_rate']} Hz"
+        )
+    if normalize_input is None:
+        normalize_input = facts["normalize_input"]
+    return SSLEncoder(
+        network, label=facts["label"], sample_rate=sample_rate, normalize_input=normalize_input, **options
+    )
