@@ -1,0 +1,1 @@
+"""Perturbations of waveforms: noise, padding, speed and tempo."""

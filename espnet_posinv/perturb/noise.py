@@ -1,0 +1,168 @@
+"""Mix speech and noise at a signal-to-noise ratio measured where there is speech.
+
+The ratio is `10 log10(P_s / P_n)`, both powers taken over the *active* frames of the speech, so pauses
+neither raise nor lower it (ITU-T P.56's idea, with plain frames instead of its envelope), and over what lies
+above 80 Hz, so rumble that nobody hears does not count as noise.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.signal import butter, sosfiltfilt
+
+CUTOFF_HZ = 80.0
+FRAME_S = 0.02
+ACTIVE_DB = 35.0  # a frame is active when it is at most this far below the loudest frame
+SILENT_DB = -70.0  # dBFS; a noise segment below it over the active frames cannot be scaled meaningfully
+LIMIT = 0.99  # peak allowed in a mixture: 16-bit files clip at 1
+
+
+@dataclass
+class Mixture:
+    """Samples `(T,)` float32, `mix = speech + noise`; `gain` is what the peak limit scaled all three by."""
+
+    mix: np.ndarray
+    speech: np.ndarray
+    noise: np.ndarray
+    gain: float
+
+
+def check_signal(x: np.ndarray, name: str) -> np.ndarray:
+    """Return `x` as float32; raise ValueError if it is not a finite, non-empty, one-dimensional signal."""
+    x = np.asarray(x)
+    if x.ndim != 1 or x.size == 0:
+        raise ValueError(
+            f"{name}: samples of shape (T,) are expected, got {x.shape}; average the channels first"
+        )
+    if not np.issubdtype(x.dtype, np.floating):
+        raise ValueError(
+            f"{name}: float samples in [-1, 1] are expected, got {x.dtype}; divide integers by 2**15"
+        )
+    if not np.isfinite(x).all():
+        bad = int(np.flatnonzero(~np.isfinite(x))[0])
+        raise ValueError(f"{name}: sample {bad} is {x[bad]}; remove this recording")
+    return x.astype(np.float32)
+
+
+def highpass(x: np.ndarray, rate: int = 16000, cutoff: float = CUTOFF_HZ) -> np.ndarray:
+    """Remove what lies below `cutoff` Hz and the mean, without delay: order-2 Butterworth, run both ways."""
+    sos = butter(2, cutoff, "highpass", fs=rate, output="sos")
+    # Filtering both ways needs some samples to pad with; a very short signal gets what it has.
+    return sosfiltfilt(sos, x, padlen=min(len(x) - 1, rate // 10)).astype(np.float32)
+
+
+def active_frames(x: np.ndarray, rate: int = 16000) -> np.ndarray:
+    """Boolean mask `(T,)`: samples in 20 ms frames at most 35 dB below the loudest frame of `x`.
+
+    Raises:
+        ValueError: `x` is silent throughout.
+    """
+    size = max(1, round(FRAME_S * rate))
+    count = -(-len(x) // size)
+    padded = np.zeros(count * size)
+    padded[: len(x)] = x
+    power = (padded.reshape(count, size) ** 2).mean(1)
+    if 10 * np.log10(power.max() + 1e-30) < SILENT_DB - 10:
+        raise ValueError(
+            f"the loudest 20 ms frame is at {10 * np.log10(power.max() + 1e-30):.0f} dBFS: silent"
+        )
+    return np.repeat(power >= power.max() * 10 ** (-ACTIVE_DB / 10), size)[: len(x)]
+
+
+def active_level(x: np.ndarray, rate: int = 16000) -> float:
+    """Level in dBFS over the active frames of what lies above 80 Hz; a full-scale square wave has 0."""
+    x = highpass(check_signal(x, "signal"), rate)
+    return float(10 * np.log10(np.mean(x[active_frames(x, rate)].astype(np.float64) ** 2)))
+
+
+def mix_at_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float, rate: int = 16000) -> Mixture:
+    """Add `noise` to `speech` so that the ratio over the active speech is `snr_db`.
+
+    Args:
+        speech: `(T,)` float.
+        noise: `(T,)` float, same rate; scaled, never cut here.
+        snr_db: dB.
+        rate: Hz of both.
+
+    Returns:
+        The mixture and its parts. When its peak would exceed 0.99, all three are scaled by one gain, so they
+        still add up and the ratio stays what it is.
+
+    Raises:
+        ValueError: lengths differ, NaN, silent speech, noise silent where the speech is, ratio not finite.
+    """
+    speech, noise = check_signal(speech, "speech"), check_signal(noise, "noise")
+    if len(speech) != len(noise):
+        raise ValueError(f"speech has {len(speech)} samples and noise {len(noise)}: cut the noise first")
+    if not np.isfinite(snr_db):
+        raise ValueError(f"snr_db must be a finite number of dB, got {snr_db}")
+    heard = highpass(speech, rate)
+    try:
+        active = active_frames(heard, rate)
+    except ValueError as error:
+        raise ValueError(f"speech: {error}") from None
+    power_s = np.mean(heard[active].astype(np.float64) ** 2)
+    power_n = np.mean(highpass(noise, rate)[active].astype(np.float64) ** 2)
+    if 10 * np.log10(power_n + 1e-30) < SILENT_DB:
+        level = 10 * np.log10(power_n + 1e-30)
+        raise ValueError(f"noise: {level:.0f} dBFS where there is speech: silent; use another segment")
+    noise = noise * np.float32(np.sqrt(power_s / power_n / 10 ** (snr_db / 10)))
+    mix = speech + noise
+    peak = max(np.abs(mix).max(), np.abs(speech).max(), np.abs(noise).max())
+    gain = np.float32(min(1.0, LIMIT / peak))
+    return Mixture(mix * gain, speech * gain, noise * gain, float(gain))
+
+
+@dataclass
+class NoiseCutter:
+    """Cuts segments of any length out of noise recordings, at random and reproducibly.
+
+    A recording shorter than the segment is repeated with cross-fades of 50 ms, so no click marks the seam.
+    Segments that are silent for more than half of their length are drawn again.
+    """
+
+    rng: np.random.Generator
+    rate: int = 16000
+    tries: int = 20
+    fade_s: float = field(default=0.05)
+
+    def cut(self, noise: np.ndarray, length: int) -> np.ndarray:
+        """A segment `(length,)` float32 of `noise` `(T,)`.
+
+        Raises:
+            ValueError: length not positive, NaN, or every segment drawn was silent.
+        """
+        if length <= 0:
+            raise ValueError(f"length must be positive, got {length}")
+        noise = check_signal(noise, "noise")
+        looped = self._loop(noise, length)
+        size = max(1, round(FRAME_S * self.rate))
+        for _ in range(self.tries):
+            start = int(self.rng.integers(len(looped) - length + 1))
+            segment = looped[start : start + length]
+            frames = segment[: max(1, length // size) * size]
+            power = np.array(
+                [np.mean(f.astype(np.float64) ** 2) for f in np.array_split(frames, max(1, length // size))]
+            )
+            if np.median(10 * np.log10(power + 1e-30)) >= SILENT_DB:
+                return segment.copy()
+        raise ValueError(
+            f"noise: {self.tries} segments of {length} samples drawn, each silent for over half of it"
+        )
+
+    def _loop(self, noise: np.ndarray, length: int) -> np.ndarray:
+        # Twice the length at least when it has to be repeated, so that the start can be anywhere.
+        if len(noise) >= length:
+            return noise
+        fade = min(round(self.fade_s * self.rate), len(noise) // 2)
+        ramp = np.sqrt(np.linspace(0, 1, fade, endpoint=False, dtype=np.float32))
+        # Powers of unrelated signals add: square-root ramps keep the level through the seam.
+        step = len(noise) - fade
+        count = -(-2 * length // step) + 1
+        looped = np.zeros(count * step + fade, dtype=np.float32)
+        piece = noise.copy()
+        piece[:fade] *= ramp
+        piece[len(noise) - fade :] *= ramp[::-1]
+        for i in range(count):
+            looped[i * step : i * step + len(noise)] += piece
+        return looped[fade : count * step]

@@ -1,0 +1,69 @@
+"""Silence before and after a waveform: positions move, content stays (SSL-MSE-PAD, arXiv 2601.21084).
+
+The padding shares follow arXiv 2601.21084; left and right sides drawn independently follow SPIRAL
+(arXiv 2201.10207).  The paper does not say how a share is split: ``split`` offers the readings.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+SPLITS = ("independent", "same", "total")
+
+
+@dataclass(frozen=True)
+class Padding:
+    """How much silence to put around an utterance.
+
+    Args:
+        share: range from which a share of the utterance's length is drawn uniformly.
+        hop: the number of samples is rounded to a multiple of it, the frame shift of the encoder, so that
+            content moves by whole frames.
+        split: "independent": one share for each side; "same": one share, put on both sides; "total": one
+            share in all, divided between the sides at random.
+    """
+
+    share: tuple[float, float] = (0.02, 0.05)
+    hop: int = 320
+    split: str = "independent"
+
+    def __post_init__(self):
+        if len(self.share) != 2 or not 0 <= self.share[0] <= self.share[1]:
+            raise ValueError(f"padding share {self.share}: give [low, high] with 0 <= low <= high")
+        if self.split not in SPLITS:
+            raise ValueError(f"padding split {self.split!r}: one of {', '.join(SPLITS)}")
+
+    def draw(self, length: int, rng: np.random.Generator) -> tuple[int, int]:
+        """Samples before and after an utterance of ``length`` samples, multiples of ``hop``."""
+        if self.split == "total":
+            frames = self._frames(length, rng)
+            left = int(rng.integers(frames + 1))
+            return left * self.hop, (frames - left) * self.hop
+        left = self._frames(length, rng)
+        right = self._frames(length, rng) if self.split == "independent" else left
+        return left * self.hop, right * self.hop
+
+    def _frames(self, length, rng):
+        return round(rng.uniform(*self.share) * length / self.hop)
+
+
+def pad(
+    wav: torch.Tensor, lengths: torch.Tensor, left: torch.Tensor, right: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Put zeros around each utterance of a batch.
+
+    Args:
+        wav: ``(B, T)``.
+        lengths: ``(B,)`` in samples.
+        left: ``(B,)`` zeros before.
+        right: ``(B,)`` zeros after.
+
+    Returns:
+        ``(B, T')`` and the lengths ``lengths + left + right``.
+    """
+    new_lengths = lengths + left + right
+    source = torch.arange(int(new_lengths.max()), device=wav.device) - left[:, None]
+    inside = (source >= 0) & (source < lengths[:, None])
+    padded = wav.gather(1, source.clamp(0, wav.shape[1] - 1))
+    return padded.masked_fill(~inside, 0.0), new_lengths

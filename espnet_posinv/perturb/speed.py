@@ -1,0 +1,79 @@
+"""Speed perturbation by resampling: tempo and pitch change together (Ko et al., Interspeech 2015).
+
+ESPnet's own "speed perturbation" stage changes noisy and clean speech together; here it is the clean
+reference alone that gets slower or faster, so that its content stands at other positions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torchaudio.functional import resample
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Which speed factors there are; one is drawn for each utterance.
+
+    Args:
+        factors: > 0; 1.1 is 10 % faster, so shorter.
+    """
+
+    factors: tuple[float, ...] = (0.9, 1.0, 1.1)
+
+    def __post_init__(self):
+        if not self.factors or not all(f > 0 for f in self.factors):
+            raise ValueError(f"speed factors {self.factors}: give one or more numbers above 0")
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """One of the factors, all equally likely."""
+        return float(self.factors[rng.integers(len(self.factors))])
+
+
+def ratio(factor: float) -> Fraction:
+    """The factor as a fraction with a denominator up to 100 (0.95 = 19/20): what the resampler works with."""
+    fraction = Fraction(factor).limit_denominator(100)
+    if not fraction:
+        raise ValueError(f"speed factor {factor}: must be 0.01 or more")
+    return fraction
+
+
+def changed_length(length: int, factor: float) -> int:
+    """Samples that ``length`` samples become at speed ``factor``: ``ceil(length / factor)``, exactly."""
+    fraction = ratio(factor)
+    return -(-length * fraction.denominator // fraction.numerator)
+
+
+def change_speed(
+    wav: torch.Tensor, lengths: torch.Tensor, factors: Sequence[float]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Play each utterance of a batch at its own speed.
+
+    Band-limited interpolation; what lies behind an utterance counts as silence, so the result does not
+    depend on the batch.
+
+    Args:
+        wav: ``(B, T)``.
+        lengths: ``(B,)`` in samples.
+        factors: B numbers.
+
+    Returns:
+        ``(B, T')`` with zeros behind each utterance, and its lengths ``(B,)``.
+    """
+    before = lengths.tolist()
+    after = [changed_length(n, f) for n, f in zip(before, factors, strict=True)]
+    out = wav.new_zeros(len(wav), max(after))
+    for factor in set(factors):
+        rows = [b for b, f in enumerate(factors) if f == factor]
+        longest = max(before[b] for b in rows)
+        fraction = ratio(factor)
+        x = wav[rows, :longest]
+        if fraction != 1:
+            behind = torch.arange(longest, device=wav.device) >= lengths[rows, None].to(wav.device)
+            x = resample(x.masked_fill(behind, 0.0), fraction.numerator, fraction.denominator)
+        out[rows, : x.shape[1]] = x
+    new_lengths = torch.tensor(after, device=wav.device)
+    behind = torch.arange(out.shape[1], device=wav.device) >= new_lengths[:, None]
+    return out.masked_fill_(behind, 0.0), new_lengths
