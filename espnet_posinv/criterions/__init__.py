@@ -1,0 +1,1 @@
+"""Training criterions on representations of frozen encoders, for ESPnet2's enhancement task."""

@@ -1,0 +1,137 @@
+"""What the three criterions share: a frozen encoder outside the model, true lengths, seeded randomness."""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
+
+from espnet_posinv.criterions.batch import current_batch
+from espnet_posinv.perturb.seeding import generator
+from espnet_posinv.ssl import SSLEncoder, load_encoder
+
+
+class SSLLoss(TimeDomainLoss):
+    """Distance of an enhanced and a clean waveform in the space of a frozen encoder.
+
+    The encoder is no part of the model: it is loaded at the first use (so inference never loads it), lives
+    in no module tree, optimizer or checkpoint, and gets no gradient itself.
+
+    Args:
+        upstream: the encoder, ``"transformers:FOLDER"`` etc.; see :func:`espnet_posinv.ssl.load_encoder`.
+        layers: hidden state(s) compared: index, list of indices, "all" or "conv".
+        layer_weights: one per layer; default: equal, sum 1.
+        normalize_frames: scale each frame to unit L2 norm.
+        normalize_input: zero mean and unit variance per utterance; None: as the encoder was trained.
+        sample_rate: of the data, Hz; must be the encoder's.
+        ssl_dtype: "float32" or "bfloat16" inside the encoder.
+        recompute: activation checkpointing in the encoder.
+        name: of the value in ESPnet's reports (``best_model_criterion`` refers to it).
+        only_for_test, is_noise_loss, is_dereverb_loss: as in ESPnet's TimeDomainLoss.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        layers: int | str | Sequence[int] = -1,
+        layer_weights: Sequence[float] | None = None,
+        normalize_frames: bool = False,
+        normalize_input: bool | None = None,
+        sample_rate: int = 16000,
+        ssl_dtype: str = "float32",
+        recompute: bool = False,
+        name: str,
+        only_for_test: bool = False,
+        is_noise_loss: bool = False,
+        is_dereverb_loss: bool = False,
+    ):
+        super().__init__(name, only_for_test, is_noise_loss, is_dereverb_loss)
+        self.upstream = upstream
+        self.normalize_frames = normalize_frames
+        self.encoder_options = {
+            "layers": layers,
+            "weights": layer_weights,
+            "normalize_input": normalize_input,
+            "sample_rate": sample_rate,
+            "dtype": ssl_dtype,
+            "recompute": recompute,
+        }
+        self.stats: dict[str, torch.Tensor] = {}
+        self._encoders: dict[torch.device, SSLEncoder] = {}  # a plain dictionary hides them from nn.Module
+        self._warned = False
+
+    def encoder(self, device: torch.device) -> SSLEncoder:
+        """The frozen encoder on this device, loaded once."""
+        if device not in self._encoders:
+            self._encoders[device] = load_encoder(self.upstream, **self.encoder_options).to(device)
+            logging.info(f"{self.name}: {self._encoders[device].label} from {self.upstream}")
+        return self._encoders[device]
+
+    def forward(
+        self, ref: torch.Tensor, inf: torch.Tensor, lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Loss of each utterance, in float32 even within mixed-precision training.
+
+        Args:
+            ref: ``(B, T)`` clean; gets no gradient.
+            inf: ``(B, T)`` enhanced.
+            lengths: ``(B,)`` in samples; None: those of ``batch_info``, else the full width.
+
+        Returns:
+            ``(B,)``; the caller reduces.
+
+        Raises:
+            ValueError: the two are not ``(B, T)`` both.
+        """
+        if ref.shape != inf.shape or ref.dim() != 2:
+            raise ValueError(
+                f"{self.name}: reference {tuple(ref.shape)} and enhanced {tuple(inf.shape)} must both be "
+                "(batch, samples), single-channel and equally long"
+            )
+        lengths = self.lengths_of(inf, lengths)
+        with torch.autocast(inf.device.type, enabled=False):
+            return self.distance(ref.detach().float(), inf.float(), lengths)
+
+    @abstractmethod
+    def distance(self, ref: torch.Tensor, inf: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """The criterion itself: ``(B, T)``, ``(B, T)``, ``(B,)`` -> ``(B,)``; sets ``stats``."""
+
+    def lengths_of(self, inf: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+        """True lengths (B,): given, or left by the model, or the full width with one warning."""
+        if lengths is None:
+            lengths = current_batch().lengths
+        if lengths is not None and len(lengths) == len(inf):
+            return lengths.to(inf.device)
+        if not self._warned:
+            self._warned = True
+            reason = (
+                "nobody told it the utterances' lengths (run ESPnet through python -m espnet_posinv)"
+                if lengths is None
+                else f"it was called with {len(inf)} of {len(lengths)} utterances (a PIT solver with "
+                "independent_perm: false does so)"
+            )
+            logging.warning(f"{self.name}: {reason}; padding counts as speech")
+        return torch.full((len(inf),), inf.shape[1], device=inf.device)
+
+    def generators(self, count: int) -> list:
+        """One random generator per utterance.
+
+        Training: seeded by the utterance's id and the seed of the epoch (ESPnet calls
+        ``manual_seed(seed + epoch)`` before each), so an epoch that is run again after a kill repeats
+        itself, on any number of processes.  Validation (no gradients): by the id alone, so that epochs
+        are comparable.  Without ids the row in the batch stands in, with the state of torch's generator
+        in training.
+        """
+        ids = current_batch().utt_ids
+        training = torch.is_grad_enabled()
+        if ids is not None and len(ids) == count:
+            epoch = torch.initial_seed() if training else "valid"
+            return [generator(self.name, utt_id, epoch) for utt_id in ids]
+        nonce = int(torch.randint(2**62, ())) if training else "valid"
+        return [generator(self.name, row, nonce) for row in range(count)]
+
+    def report(self, **values) -> None:
+        """Set ``stats``: per-utterance values (B,) under this criterion's name."""
+        self.stats = {f"{self.name}_{key}": torch.as_tensor(v).detach().float() for key, v in values.items()}

@@ -1,0 +1,41 @@
+"""What a criterion must know of the batch beyond the two waveforms.
+
+ESPnet's loss wrappers call ``criterion(ref, inf)``: no lengths, no utterance ids.  Our model leaves them
+here while it computes the loss.  A context variable, unlike an attribute of the criterion, is safe under
+DataParallel, whose threads share the criterions.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+import torch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Lengths ``(B,)`` in samples, B utterance ids, and a perturbed reference where the data has one."""
+
+    lengths: torch.Tensor | None = None
+    utt_ids: Sequence[str] | None = None
+    perturbed: torch.Tensor | None = None
+    perturbed_lengths: torch.Tensor | None = None
+
+
+_current: ContextVar[Batch] = ContextVar("espnet_posinv_batch", default=Batch())  # noqa: B039 (frozen)
+
+
+def current_batch() -> Batch:
+    """The batch whose loss is being computed; empty fields where nobody said."""
+    return _current.get()
+
+
+@contextmanager
+def batch_info(**fields) -> Iterator[None]:
+    """Within the block, ``current_batch()`` has these fields (others keep their values)."""
+    token = _current.set(replace(_current.get(), **fields))
+    try:
+        yield
+    finally:
+        _current.reset(token)

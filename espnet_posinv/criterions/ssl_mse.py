@@ -1,0 +1,42 @@
+"""SSL-MSE: frame-by-frame distance of representations (arXiv 2601.21084)."""
+
+import torch
+import torch.nn.functional as F
+
+from espnet_posinv.criterions.base import SSLLoss
+from espnet_posinv.ssl.masking import span_mask
+
+
+def mean_square(x: torch.Tensor, y: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+    """``(1/m) sum_{i < m} ||x_i - y_i||^2`` for each utterance.
+
+    Args:
+        x, y: ``(B, N, D)``.
+        frames: ``(B,)`` m, the number of valid frames.
+
+    Returns:
+        ``(B,)``.
+    """
+    valid = span_mask(torch.zeros_like(frames), frames, x.shape[1])
+    squares = (x - y).square().sum(-1)
+    return squares.masked_fill(~valid, 0.0).sum(1) / frames
+
+
+class SSLMSELoss(SSLLoss):
+    """``(1/m) sum_i ||x_i - x'_i||^2`` with x = F(clean), x' = F(enhanced), m frames.
+
+    Positions count: content that comes one frame later is compared with the wrong frames.  Keys: see
+    :class:`SSLLoss`.
+    """
+
+    def __init__(self, upstream: str, *, name: str = "ssl_mse", **options):
+        super().__init__(upstream, name=name, **options)
+
+    def distance(self, ref, inf, lengths):
+        with torch.no_grad():
+            clean, _ = self.encoder(inf.device)(ref, lengths)
+        enhanced, frames = self.encoder(inf.device)(inf, lengths)
+        if self.normalize_frames:
+            clean, enhanced = F.normalize(clean, dim=-1), F.normalize(enhanced, dim=-1)
+        self.report(frames=frames)
+        return mean_square(enhanced, clean, frames)

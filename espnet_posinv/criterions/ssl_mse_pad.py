@@ -1,0 +1,62 @@
+"""SSL-MSE-PAD: SSL-MSE against a reference whose content was moved by silence (arXiv 2601.21084)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from espnet_posinv.criterions.base import SSLLoss
+from espnet_posinv.criterions.ssl_mse import mean_square
+from espnet_posinv.perturb.padding import Padding, pad
+
+
+class SSLMSEPadLoss(SSLLoss):
+    """SSL-MSE with silence around the clean waveform; the frames of the silence are stripped again.
+
+    The clean content is encoded ``left / hop`` frames later than the enhanced one, so what depends on the
+    position differs and cannot be learned.  Frame-by-frame comparison needs equal counts; hence the
+    frames that the pad brought in are removed before it (as SPIRAL does, arXiv 2201.10207).
+
+    Args:
+        upstream: the frozen encoder.
+        share: [low, high], the pad as a share of the utterance's length, drawn uniformly.
+        split: how the share goes to the two sides: "independent", "same" or "total"
+            (:class:`espnet_posinv.perturb.padding.Padding`); the paper does not say.
+        pad_in_statistics: True: the encoder's normalisations along time also count the pad, which then
+            changes amplitudes as well.  False: the pad moves positions and nothing else.
+        **options: see :class:`SSLLoss`.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        share: Sequence[float] = (0.02, 0.05),
+        split: str = "independent",
+        pad_in_statistics: bool = False,
+        name: str = "ssl_mse_pad",
+        **options,
+    ):
+        super().__init__(upstream, name=name, **options)
+        self.share, self.split = tuple(share), split
+        self.pad_in_statistics = pad_in_statistics
+        Padding(self.share, split=split)  # a wrong key is reported before the training starts
+
+    def distance(self, ref, inf, lengths):
+        encoder = self.encoder(inf.device)
+        hop = encoder.hop
+        padding = Padding(self.share, hop, self.split)
+        draws = [padding.draw(n, g) for n, g in zip(lengths.tolist(), self.generators(len(inf)), strict=True)]
+        left, right = torch.tensor(draws, device=inf.device).T
+        with torch.no_grad():
+            moved, moved_lengths = pad(ref, lengths, left, right)
+            statistics = None if self.pad_in_statistics else (left, left + lengths)
+            clean, _ = encoder(moved, moved_lengths, statistics)
+        enhanced, frames = encoder(inf, lengths)
+        index = torch.arange(enhanced.shape[1], device=inf.device) + left[:, None] // hop
+        index = index.clamp(max=clean.shape[1] - 1)  # only frames behind the utterance run into the limit
+        clean = clean.gather(1, index[..., None].expand(-1, -1, clean.shape[2]))
+        if self.normalize_frames:
+            clean, enhanced = F.normalize(clean, dim=-1), F.normalize(enhanced, dim=-1)
+        self.report(frames=frames, left=left, right=right)
+        return mean_square(enhanced, clean, frames)

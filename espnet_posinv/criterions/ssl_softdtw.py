@@ -1,0 +1,110 @@
+"""SSL-SoftDTW: alignment-invariant distance to a slower or faster reference (arXiv 2601.21084)."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+
+from espnet_posinv.criterions.base import SSLLoss
+from espnet_posinv.criterions.batch import current_batch
+from espnet_posinv.perturb.speed import Speed, change_speed
+from espnet_posinv.softdtw import soft_dtw, soft_dtw_divergence
+
+SCALES = ("sum", "none")
+
+
+class SSLSoftDTWLoss(SSLLoss):
+    """Soft-DTW (arXiv 1703.01541) between F(enhanced), N frames, and F(speed-perturbed clean), M frames.
+
+    The two sequences differ in length and in where their content stands, so only content is compared.
+    By default the divergence ``sdtw(x, y) - sdtw(x, x) / 2 - sdtw(y, y) / 2`` (arXiv 2010.08354), which is
+    non-negative and zero for equal sequences, divided by N + M.
+
+    Args:
+        upstream: the frozen encoder.
+        speeds: factors of which one is drawn per utterance for the reference; [1.0] for none.
+        perturbed_ref: True takes the data's ``perturbed_ref1`` (tempo changed offline) instead.
+        gamma: softness; small against the frame distances it is hard DTW.
+        divergence: False for plain soft-DTW, which can be negative.
+        distance: of two frames, "sqeuclidean" (see :func:`espnet_posinv.softdtw.soft_dtw`).
+        normalize_frames: unit L2 norm for each frame, so that squared distances lie in [0, 4].
+        projection: None, or the number of dimensions that frames are projected to, by a fixed random
+            semi-orthogonal matrix (a learned one could collapse against a frozen target).
+        scale: "sum" divides by N + M, "none" does not.
+        band: None, or how far the alignment may leave the diagonal (see ``soft_dtw``).
+        **options: see :class:`SSLLoss`.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        speeds: Sequence[float] = (0.9, 1.0, 1.1),
+        perturbed_ref: bool = False,
+        gamma: float = 0.1,
+        divergence: bool = True,
+        distance: str = "sqeuclidean",
+        normalize_frames: bool = True,
+        projection: int | None = None,
+        scale: str = "sum",
+        band: float | int | None = None,
+        name: str = "ssl_softdtw",
+        **options,
+    ):
+        super().__init__(upstream, normalize_frames=normalize_frames, name=name, **options)
+        if scale not in SCALES:
+            raise ValueError(f"scale {scale!r}: one of {', '.join(SCALES)}")
+        if not gamma > 0:
+            raise ValueError(f"gamma {gamma}: must be above 0")
+        self.speed = Speed(tuple(speeds))
+        self.perturbed_ref = perturbed_ref
+        self.distance_of = soft_dtw_divergence if divergence else soft_dtw
+        self.softdtw_options = {
+            "gamma": gamma,
+            "distance": distance,
+            "normalize_frames": normalize_frames,
+            "band": band,
+        }
+        self.projection = projection
+        self.scale = scale
+
+    def distance(self, ref, inf, lengths):
+        encoder = self.encoder(inf.device)
+        moved, moved_lengths, factors = self._perturb(ref, lengths)
+        with torch.no_grad():
+            clean, clean_frames = encoder(moved, moved_lengths)
+        enhanced, frames = encoder(inf, lengths)
+        if self.projection is not None:
+            matrix = _projection(enhanced.shape[-1], self.projection).to(enhanced)
+            clean, enhanced = clean @ matrix, enhanced @ matrix
+        loss = self.distance_of(
+            enhanced, clean, x_lengths=frames, y_lengths=clean_frames, **self.softdtw_options
+        )
+        if self.scale == "sum":
+            loss = loss / (frames + clean_frames)
+        self.report(frames=frames, reference_frames=clean_frames, speed=factors)
+        return loss
+
+    def _perturb(self, ref, lengths):
+        """The moved reference, its lengths, and how much faster each utterance became."""
+        if self.perturbed_ref:
+            batch = current_batch()
+            if batch.perturbed is None:
+                raise ValueError(
+                    f"{self.name}: perturbed_ref is true, but the batch has no perturbed_ref1; add "
+                    "--train_data_path_and_name_and_type SCP,perturbed_ref1,sound (and the same for valid)"
+                )
+            new_lengths = batch.perturbed_lengths.to(ref.device)
+            return batch.perturbed, new_lengths, lengths / new_lengths
+        factors = [self.speed.draw(g) for g in self.generators(len(ref))]
+        moved, new_lengths = change_speed(ref, lengths, factors)
+        return moved, new_lengths, torch.tensor(factors)
+
+
+@lru_cache
+def _projection(inputs: int, outputs: int) -> torch.Tensor:
+    """``(inputs, outputs)`` with orthonormal columns, the same in every run."""
+    if outputs > inputs:
+        raise ValueError(f"projection {outputs}: the features have {inputs} dimensions only")
+    rng = torch.Generator().manual_seed(0)
+    return torch.linalg.qr(torch.randn(inputs, outputs, generator=rng, dtype=torch.float64))[0].float()
