@@ -1,0 +1,260 @@
+"""What one fine-tuning step costs with each criterion, part by part, and the authors' way beside it.
+
+    python bench/training_step.py --upstream whisper:FOLDER                # the mini recipe's step, CPU
+    python bench/training_step.py --device cuda --upstream random:base     # sizes of HuBERT-base
+
+Criterions take turns within one process; the figures are medians of the rounds, on the CPU in time of one
+thread.  "Authors' way" stands for
+the published code of the method's authors (SCORE, LASER): one utterance at a time, soft-DTW on the CPU by
+log-domain numba loops over the cells, for the pair and twice more for the divergence; here with our encoder
+and enhancer around it, so that nothing but batching and soft-DTW differs.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
+import numba
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from espnet_posinv.criterions.ssl_mse import SSLMSELoss
+from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
+from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
+from espnet_posinv.enh.nsnet2 import NSNet2Separator
+from espnet_posinv.perturb.speed import Speed, change_speed
+from espnet_posinv.ssl import SSLEncoder, load_encoder
+from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
+
+CRITERIONS = {"ssl_mse": SSLMSELoss, "ssl_mse_pad": SSLMSEPadLoss, "ssl_softdtw": SSLSoftDTWLoss}
+PARTS = ("enhance", "ssl clean", "ssl enhanced", "loss", "backward", "optimizer")
+
+
+@numba.njit(cache=True)
+def cells_forward(cost, gamma):
+    n, m = cost.shape
+    r = np.full((n + 2, m + 2), np.inf)
+    r[0, 0] = 0.0
+    for j in range(1, m + 1):
+        for i in range(1, n + 1):
+            a, b, c = -r[i - 1, j - 1] / gamma, -r[i - 1, j] / gamma, -r[i, j - 1] / gamma
+            top = max(a, b, c)
+            r[i, j] = cost[i - 1, j - 1] - gamma * (
+                np.log(np.exp(a - top) + np.exp(b - top) + np.exp(c - top)) + top
+            )
+    return r
+
+
+@numba.njit(cache=True)
+def cells_backward(cost, r, gamma):
+    n, m = cost.shape
+    d = np.zeros((n + 2, m + 2))
+    d[1 : n + 1, 1 : m + 1] = cost
+    e = np.zeros((n + 2, m + 2))
+    e[n + 1, m + 1] = 1.0
+    r[:, m + 1] = -np.inf
+    r[n + 1, :] = -np.inf
+    r[n + 1, m + 1] = r[n, m]
+    for j in range(m, 0, -1):
+        for i in range(n, 0, -1):
+            below = np.exp((r[i + 1, j] - r[i, j] - d[i + 1, j]) / gamma)
+            right = np.exp((r[i, j + 1] - r[i, j] - d[i, j + 1]) / gamma)
+            both = np.exp((r[i + 1, j + 1] - r[i, j] - d[i + 1, j + 1]) / gamma)
+            e[i, j] = e[i + 1, j] * below + e[i, j + 1] * right + e[i + 1, j + 1] * both
+    return e[1 : n + 1, 1 : m + 1]
+
+
+class CellByCell(torch.autograd.Function):
+    """Soft-DTW of one cost matrix, on the CPU wherever the matrix is."""
+
+    @staticmethod
+    def forward(ctx, cost, gamma):
+        array = cost.detach().cpu().double().numpy()
+        table = cells_forward(array, gamma)
+        ctx.saved = array, table, gamma
+        return cost.new_tensor(table[-2, -2])
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * torch.from_numpy(cells_backward(*ctx.saved)).to(grad), None
+
+
+def one_by_one(encoder, ref, inf, speeds, gamma=0.1):
+    """The divergence of one utterance, as a batch of one."""
+
+    def sdtw(x, y):
+        return CellByCell.apply(torch.cdist(x, y).square()[0], gamma)
+
+    with torch.no_grad():
+        moved, lengths = change_speed(ref, torch.tensor([ref.shape[1]]), speeds)
+        y = F.normalize(encoder(moved, lengths.to(ref.device))[0], dim=-1)
+    x = F.normalize(encoder(inf)[0], dim=-1)
+    return (sdtw(x, y) - sdtw(x, x) / 2 - sdtw(y, y) / 2) / (x.shape[1] + y.shape[1])
+
+
+class Clock:
+    """Seconds by part; a device finishes its work before the clock is read."""
+
+    def __init__(self, device):
+        self.device, self.parts, self.last = device, defaultdict(float), 0.0
+
+    def now(self):
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+            return time.perf_counter()
+        return time.process_time()  # of one thread: what else runs on the machine does not count
+
+    def start(self):
+        self.last = self.now()
+
+    def stop(self, part):
+        now = self.now()
+        self.parts[part] += now - self.last
+        self.last = now
+
+
+class TimedEncoder(torch.nn.Module):
+    """The encoder of a criterion, its two calls told apart by whether they record a graph."""
+
+    def __init__(self, encoder, clock):
+        super().__init__()
+        self.encoder, self.clock, self.hop = encoder, clock, encoder.hop
+
+    def forward(self, *args):
+        self.clock.stop("loss")
+        out = self.encoder(*args)
+        self.clock.stop("ssl enhanced" if torch.is_grad_enabled() else "ssl clean")
+        return out
+
+
+def make_encoder(args, device):
+    if args.upstream == "random:base":
+        torch.manual_seed(0)
+        encoder = SSLEncoder(Wav2Vec2Network(Wav2Vec2Config()), label="HuBERT-base sizes, random weights")
+        return encoder.to(device)
+    return load_encoder(args.upstream, dtype=args.ssl_dtype, recompute=args.recompute).to(device)
+
+
+def step(name, model, optimizer, encoder, mix, ref, device):
+    """One optimisation step; returns seconds by part."""
+    clock = Clock(device)
+    clock.start()
+    lengths = torch.full((len(mix),), mix.shape[1], device=device)
+    optimizer.zero_grad()
+    if name == "authors' way":
+        speeds = Speed()
+        rng = np.random.default_rng(int(torch.randint(2**31, ())))
+        for b in range(len(mix)):
+            enhanced = model(mix[b : b + 1], lengths[b : b + 1])[0][0]
+            clock.stop("enhance")
+            timed = TimedEncoder(encoder, clock)
+            value = one_by_one(timed, ref[b : b + 1], enhanced, [speeds.draw(rng)]) / len(mix)
+            clock.stop("loss")
+            value.backward()
+            clock.stop("backward")
+    else:
+        enhanced = model(mix, lengths)[0][0]
+        clock.stop("enhance")
+        criterion = CRITERIONS[name]("whisper:given")
+        criterion._encoders[enhanced.device] = TimedEncoder(encoder, clock)
+        value = criterion(ref, enhanced, lengths).mean()
+        clock.stop("loss")
+        value.backward()
+        clock.stop("backward")
+    optimizer.step()
+    clock.stop("optimizer")
+    return clock.parts
+
+
+def setup(args):
+    device = torch.device(args.device)
+    torch.manual_seed(0)
+    encoder = make_encoder(args, device)
+    model = NSNet2Separator(1).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-4)
+    samples = int(args.seconds * 16000)
+    ref = 0.1 * torch.randn(args.batch, samples, device=device)
+    return model, optimizer, encoder, ref + 0.05 * torch.randn_like(ref), ref, device
+
+
+def peak_memory(args, name):
+    """MiB that one step adds: on CUDA what the allocator counts; else a process of its own is asked."""
+    if args.device == "cpu":
+        command = [sys.executable, __file__, "--memory-of", name, "--upstream", args.upstream]
+        command += ["--batch", str(args.batch), "--seconds", str(args.seconds), "--ssl-dtype", args.ssl_dtype]
+        command += ["--recompute"] * args.recompute
+        return float(subprocess.check_output(command, text=True))
+    state = setup(args)
+    step(name, *state)
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    step(name, *state)
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
+def report_memory(args):
+    """Growth of this process's peak over a step; half a second of one utterance compiles and plans first."""
+    *state, mix, ref, device = setup(args)
+    step(args.memory_of, *state, mix[:1, :8000], ref[:1, :8000], device)
+    Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the peak so far
+    before = high_water_mark()
+    step(args.memory_of, *state, mix, ref, device)
+    print(high_water_mark() - before)
+
+
+def high_water_mark():
+    (line,) = (s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--upstream", default="random:base", help="as in the criterions, or random:base")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=8, help="utterances a step (8)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of an utterance (4)")
+    parser.add_argument("--rounds", type=int, default=5, help="timed rounds (5); one more warms up")
+    parser.add_argument("--ssl-dtype", default="float32")
+    parser.add_argument("--recompute", action="store_true", help="activation checkpointing in the encoder")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    if args.memory_of:
+        report_memory(args)
+        return
+    state = setup(args)
+    names = [*CRITERIONS, "authors' way"]
+    seconds = {name: defaultdict(list) for name in names}
+    for round_ in range(args.rounds + 1):
+        for name in names:
+            parts = step(name, *state)
+            if round_:
+                for part in PARTS:
+                    seconds[name][part].append(parts[part])
+                seconds[name]["total"].append(sum(parts.values()))
+    print(
+        f"{state[2].label}, NSNet2, {args.batch} x {args.seconds:g} s, {args.device}, "
+        f"medians of {args.rounds} rounds"
+    )
+    print("| milliseconds | " + " | ".join(PARTS) + " | total | MiB |\n|---|" + "---|" * (len(PARTS) + 2))
+    total = {}
+    for name in names:
+        cells = [f"{1000 * median(seconds[name][part]):.1f}" for part in PARTS]
+        total[name] = median(seconds[name]["total"])
+        print(f"| {name} | {' | '.join(cells)} | {1000 * total[name]:.0f} | {peak_memory(args, name):.0f} |")
+    ratios = [
+        s / m for s, m in zip(seconds["ssl_softdtw"]["total"], seconds["ssl_mse"]["total"], strict=True)
+    ]
+    print(f"SSL-SoftDTW / SSL-MSE: {median(ratios):.3f}")
+    print(f"authors' way / SSL-SoftDTW: {total[names[-1]] / total['ssl_softdtw']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

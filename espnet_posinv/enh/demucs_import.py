@@ -1,0 +1,118 @@
+"""Turn a user's own checkpoint of the PyPI package ``denoiser`` into an ESPnet model folder.
+
+Neither the package nor its published weights (CC BY-NC 4.0) come with this project. A checkpoint is either a bare
+state dict, as the published ``dns48-*.th`` files are, or the ``best.th`` of the package's training, which also names
+the class of the model and the arguments it was made with.
+"""
+
+import pickle
+from pathlib import Path
+
+import torch
+import yaml
+
+from espnet_posinv.enh.demucs import DEPTH, FLOOR, KERNEL, OVERSAMPLING, STRIDE, DemucsSeparator
+from espnet_posinv.enh.nsnet2_import import CONFIG, replace_file
+
+# Arguments which change what the network computes, and the only value of each that we have.
+FIXED = {
+    "chin": 1,
+    "chout": 1,
+    "depth": DEPTH,
+    "kernel_size": KERNEL,
+    "stride": STRIDE,
+    "causal": True,
+    "resample": OVERSAMPLING,
+    "growth": 2,
+    "normalize": True,
+    "glu": True,
+    "floor": FLOOR,
+    "sample_rate": 16000,
+}
+
+
+def their_name(ours: str) -> str:
+    """Name in the package's state dict of a parameter of :class:`DemucsSeparator`."""
+    part, *rest = ours.split(".")
+    if part == "lstm":
+        return f"lstm.{ours}"
+    level, kind = int(rest[0]), rest[1]
+    if part in ("down", "widen"):
+        return f"encoder.{level}.{0 if part == 'down' else 2}.{kind}"
+    return f"decoder.{DEPTH - 1 - level}.{0 if part == 'gate' else 2}.{kind}"  # they count from the bottom up
+
+
+def read_weights(checkpoint: str | Path, hidden: int | None = None) -> tuple[int, dict[str, torch.Tensor]]:
+    """Size and state dict of :class:`DemucsSeparator` from a checkpoint of ``denoiser``.
+
+    Args:
+        checkpoint: path of a state dict, or of a training's ``best.th``.
+        hidden: the size it must have; None: that of the checkpoint.
+
+    Raises:
+        ValueError: if the file holds something else, another size than `hidden`, or a Demucs built with
+            arguments that change the network; the size to set, or the arguments, are named.
+        FileNotFoundError: if there is no such file.
+    """
+    # The one class a best.th names; ours in its place, as nothing is ever made of it here.
+    with torch.serialization.safe_globals([(DemucsSeparator, "denoiser.demucs.Demucs")]):
+        try:
+            loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise ValueError(
+                f"{checkpoint} is no file of weights only ({str(error).splitlines()[0]}). Of a training of denoiser "
+                "take best.th, not checkpoint.th, which also holds the optimizer and Python objects"
+            ) from None
+    if isinstance(loaded, dict) and isinstance(loaded.get("state"), dict):
+        made_with = loaded.get("kwargs") or {}
+        other = [f"{k}={made_with[k]}" for k, v in FIXED.items() if k in made_with and made_with[k] != v]
+        if other:
+            raise ValueError(
+                f"{checkpoint}: a Demucs with {', '.join(other)}; only the published form is known"
+            )
+        loaded = loaded["state"]
+    first = loaded.get("encoder.0.0.bias") if isinstance(loaded, dict) else None
+    if not isinstance(first, torch.Tensor):
+        raise ValueError(f"{checkpoint}: no Demucs of denoiser: it has no encoder.0.0.bias")
+    if hidden not in (None, len(first)):
+        raise ValueError(
+            f"{checkpoint} has hidden {len(first)}, not {hidden}: set --hidden {len(first)} here and "
+            f"'hidden: {len(first)}' in the separator_conf of the fine-tuning"
+        )
+    with torch.device("meta"):
+        expected = {name: tuple(x.shape) for name, x in DemucsSeparator(1, len(first)).state_dict().items()}
+    names = {their_name(name): name for name in expected}
+    wrong = [
+        f"  {name}: expected {expected[names[name]] if name in names else 'nothing'}, "
+        f"found {tuple(loaded[name].shape) if name in loaded else 'nothing'}"
+        for name in sorted(names.keys() | loaded.keys())
+        if name not in names or name not in loaded or tuple(loaded[name].shape) != expected[names[name]]
+    ]
+    if wrong:
+        raise ValueError(
+            f"{checkpoint}: not the causal Demucs of depth {DEPTH}; weights that differ:\n" + "\n".join(wrong)
+        )
+    return len(first), {ours: loaded[theirs].float() for theirs, ours in names.items()}
+
+
+def import_demucs(checkpoint: str | Path, output_dir: str | Path, *, hidden: int | None = None) -> int:
+    """Write ``config.yaml`` and ``model.pth`` of an ESPnet enhancement model; see :func:`read_weights`.
+
+    Args:
+        checkpoint: path of a state dict, or of a training's ``best.th``.
+        output_dir: made if missing; files in it are replaced, each at once.
+        hidden: the size it must have; None: that of the checkpoint.
+
+    Returns:
+        The size, to be set as ``hidden`` in the separator_conf of the fine-tuning.
+    """
+    size, weights = read_weights(checkpoint, hidden)
+    output_dir = Path(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    config = yaml.safe_dump(
+        {**CONFIG, "separator": "demucs", "separator_conf": {"hidden": size}}, sort_keys=False
+    )
+    state = {f"separator.{name}": value for name, value in weights.items()}
+    replace_file(output_dir / "config.yaml", lambda path: path.write_text(config, encoding="utf-8"))
+    replace_file(output_dir / "model.pth", lambda path: torch.save(state, path))
+    return size

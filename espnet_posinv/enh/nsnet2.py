@@ -1,0 +1,116 @@
+"""NSNet2, the noise suppressor of Braun and Tashev (arXiv 2008.06412), as an ESPnet separator.
+
+A causal network maps the log power spectrum of each 20 ms frame to a gain per frequency bin, which
+multiplies the complex spectrum. ESPnet's own STFT encoder knows no square-root Hann window, so the
+transform is done here and the separator is used between ESPnet's ``same`` encoder and decoder.
+"""
+
+from collections import OrderedDict
+
+import torch
+from espnet2.enh.separator.abs_separator import AbsSeparator
+
+POWER_FLOOR = 1e-12  # of log10, as in the published inference code
+GAIN_FLOOR = 1e-4  # -80 dB, likewise
+
+
+class NSNet2Separator(AbsSeparator):
+    r"""Mask a noisy spectrum with gains predicted by a two-layer GRU.
+
+    .. math::  \hat{s} = \mathrm{STFT}^{-1}\bigl(\max(g, 10^{-4}) \odot Y\bigr), \quad
+               g = \mathrm{NSNet2}\bigl(\log_{10} \max(|Y|^2, 10^{-12})\bigr)
+
+    Braun and Tashev, arXiv 2008.06412, section 2. The output of an utterance does not depend on its
+    neighbours in the batch nor on its trailing padding: see :meth:`forward`.
+
+    Args:
+        input_dim: feature size of ESPnet's encoder; must be 1, that of ``encoder: same``.
+        n_fft: frame length in samples (320 = 20 ms at 16 kHz); even; the hop is half of it.
+        gru_size: units of each of the two GRU layers.
+        linear_size: units of the two linear layers before the gain.
+
+    Raises:
+        ValueError: if another encoder than ``same`` is configured, or `n_fft` is odd.
+    """
+
+    def __init__(self, input_dim: int, n_fft: int = 320, gru_size: int = 400, linear_size: int = 600):
+        super().__init__()
+        if input_dim != 1:
+            raise ValueError(
+                f"nsnet2 takes waveforms, but the encoder gives {input_dim} features a frame: "
+                "set 'encoder: same' and 'decoder: same'"
+            )
+        if n_fft % 2:
+            raise ValueError(f"n_fft must be even, the hop being half of it, not {n_fft}")
+        bins = n_fft // 2 + 1
+        self.n_fft, self.hop = n_fft, n_fft // 2
+        self.linear_in = torch.nn.Linear(bins, gru_size)
+        self.gru = torch.nn.GRU(gru_size, gru_size, num_layers=2, batch_first=True)
+        self.linear1 = torch.nn.Linear(gru_size, linear_size)
+        self.linear2 = torch.nn.Linear(linear_size, linear_size)
+        self.linear_out = torch.nn.Linear(linear_size, bins)
+        # The published code takes numpy.hanning, the symmetric window.
+        window = torch.hann_window(n_fft, periodic=False).sqrt()
+        self.register_buffer("window", window, persistent=False)
+
+    @property
+    def num_spk(self) -> int:
+        return 1
+
+    def stft(self, wav: torch.Tensor) -> torch.Tensor:
+        """Spectrum (B, bins, 1 + T/hop), complex, of `wav` (B, T), T a multiple of the hop."""
+        return torch.stft(
+            wav, self.n_fft, self.hop, window=self.window, pad_mode="constant", return_complex=True
+        )
+
+    def gain(self, log_power: torch.Tensor) -> torch.Tensor:
+        """Gain in (0, 1) of each time-frequency bin.
+
+        Args:
+            log_power: (B, N, bins) float, log10 of the power spectrum.
+
+        Returns:
+            (B, N, bins); frame n depends on frames 0..n only.
+        """
+        x = torch.relu(self.linear_in(log_power))
+        x, _ = self.gru(x)
+        x = torch.relu(self.linear1(x))
+        x = torch.relu(self.linear2(x))
+        return torch.sigmoid(self.linear_out(x))
+
+    def log_power(self, spectrum: torch.Tensor) -> torch.Tensor:
+        """Network input (B, N, bins) of a complex spectrum (B, bins, N)."""
+        # re^2 + im^2, not abs()^2: the derivative of abs() is undefined at the zeros of padding.
+        power = spectrum.real.square() + spectrum.imag.square()
+        return power.clamp_min(POWER_FLOOR).log10().transpose(1, 2)
+
+    def forward(
+        self, input: torch.Tensor, ilens: torch.Tensor, additional: dict | None = None
+    ) -> tuple[list[torch.Tensor], torch.Tensor, OrderedDict]:
+        """Enhance a padded batch.
+
+        Frame n is centred on sample ``n * hop`` and reaches ``hop`` samples to either side, so the last
+        sample of an utterance of L samples lies in frames up to ``ceil(L / hop)``. The network is causal
+        and these frames see zeros behind L: whatever follows cannot change the first L output samples,
+        if the padded batch holds all of these frames, hence the padding to a multiple of the hop.
+
+        Args:
+            input: (B, T) noisy waveforms in [-1, 1].
+            ilens: (B,) valid samples of each.
+            additional: not used; ESPnet's interface.
+
+        Returns:
+            ``[enhanced]`` with enhanced (B, T), zero from each length on; `ilens`; no further outputs.
+
+        Raises:
+            ValueError: if the input has several channels.
+        """
+        if input.dim() != 2:
+            raise ValueError(f"nsnet2 takes one channel, (B, T), not shape {tuple(input.shape)}")
+        samples = input.shape[1]
+        valid = torch.arange(samples, device=input.device) < ilens.to(input.device)[:, None]
+        padded = torch.nn.functional.pad(input.float() * valid, (0, -samples % self.hop))
+        spectrum = self.stft(padded)
+        gain = self.gain(self.log_power(spectrum)).float().clamp_min(GAIN_FLOOR).transpose(1, 2)
+        wav = torch.istft(gain * spectrum, self.n_fft, self.hop, window=self.window, length=padded.shape[1])
+        return [wav[:, :samples] * valid], ilens, OrderedDict()

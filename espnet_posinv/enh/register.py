@@ -1,0 +1,33 @@
+"""Make our criterions and separators known to ESPnet, and our tasks the ones that its tools run."""
+
+from types import ModuleType
+
+from espnet2.tasks import enh, enh_s2t
+
+from espnet_posinv.criterions.ssl_mse import SSLMSELoss
+from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
+from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
+from espnet_posinv.enh.chunks import repair_chunk_iterator
+from espnet_posinv.enh.demucs import DemucsSeparator
+from espnet_posinv.enh.nsnet2 import NSNet2Separator
+
+CRITERIONS = {"ssl_mse": SSLMSELoss, "ssl_mse_pad": SSLMSEPadLoss, "ssl_softdtw": SSLSoftDTWLoss}
+SEPARATORS = {"demucs": DemucsSeparator, "nsnet2": NSNet2Separator}
+
+
+def register() -> None:
+    """Add our classes to ESPnet's choices (enh, enh_tse and the joint enh_s2t share the criterions)."""
+    repair_chunk_iterator()
+    enh.criterion_choices.classes.update(CRITERIONS)
+    enh.separator_choices.classes.update(SEPARATORS)
+    enh_s2t.enh_separator_choices.classes.update(SEPARATORS)
+
+
+def install(tool: ModuleType) -> None:
+    """Register, and replace ESPnet's enhancement tasks in ``tool``, an ``espnet2.bin`` module, by ours."""
+    from espnet_posinv.enh.task import PosinvEnhancementTask, PosinvEnhS2TTask
+
+    register()
+    for name, task in (("EnhancementTask", PosinvEnhancementTask), ("EnhS2TTask", PosinvEnhS2TTask)):
+        if hasattr(tool, name):
+            setattr(tool, name, task)

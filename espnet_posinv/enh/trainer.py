@@ -1,0 +1,235 @@
+"""Training that survives its end at any moment: kills, time limits, preemption.
+
+ESPnet's Trainer resumes at the last finished epoch. This one adds two things to it.
+
+1. Killed: a checkpoint counts only when all that belongs to it is on disc. ESPnet writes ``checkpoint.pth``
+   in place, before the epoch's model and the links to the best; killed in between, a resumed training would
+   find a torn file, or average models that are not there. Here every file appears complete under its name,
+   and ``checkpoint.pth`` last; killed before that, the epoch is repeated, with the same result.
+2. Warned (SIGUSR1, see ``--requeue`` of slurm.pl): after the current update the state within the epoch is
+   saved, and the process exits with ``REQUEUE_CODE``. Resumed, the training goes on with the next batch, and
+   ends as if it had never been interrupted: parameters, optimizers, statistics, random numbers are restored.
+"""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import random
+import signal
+from pathlib import Path
+
+import numpy as np
+import torch
+from espnet2.train.reporter import to_reported_value
+from espnet2.train.trainer import Trainer
+
+REQUEUE_CODE = 99
+_warned = False
+
+
+class Preemptible:
+    """Mix-in for ESPnet tasks: train with PreemptibleTrainer, and heed the warning from the start."""
+
+    @classmethod
+    def main(cls, args=None, cmd=None):
+        _heed_warning()
+        super().main(args=args, cmd=cmd)
+
+    @classmethod
+    def main_worker(cls, args):
+        _heed_warning()
+        # The processes of several nodes meet in a file; those of a requeued job must not find the one
+        # that its first attempt left behind.
+        restart = os.environ.get("SLURM_RESTART_COUNT")
+        if restart and (args.dist_init_method or "").startswith("file://"):
+            args.dist_init_method += f".{restart}"
+        super().main_worker(args)
+
+
+class PreemptibleTrainer(Trainer):
+    """ESPnet's Trainer with complete checkpoints and, on SIGUSR1, an exact stop within an epoch."""
+
+    @classmethod
+    def run(cls, *, trainer_options, distributed_option, **kwargs):
+        output_dir, rank = Path(trainer_options.output_dir), distributed_option.dist_rank or 0
+        if rank == 0:
+            (output_dir / "checkpoint.pth.next").unlink(missing_ok=True)  # its epoch was not finished
+        with _complete_saves():
+            super().run(trainer_options=trainer_options, distributed_option=distributed_option, **kwargs)
+        if rank == 0:
+            _commit(output_dir)
+
+    @classmethod
+    def train_one_epoch(
+        cls,
+        *,
+        model,
+        iterator,
+        optimizers,
+        schedulers,
+        scaler,
+        reporter,
+        options,
+        distributed_option,
+        **kwargs,
+    ):
+        distributed, rank = distributed_option.distributed, distributed_option.dist_rank or 0
+        state = _Interruption(
+            Path(options.output_dir) / f"interrupted.{rank}.pth",
+            getattr(model, "module", model),
+            optimizers,
+            schedulers,
+            scaler,
+            reporter,
+        )
+        if rank == 0:
+            _commit(Path(options.output_dir))
+        if _agreed(distributed, options.ngpu):
+            _leave()
+        done = state.load("cuda" if options.ngpu > 0 else "cpu") if options.resume else 0
+
+        def batches():
+            for number, batch in enumerate(iterator, 1):
+                if number < done:
+                    continue
+                if number == done:
+                    state.restore_random_numbers()
+                    continue
+                yield batch
+                # The update with this batch is made: the trainer asks for the next one.
+                if number % options.accum_grad == 0 and _agreed(distributed, options.ngpu):
+                    state.save(number)
+                    _leave()
+
+        with contextlib.suppress(TypeError):
+            if options.log_interval is None:  # which the trainer would take from the length
+                options.log_interval = max(len(iterator) // 20, 10)
+        invalid = super().train_one_epoch(
+            model=model,
+            iterator=batches(),
+            optimizers=optimizers,
+            schedulers=schedulers,
+            scaler=scaler,
+            reporter=reporter,
+            options=options,
+            distributed_option=distributed_option,
+            **kwargs,
+        )
+        return invalid and not done
+
+
+class _Interruption:
+    """The state of a training within an epoch, as tensors and plain types."""
+
+    def __init__(self, path, model, optimizers, schedulers, scaler, reporter):
+        self.path, self.reporter = path, reporter
+        self.parts = {"model": model, "scaler": scaler}
+        self.parts.update((f"optimizer{i}", optimizer) for i, optimizer in enumerate(optimizers))
+        self.parts.update((f"scheduler{i}", scheduler) for i, scheduler in enumerate(schedulers))
+        self.random_numbers = None
+
+    def save(self, batches_done):
+        """Write the state after ``batches_done`` batches of the reporter's epoch."""
+        values = {
+            key: [(value.value, getattr(value, "weight", None)) for value in values]
+            for key, values in self.reporter.stats.items()
+        }
+        name, key, *rest = np.random.get_state()
+        torch.save(
+            {
+                "epoch": self.reporter.epoch,
+                "batches_done": batches_done,
+                "parts": {name: part.state_dict() for name, part in self.parts.items() if part is not None},
+                "reporter": (values, self.reporter.count, self.reporter.total_count),
+                "random": {
+                    "torch": torch.get_rng_state(),
+                    "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+                    "numpy": (name, torch.from_numpy(key.astype(np.int64)), *rest),
+                    "python": random.getstate(),
+                },
+            },
+            self.path,
+        )
+        logging.info(f"Stopped within epoch {self.reporter.epoch}, after {batches_done} batches: {self.path}")
+
+    def load(self, device):
+        """Restore a state of this epoch, if one was saved; returns the number of batches that are done."""
+        if not self.path.exists():
+            return 0
+        state = torch.load(self.path, map_location=device, weights_only=True)
+        if state["epoch"] != self.reporter.epoch:
+            return 0
+        for name, part in self.parts.items():
+            if part is not None:
+                part.load_state_dict(state["parts"][name])
+        values, self.reporter.count, self.reporter.total_count = state["reporter"]
+        for key, pairs in values.items():
+            self.reporter.stats[key] = [to_reported_value(*pair) for pair in pairs]
+        self.random_numbers = state["random"]
+        logging.info(f"Going on within epoch {state['epoch']}, after {state['batches_done']} batches")
+        return state["batches_done"]
+
+    def restore_random_numbers(self):
+        """Continue the random numbers; to be called when the batches that are done have been passed over."""
+        states = self.random_numbers
+        torch.set_rng_state(states["torch"].cpu())
+        if states["cuda"]:
+            torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
+        name, key, *rest = states["numpy"]
+        np.random.set_state((name, key.cpu().numpy().astype(np.uint32), *rest))
+        version, numbers, gauss = states["python"]
+        random.setstate((version, tuple(numbers), gauss))
+
+
+def _heed_warning():
+    signal.signal(signal.SIGUSR1, _on_warning)
+
+
+def _on_warning(number, frame):
+    global _warned
+    _warned = True
+    for child in multiprocessing.active_children():
+        if not child.daemon:  # a training process of another GPU, and not a worker that reads data
+            os.kill(child.pid, signal.SIGUSR1)
+
+
+def _agreed(distributed, ngpu):
+    """Whether a process of this training was warned: all stop after the same batch, or none."""
+    if not distributed:
+        return _warned
+    flag = torch.tensor(int(_warned), device="cuda" if ngpu > 0 else "cpu")
+    torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+    return bool(flag)
+
+
+def _leave():
+    logging.warning(f"Warned by SIGUSR1: leaving with exit code {REQUEUE_CODE}, to be run again")
+    raise SystemExit(REQUEUE_CODE)
+
+
+@contextlib.contextmanager
+def _complete_saves():
+    """Let torch.save write to a temporary name first, and checkpoint.pth to ``checkpoint.pth.next``."""
+    save = torch.save
+
+    def save_completely(value, file, *args, **kwargs):
+        if not isinstance(file, (str, os.PathLike)):
+            return save(value, file, *args, **kwargs)
+        path = os.fspath(file)
+        save(value, path + ".tmp", *args, **kwargs)
+        os.replace(path + ".tmp", path + (".next" if os.path.basename(path) == "checkpoint.pth" else ""))
+
+    torch.save = save_completely
+    try:
+        yield
+    finally:
+        torch.save = save
+
+
+def _commit(output_dir):
+    """Make the checkpoint of a finished epoch the one to resume from."""
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(output_dir / "checkpoint.pth.next", output_dir / "checkpoint.pth")
+        for path in output_dir.glob("interrupted.*.pth"):
+            path.unlink()

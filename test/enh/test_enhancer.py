@@ -1,0 +1,179 @@
+"""Waveform in, waveform out: lengths, rates, segments, the mix, files, and what is refused."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+import espnet_posinv
+from espnet_posinv.bin import enhance
+from espnet_posinv.enhancer import Enhancer, cut, fade
+
+
+class Half(torch.nn.Module):
+    """A model whose output is known: half of its input."""
+
+    num_spk, normalize_variance, normalize_variance_per_ch = 1, False, False
+
+    def __init__(self):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.tensor(0.5))
+        self.seen = []
+
+    def forward_enhance(self, wav, lengths, additional):
+        self.seen.append(tuple(wav.shape))
+        return [self.gain * wav], None, None, None
+
+
+def sound(samples, rate=16000):
+    return (0.3 * np.sin(2 * np.pi * 300 * np.arange(samples) / rate)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(config, tmp_path_factory):
+    """An experiment as training leaves it."""
+    from espnet_posinv.enh.task import PosinvEnhancementTask
+
+    root = tmp_path_factory.mktemp("exp")
+    path = config(root / "train.yaml", {"ssl_mse": {"upstream": "transformers:/not/here"}})
+    args = PosinvEnhancementTask.get_parser().parse_args(["--config", str(path), "--output_dir", str(root)])
+    torch.manual_seed(0)
+    model = PosinvEnhancementTask.build_model(args)
+    (root / "config.yaml").write_text(yaml.safe_dump(vars(args)))
+    torch.save(model.state_dict(), root / "valid.loss.best.pth")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("length", "segment", "overlap"),
+    [(1, 10, 2), (10, 10, 2), (11, 10, 2), (18, 10, 2), (25, 10, 5), (999, 100, 0), (1000, 100, 50)],
+)
+def test_pieces_cover_everything_and_their_weights_sum_to_one(length, segment, overlap):
+    total = np.zeros(length)
+    for start, stop in cut(length, segment, overlap):
+        assert 0 <= start < stop <= length and stop - start <= segment
+        total[start:stop] += fade(start, stop, length, overlap)
+    np.testing.assert_allclose(total, 1, rtol=1e-6)
+
+
+def test_any_length_comes_back_in_segments_of_bounded_size():
+    model = Half()
+    wav = sound(50000)
+    out = Enhancer(model, segment=1.0, overlap=0.25, batch_size=3)(wav)
+    np.testing.assert_allclose(out, 0.5 * wav, atol=1e-6)
+    assert out.dtype == np.float32 and max(s[1] for s in model.seen) == 16000 and model.seen[0][0] == 3
+
+
+@pytest.mark.parametrize("wet", [0.0, 0.25, 1.0])
+def test_dry_wet_mix(wet):
+    wav = sound(8000)
+    np.testing.assert_allclose(Enhancer(Half())(wav, wet=wet), (0.5 * wet + 1 - wet) * wav, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
+def test_other_sample_rates_are_converted_there_and_back(rate):
+    model = Half()
+    wav = sound(rate + 7, rate)
+    out = Enhancer(model)(wav, rate)
+    assert len(out) == len(wav) and abs(model.seen[0][1] - 16000) < 20
+    np.testing.assert_allclose(out[500:-500], 0.5 * wav[500:-500], atol=2e-3)
+
+
+def test_a_list_is_a_batch_and_each_utterance_as_if_alone(folder):
+    wavs = [sound(9000), sound(16000)[::-1].copy(), sound(4321) ** 3]
+    enhancer = Enhancer.from_pretrained(folder, batch_size=3)
+    for together, wav in zip(enhancer(wavs), wavs, strict=True):
+        np.testing.assert_allclose(together, enhancer(wav), atol=1e-6)
+        assert len(together) == len(wav)
+
+
+def test_the_same_as_espnets_inference(folder):
+    """On a configuration with criterions whose encoder is not there: it is never loaded."""
+    from espnet2.bin import enh_inference
+
+    from espnet_posinv.enh.register import install
+
+    install(enh_inference)
+    theirs = enh_inference.SeparateSpeech(folder / "config.yaml", folder / "valid.loss.best.pth")
+    wav = sound(12345)
+    ours = espnet_posinv.Enhancer.from_pretrained(str(folder))(wav)
+    np.testing.assert_allclose(ours, np.asarray(theirs(wav[None], fs=16000)[0])[0], atol=1e-6)
+
+
+def test_files_in_files_out(folder, tmp_path, capsys):
+    for name, rate in (("a", 16000), ("b", 8000)):
+        soundfile.write(tmp_path / f"{name}.wav", sound(rate, rate), rate)
+    (tmp_path / "wav.scp").write_text(f"utt-b {tmp_path}/b.wav\nutt-a {tmp_path}/a.wav\n")
+    out = tmp_path / "out"
+    enhance.main([str(folder), str(tmp_path / "wav.scp"), "--output-dir", str(out), "--wet", "0.5"])
+    assert (out / "wav.scp").read_text() == f"utt-a {out}/utt-a.wav\nutt-b {out}/utt-b.wav\n"
+    written, rate = soundfile.read(out / "utt-b.wav", dtype="float32")
+    wav, _ = soundfile.read(tmp_path / "b.wav", dtype="float32")
+    assert rate == 8000 and soundfile.info(out / "utt-b.wav").subtype == "PCM_16"
+    expected = Enhancer.from_pretrained(folder)(wav, 8000, wet=0.5)
+    np.testing.assert_allclose(written, expected, atol=1e-4)
+    assert "a.wav -> " in capsys.readouterr().out and not list(out.glob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: p.write_text("no audio"), r"x\.wav: cannot be read as audio"),
+        (lambda p: soundfile.write(p, np.zeros(0), 16000), r"x\.wav: waveform 0: empty"),
+        (lambda p: soundfile.write(p, np.zeros((800, 2)), 16000), r"x\.wav: waveform 0: .* one channel"),
+        (
+            lambda p: soundfile.write(p, np.array([0.0, 1.0, np.nan]), 16000, subtype="FLOAT"),
+            r"x\.wav: waveform 0: sample 2 is not finite",
+        ),
+        (lambda p: None, r"x\.wav: cannot be read as audio"),
+    ],
+)
+def test_bad_recordings_are_named(folder, tmp_path, make, message):
+    make(tmp_path / "x.wav")
+    with pytest.raises(SystemExit, match=message):
+        enhance.main([str(folder), str(tmp_path / "x.wav"), "--output-dir", str(tmp_path / "out")])
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_missing_and_foreign_models_are_named(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"no model here; looked for .*config\.yaml"):
+        Enhancer.from_pretrained(tmp_path)
+    (tmp_path / "config.yaml").write_text((folder / "config.yaml").read_text())
+    with pytest.raises(ValueError, match=r"no checkpoint; looked for model\.pth, valid\.loss\.best\.pth"):
+        Enhancer.from_pretrained(tmp_path)
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "model.pth")
+    with pytest.raises(ValueError, match=r"model\.pth: broken, or not of the model in"):
+        Enhancer.from_pretrained(tmp_path)
+    (tmp_path / "model.pth").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"model\.pth: broken"):
+        Enhancer.from_pretrained(tmp_path)
+    (tmp_path / "model.pth").unlink()
+    for name in ("valid.si_snr.best.pth", "valid.ssl_mse.best.pth"):
+        torch.save({}, tmp_path / name)
+    with pytest.raises(ValueError, match=r"which of valid\.si_snr\.best\.pth, valid\.ssl_mse\.best\.pth"):
+        Enhancer.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wav", "options", "message"),
+    [
+        (np.zeros(100, np.int16), {}, "must be float"),
+        (np.zeros(100, np.float32), {"wet": 1.5}, "wet 1.5"),
+    ],
+)
+def test_bad_arguments_are_refused(wav, options, message):
+    with pytest.raises(ValueError, match=message):
+        Enhancer(Half())(wav, **options)
+    with pytest.raises(ValueError, match="at most half"):
+        Enhancer(Half(), segment=1.0, overlap=0.6)
+
+
+def test_help_costs_no_imports():
+    run = subprocess.run(
+        [sys.executable, "-m", "espnet_posinv.bin.enhance", "--help"], capture_output=True, text=True
+    )
+    assert run.returncode == 0 and "--wet WET" in run.stdout
