@@ -1,0 +1,199 @@
+"""Entries of a wav.scp: paths, ``command |`` and ``file.ark:offset``, opened and checked."""
+
+import io
+import os
+import re
+import struct
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from espnet_posinv.kaldi.scp import DataError
+
+_ARCHIVE = re.compile(r"(.+):(\d+)(\[.*\])?")
+_UNKNOWN_LENGTH = 0x7FFFF000  # a program that writes into a pipe puts a size from here up
+
+
+class Info(NamedTuple):
+    """What an audio file holds; ``samples`` counts one channel."""
+
+    rate: int
+    channels: int
+    samples: int
+    format: str
+    subtype: str
+
+
+def is_pipe(entry: str) -> bool:
+    """Whether an entry is a command whose output is the audio."""
+    return entry.rstrip().endswith("|")
+
+
+def archive_of(entry: str) -> str | None:
+    """The archive an entry lies in, if it is ``archive:offset``."""
+    match = _ARCHIVE.fullmatch(entry)
+    return match[1] if match and not Path(entry).exists() else None
+
+
+def read_audio(entry: str, start: float = 0.0, end: float = -1.0) -> tuple[np.ndarray, int]:
+    """The samples of an entry, or of a part of it.
+
+    Args:
+        entry: value of a wav.scp line.
+        start: seconds.
+        end: seconds; -1: to the end of the recording.
+
+    Returns:
+        Samples (T, channels), float64 with full scale 1 whatever the file's type, and their rate in Hz.
+
+    Raises:
+        DataError: the entry cannot be opened, holds no sample or one that is not finite, its file is
+            cut off, or the part lies outside.
+    """
+    if is_pipe(entry):
+        samples, rate = _decode(io.BytesIO(_run(entry)), entry)
+    elif archive_of(entry):
+        samples, rate = _from_archive(entry)
+    else:
+        _check_file(entry)
+        return _decode(entry, entry, start, end)
+    return cut(samples, rate, start, end, entry), rate
+
+
+def cut(samples: np.ndarray, rate: int, start: float, end: float, entry: str) -> np.ndarray:
+    """The part of a recording from ``start`` to ``end`` seconds (-1: to its end)."""
+    first, last = _bounds(len(samples), rate, start, end, entry)
+    return samples[first:last]
+
+
+def _bounds(samples: int, rate: int, start: float, end: float, entry: str) -> tuple[int, int]:
+    """First and last sample of a part; hand-made segments may end up to half a second too late."""
+    first, last = round(start * rate), samples if end == -1 else round(end * rate)
+    if first >= samples or first >= last or last > samples + rate // 2:
+        length = samples / rate
+        raise DataError(f"{entry}: the part from {start:g} to {end:g} s is not within its {length:g} s")
+    return first, min(last, samples)
+
+
+def audio_info(entry: str) -> Info:
+    """Rate, channels and length of an entry.
+
+    Of an integer wav file only the header is read. What the header cannot tell takes reading it all:
+    whether a flac file is cut off, whether floating-point samples are finite, and anything of a pipe.
+
+    Raises:
+        DataError: as :func:`read_audio`.
+    """
+    if is_pipe(entry) or archive_of(entry):
+        samples, rate = read_audio(entry)
+        return Info(rate, samples.shape[1], len(samples), "", "")
+    _check_file(entry)
+    try:
+        info = soundfile.info(entry)
+    except soundfile.SoundFileError as error:
+        raise DataError(f"{entry}: cannot be read as audio ({_cause(error)})") from None
+    if info.frames == 0:
+        raise DataError(f"{entry}: holds no sample")
+    if not (info.format in ("WAV", "WAVEX") and info.subtype.startswith("PCM")):
+        read_audio(entry)
+    return Info(info.samplerate, info.channels, info.frames, info.format, info.subtype)
+
+
+def _decode(source, entry: str, start: float = 0.0, end: float = -1.0) -> tuple[np.ndarray, int]:
+    try:
+        with soundfile.SoundFile(source) as file:
+            if file.frames == 0:
+                raise DataError(f"{entry}: holds no sample")
+            rate = file.samplerate
+            first, last = _bounds(file.frames, rate, start, end, entry)
+            file.seek(first)
+            samples = file.read(last - first, dtype="float64", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise DataError(f"{entry}: cannot be read as audio, or is cut off ({_cause(error)})") from None
+    if len(samples) != last - first:
+        raise DataError(f"{entry}: cut off: {len(samples)} of {last - first} samples can be read")
+    return _finite(samples, entry), rate
+
+
+def _finite(samples: np.ndarray, entry: str) -> np.ndarray:
+    if not np.isfinite(samples).all():
+        bad = int(np.argmin(np.isfinite(samples).all(axis=1)))
+        raise DataError(f"{entry}: sample {bad} is {samples[bad].tolist()}, not a finite number")
+    return samples
+
+
+def _from_archive(entry: str) -> tuple[np.ndarray, int]:
+    import kaldiio
+
+    try:
+        loaded = kaldiio.load_mat(entry)
+    except Exception as error:  # kaldiio raises whatever its parts do
+        raise DataError(
+            f"{entry}: cannot be read from the archive ({type(error).__name__}: {error})"
+        ) from None
+    if not isinstance(loaded, tuple):
+        raise DataError(f"{entry}: the archive holds features there, not audio")
+    first, second = loaded
+    rate, samples = (first, second) if isinstance(first, int) else (second, first)
+    if np.issubdtype(samples.dtype, np.integer):
+        samples = samples / -float(np.iinfo(samples.dtype).min)
+    if not samples.size:
+        raise DataError(f"{entry}: holds no sample")
+    return _finite(samples.reshape(len(samples), -1).astype(np.float64), entry), int(rate)
+
+
+def _run(entry: str) -> bytes:
+    """Output of a pipe entry; every command of the pipeline must succeed."""
+    command = entry.rstrip()[:-1]
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()[-3:]
+        raise DataError(f"{entry}: exit status {done.returncode}: {' / '.join(said) or 'no message'}")
+    if not done.stdout:
+        raise DataError(f"{entry}: the command printed nothing")
+    return done.stdout
+
+
+def _check_file(path: str) -> None:
+    """Raise if a file is missing, empty, or a wav file shorter than its header says."""
+    try:
+        size = os.stat(path).st_size
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    if size == 0:
+        raise DataError(f"{path}: empty file")
+    with open(path, "rb") as file:
+        if file.read(4) != b"RIFF":
+            return
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            name, length = head[:4], struct.unpack("<I", head[4:])[0]
+            if name == b"data":
+                present = size - file.tell()
+                if present < length < _UNKNOWN_LENGTH:
+                    raise DataError(f"{path}: cut off: {present} of {length} bytes of samples are there")
+                return
+            file.seek(length + length % 2, os.SEEK_CUR)
+
+
+def _cause(error: Exception) -> str:
+    return str(getattr(error, "error_string", error)).rstrip(".")
+
+
+def parse_rate(text: str) -> int | None:
+    """A sampling rate in Hz from ``16000`` or ``16k``; None from ``none``."""
+    if text == "none":
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(k?)", text.lower().removesuffix("hz").strip())
+    rate = float(match[1]) * (1000 if match[2] else 1) if match else 0
+    if rate < 1 or rate != int(rate):
+        raise DataError(f"sampling rate {text!r} is not like 16000 or 16k")
+    return int(rate)

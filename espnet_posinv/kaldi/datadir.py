@@ -1,0 +1,193 @@
+"""A Kaldi data directory: which files it has, what they are keyed by, and writing a new one."""
+
+import os
+import shutil
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from espnet_posinv.kaldi import schema
+from espnet_posinv.kaldi.scp import DataError, as_number, read_scp, write_scp
+
+
+class Segment(NamedTuple):
+    """Part of a recording, in seconds; ``end`` is -1 where it goes to the recording's end."""
+
+    reco: str
+    start: float
+    end: float
+
+
+class DataDir:
+    """The utterances of a data directory, its other files read when asked for.
+
+    Only ids stay in memory, a file's values only as long as the caller keeps them: a directory of a
+    million utterances fits in a few hundred MB.
+
+    Args:
+        path: the directory.
+        unknown: what to do with a file whose name does not tell what it is keyed by: "refuse" it,
+            "copy" it as it is, or "drop" it.
+        by_utterance: unknown files that are keyed by utterance.
+
+    Raises:
+        DataError: no such directory, no utt2spk, or an unknown file that is refused.
+    """
+
+    def __init__(self, path: str | Path, *, unknown: str = "refuse", by_utterance: Iterable[str] = ()):
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise DataError(f"{path}: no such directory")
+        files = {p.name for p in self.path.iterdir() if p.is_file() and not p.name.startswith(".")}
+        if "utt2spk" not in files:
+            raise DataError(f"{path}/utt2spk: no such file; write a line 'utterance speaker' per utterance")
+        self.segmented = "segments" in files
+        self._by_utterance = files.intersection(by_utterance)
+        known = {n for n in files if schema.keyed_by(n, segmented=self.segmented)}
+        self.names = sorted(known | self._by_utterance)
+        self.unknown = sorted(files.difference(self.names, schema.VERBATIM))
+        if self.unknown and unknown == "refuse":
+            raise DataError(
+                f"{path}: cannot tell what {', '.join(self.unknown)} is keyed by; move it away, or give "
+                "--unknown-files copy (as it is), --unknown-files drop, or --utt-extra-files (by utterance)"
+            )
+        self.verbatim = sorted(files & schema.VERBATIM) + (self.unknown if unknown == "copy" else [])
+
+    def read(self, name: str) -> dict[str, str]:
+        """The entries of one file; DataError names the line that is malformed."""
+        return read_scp(self.path / name, empty_values=schema.empty_values(name))
+
+    def numbers(self, name: str) -> dict[str, float]:
+        """The entries of a file of numbers above 0, like utt2dur."""
+        table = {}
+        for line, (key, value) in enumerate(self.read(name).items(), 1):
+            if (number := as_number(value)) is None:
+                raise DataError(f"{self.path}/{name}:{line}: {key!r}: not a number above 0: {value!r}")
+            table[key] = number
+        return table
+
+    @cached_property
+    def utt2spk(self) -> dict[str, str]:
+        """Speaker of each utterance, in the file's order."""
+        table = self.read("utt2spk")
+        for line, (utt, spk) in enumerate(table.items(), 1):
+            if " " in spk or "\t" in spk:
+                raise DataError(f"{self.path}/utt2spk:{line}: {utt!r} has more than one speaker: {spk!r}")
+        return table
+
+    @cached_property
+    def segments(self) -> dict[str, Segment]:
+        """Segment of each utterance; empty if recordings are utterances."""
+        return read_segments(self.path / "segments") if self.segmented else {}
+
+    @property
+    def utts(self) -> Iterable[str]:
+        """Utterance ids."""
+        return self.utt2spk.keys()
+
+    def reco_of(self, utt: str) -> str:
+        """The recording an utterance is cut from: itself if there are no segments."""
+        if not self.segmented:
+            return utt
+        if utt not in self.segments:
+            raise DataError(f"{self.path}/segments: no {utt!r} of utt2spk; run utils/fix_data_dir.sh")
+        return self.segments[utt].reco
+
+    def keyed_by(self, name: str, table: Mapping[str, str]) -> schema.Keyed:
+        """By what a file of this directory is keyed."""
+        return keyed_by(name, table, self.utt2spk, segmented=self.segmented)
+
+
+def keyed_by(name: str, keys: Iterable[str], utts: Container[str], *, segmented: bool) -> schema.Keyed:
+    """By what a file is keyed; where both of two conventions exist, its content decides.
+
+    With segments, reference signals (spk1.scp) may be given per recording or per utterance; cmvn.scp
+    may be given per speaker or per utterance. An unknown name means: by utterance.
+    """
+    keyed = schema.keyed_by(name, segmented=segmented) or "utt"
+    two_ways = name == "cmvn.scp" or (segmented and schema.is_audio(name) and name != "wav.scp")
+    return "utt" if two_ways and keys and all(key in utts for key in keys) else keyed
+
+
+def read_segments(path: str | Path) -> dict[str, Segment]:
+    """Read a ``segments`` file: ``utterance recording start end``, times in seconds.
+
+    Raises:
+        DataError: not four fields, a time that is no number, or end <= start (and end is not -1).
+    """
+    segments = {}
+    for line, (utt, value) in enumerate(read_scp(path).items(), 1):
+        try:
+            reco, start, end = value.split()
+            segment = Segment(reco, float(start), float(end))
+        except ValueError:
+            raise DataError(f"{path}:{line}: expected 'utt reco start end', got {utt!r} {value!r}") from None
+        if not (segment.start >= 0 and (segment.end > segment.start or segment.end == -1)):
+            raise DataError(f"{path}:{line}: {utt!r} runs from {start} to {end} s; give 0 <= start < end")
+        segments[utt] = segment
+    return segments
+
+
+def spk2utt(utt2spk: Mapping[str, str]) -> dict[str, str]:
+    """The inverse of utt2spk: utterances of a speaker joined by blanks, both in order of appearance."""
+    utts: dict[str, list[str]] = {}
+    for utt, spk in utt2spk.items():
+        utts.setdefault(spk, []).append(utt)
+    return {spk: " ".join(u) for spk, u in utts.items()}
+
+
+def write_data_dirs(
+    paths: Sequence[str | Path],
+    tables: Iterable[tuple[str, Sequence[Mapping[str, str]]]],
+    *,
+    verbatim: Iterable[Path] = (),
+) -> None:
+    """Write data directories; spk2utt is made from utt2spk.
+
+    All files are written to temporary folders first; then a folder takes its name, or the files take
+    their places in one that exists. What stops this while files are written leaves the old state.
+    Older data files that are not written again would belong to other utterances: they are moved to
+    ``.backup``.
+
+    Args:
+        paths: the directories, made if need be.
+        tables: (file name, entries for each directory) pairs; may be a generator, so that one file
+            is in memory at a time.
+        verbatim: files to copy into each.
+    """
+    with ExitStack() as stack:
+        stages = [stack.enter_context(_staged(Path(path))) for path in paths]
+        for name, parts in tables:
+            for stage, table in zip(stages, parts, strict=True):
+                if name != "spk2utt":
+                    write_scp(stage / name, table)
+                if name == "utt2spk":
+                    write_scp(stage / "spk2utt", spk2utt({u: table[u] for u in sorted(table)}))
+        for file in verbatim:
+            for stage in stages:
+                shutil.copyfile(file, stage / file.name)
+
+
+@contextmanager
+def _staged(path: Path) -> Iterator[Path]:
+    """A temporary folder that becomes data directory ``path``, or whose files replace those in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stage = path.with_name(f".{path.name}.{os.getpid()}.stage")
+    shutil.rmtree(stage, ignore_errors=True)  # of a process that was killed and had this id
+    try:
+        stage.mkdir()
+        yield stage
+        if not path.exists():
+            stage.replace(path)
+            return
+        for file in list(path.iterdir()):
+            known = schema.keyed_by(file.name, segmented=False) and file.is_file()
+            if known and not (stage / file.name).exists():
+                (path / ".backup").mkdir(exist_ok=True)
+                file.replace(path / ".backup" / file.name)
+        for file in list(stage.iterdir()):
+            file.replace(path / file.name)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)

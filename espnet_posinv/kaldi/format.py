@@ -1,0 +1,133 @@
+"""Real audio files of one rate and format from any wav.scp: what training reads."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from espnet_posinv.kaldi import journal
+from espnet_posinv.kaldi.audio import archive_of, is_pipe
+from espnet_posinv.kaldi.datadir import Segment, read_segments
+from espnet_posinv.kaldi.format_task import FORMATS, Part, Task, run_task
+from espnet_posinv.kaldi.parallel import parallel_map
+from espnet_posinv.kaldi.scp import DataError, read_scp
+
+
+class Formatted(NamedTuple):
+    """Outputs by utterance, and how many samples were beyond full scale."""
+
+    path: dict[str, str]
+    samples: dict[str, int]
+    clipped: int
+    made: int
+
+
+def format_wav_scp(
+    scp: str | Path,
+    folder: str | Path,
+    *,
+    segments: str | Path | None = None,
+    rate: int | None = None,
+    audio_format: str = "wav",
+    channels: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
+    keys: Sequence[str] | None = None,
+    jobs: int | None = None,
+) -> Formatted:
+    """Write each utterance as a 16-bit file; a file that is already as wanted is used where it is.
+
+    Outputs are renamed into place when complete and noted in a journal: run again after an
+    interruption, only what is missing, or whose source or options changed, is made.
+
+    Args:
+        scp: wav.scp with paths, pipes or archive offsets.
+        folder: where the audio files go.
+        segments: cut recordings into these utterances.
+        rate: Hz of the output; default: as it is.
+        audio_format: "wav" or "flac".
+        channels: which to keep (0-based), for all or by utterance; default: all.
+        keys: only these utterances.
+        jobs: processes.
+
+    Raises:
+        DataError: the folder holds the audio of a file of another name; an entry cannot be used (all
+            of them are listed, up to 20; the others are made).
+    """
+    if audio_format not in FORMATS:
+        raise DataError(f"audio format {audio_format!r} is not one of {', '.join(FORMATS)}")
+    folder = Path(folder)
+    journal.bind(folder, Path(scp))
+    before = journal.read(folder)
+    done: dict[str, journal.Entry] = {}
+    todo, stale = [], []
+    for task in _tasks(scp, folder, segments, rate, audio_format, channels, keys):
+        missing = []
+        for part in task.parts:
+            entry = before.get(part.utt)
+            if entry and entry.mark == part.mark and entry.is_there():
+                done[part.utt] = entry
+            else:
+                missing.append(part)
+                stale += [part.utt] if entry else []
+        if missing:
+            todo.append(task._replace(parts=tuple(missing)))
+    errors, clipped, kept = [], 0, len(done)
+    with journal.append(folder) as log:
+        # Files are about to be overwritten: what was noted of them must not count if this is killed.
+        log.writelines(journal.line(utt, journal.Entry("-", "-", 0)) for utt in stale)
+        log.flush()
+        for results in parallel_map(run_task, todo, label=f"format {Path(scp).name}", jobs=jobs):
+            for result in results:
+                utt = result.part.utt
+                if result.error:
+                    errors.append(f"{scp}: {utt!r}: {result.error}")
+                    continue
+                done[utt] = journal.Entry(result.part.mark, result.path, result.samples)
+                clipped += result.clipped
+                log.write(journal.line(utt, done[utt]))
+            log.flush()
+    if errors:
+        more = [f"... and {len(errors) - 20} more"] if len(errors) > 20 else []
+        summary = f"{len(errors)} of {len(done) + len(errors)} utterances failed; correct them and run again"
+        raise DataError("\n".join([*errors[:20], *more, summary]))
+    path = {utt: entry.path for utt, entry in done.items()}
+    samples = {utt: entry.samples for utt, entry in done.items()}
+    return Formatted(path, samples, clipped, len(done) - kept)
+
+
+def _tasks(scp, folder, segments, rate, audio_format, channels, keys) -> Iterator[Task]:
+    """The work, one task a recording."""
+    table = read_scp(scp)
+    wanted = None if keys is None else set(keys)
+    cuts = read_segments(segments) if segments else {utt: Segment(utt, 0.0, -1.0) for utt in table}
+    of_reco: dict[str, list[str]] = {}
+    for utt, cut in cuts.items():
+        if cut.reco not in table:
+            raise DataError(
+                f"{segments}: recording {cut.reco!r} of {utt!r} is not in {scp}; add or delete it"
+            )
+        if wanted is None or utt in wanted:
+            of_reco.setdefault(cut.reco, []).append(utt)
+    for reco, utts in of_reco.items():
+        entry = table[reco]
+        state = _state(entry)
+        parts = []
+        for utt in utts:
+            keep = channels.get(utt) if isinstance(channels, Mapping) else channels
+            if isinstance(channels, Mapping) and keep is None:
+                raise DataError(f"no channels are given for {utt!r}; add a line for it")
+            cut, keep = cuts[utt], None if keep is None else tuple(keep)
+            wish = repr((entry, state, cut.start, cut.end, keep, rate, audio_format))
+            parts.append(Part(utt, cut.start, cut.end, keep, hashlib.sha1(wish.encode()).hexdigest()))
+        yield Task(entry, tuple(parts), str(folder), rate, audio_format)
+
+
+def _state(entry: str) -> tuple[int, int] | None:
+    """Time and size of the file behind an entry; None for a pipe, whose command stands for itself."""
+    if is_pipe(entry):
+        return None
+    try:
+        status = os.stat(archive_of(entry) or entry)
+    except OSError:
+        return None  # reported when the entry is opened
+    return status.st_mtime_ns, status.st_size

@@ -1,0 +1,94 @@
+"""A data directory whose audio is formatted: all signals of an utterance alike, segments cut out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from espnet_posinv.kaldi import schema
+from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
+from espnet_posinv.kaldi.format import Formatted, format_wav_scp
+from espnet_posinv.kaldi.scp import DataError
+
+
+def format_data_dir(
+    data: DataDir,
+    target: str | Path,
+    *,
+    rate: int | None = None,
+    audio_format: str = "wav",
+    jobs: int | None = None,
+) -> dict[str, Formatted]:
+    """Format wav.scp, spk1.scp, noise1.scp, ... and copy what else belongs to the utterances.
+
+    In the result recordings are utterances: segments and what is keyed by recording have no place
+    there. utt2num_samples (and utt2fs, if there is one) tell of the new audio.
+
+    Args:
+        data: the directory.
+        target: the new one; audio goes to ``target/data/<signal>``.
+        rate: Hz; default: as it is.
+        audio_format: "wav" or "flac".
+        jobs: processes.
+
+    Returns:
+        What was made, by file name.
+
+    Raises:
+        DataError: audio that cannot be used; a reference whose length is not that of its mixture.
+    """
+    target = Path(target)
+    signals = sorted(filter(schema.is_audio, data.names), key=lambda name: (name != "wav.scp", name))
+    if "wav.scp" not in signals:
+        raise DataError(f"{data.path}/wav.scp: no such file; there is no audio to format")
+    results = {}
+    for name in signals:
+        by_reco = data.segmented and data.keyed_by(name, data.read(name)) == "reco"
+        results[name] = format_wav_scp(
+            data.path / name,
+            target / "data" / name.removesuffix(".scp"),
+            segments=data.path / "segments" if by_reco else None,
+            rate=rate,
+            audio_format=audio_format,
+            keys=list(data.utts),
+            jobs=jobs,
+        )
+        _compare_lengths(data.path / name, results[name].samples, results, list(data.utts))
+    verbatim = [data.path / name for name in data.verbatim]
+    tables = ((name, [table]) for name, table in _tables(data, results, rate))
+    write_data_dirs([target], tables, verbatim=verbatim)
+    return results
+
+
+def _compare_lengths(
+    path: Path, samples: dict[str, int], results: dict[str, Formatted], utts: list[str]
+) -> None:
+    """Raise unless a signal has every utterance, as long as in the signals before."""
+    if missing := [utt for utt in utts if utt not in samples]:
+        raise DataError(
+            f"{path}: lacks {len(missing)} utterances, like {missing[0]!r}; run utils/fix_data_dir.sh"
+        )
+    for name, other in results.items():
+        differ = [utt for utt in utts if samples[utt] != other.samples[utt]]
+        if differ:
+            utt = differ[0]
+            raise DataError(
+                f"{path}: {len(differ)} utterances are not as long as in {name}, like {utt!r} with "
+                f"{samples[utt]} and {other.samples[utt]} samples; references must be aligned with mixtures"
+            )
+
+
+def _tables(
+    data: DataDir, results: dict[str, Formatted], rate: int | None
+) -> Iterator[tuple[str, dict[str, str]]]:
+    for name in data.names:
+        if name in ("segments", "spk2utt", "utt2num_samples"):
+            continue
+        if name in results:
+            yield name, results[name].path
+        elif name == "utt2fs" and rate:
+            yield name, dict.fromkeys(data.utts, str(rate))
+        else:
+            table = data.read(name)
+            if not (data.segmented and data.keyed_by(name, table) == "reco"):
+                yield name, table
+    samples = next(iter(results.values())).samples
+    yield "utt2num_samples", {utt: str(count) for utt, count in samples.items()}

@@ -1,0 +1,45 @@
+"""Formatting audio as jobs of a launcher (run.pl, slurm.pl, queue.pl), for clusters."""
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from espnet_posinv.kaldi.scp import DataError, atomic_write, read_scp
+from espnet_posinv.kaldi.split import even_bounds
+
+
+def run_jobs(
+    command: str, options: Sequence[str], scp: str, keys: Sequence[str], log_dir: Path, folder: str, jobs: int
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Format the utterances ``keys`` in ``jobs`` jobs ``command JOB=1:n LOG python -m ...``.
+
+    Returns:
+        wav.scp and utt2num_samples of all.
+
+    Raises:
+        DataError: a job failed; the launcher has said which.
+    """
+    jobs = min(jobs, len(keys))
+    bounds = even_bounds(len(keys), jobs)
+    log_dir.mkdir(parents=True, exist_ok=True)
+    for job in range(jobs):
+        # An older result must not stand in for that of a job which was lost unnoticed.
+        shutil.rmtree(log_dir / f"part.{job + 1}", ignore_errors=True)
+        with atomic_write(log_dir / f"keys.{job + 1}") as file:
+            file.writelines(f"{key}\n" for key in keys[bounds[job] : bounds[job + 1]])
+    python = [sys.executable, "-m", "espnet_posinv.bin.format_wav_scp", *options, "--nj", "1"]
+    part = log_dir / "part.JOB"
+    program = [*python, "--keys", f"{log_dir}/keys.JOB", scp, str(part), str(log_dir), folder]
+    launch = [*shlex.split(command), f"JOB=1:{jobs}", f"{log_dir}/format_wav_scp.JOB.log", *program]
+    if subprocess.run(launch, check=False).returncode:
+        raise DataError(f"formatting failed, see above and {log_dir}/format_wav_scp.*.log")
+    paths, samples = {}, {}
+    for job in range(1, jobs + 1):
+        paths |= read_scp(log_dir / f"part.{job}" / "wav.scp")
+        samples |= read_scp(log_dir / f"part.{job}" / "utt2num_samples")
+    if missing := sorted(set(keys) - paths.keys()):
+        raise DataError(f"{log_dir}: no output for {len(missing)} utterances, like {missing[0]!r}; run again")
+    return paths, samples

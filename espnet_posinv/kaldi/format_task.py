@@ -1,0 +1,104 @@
+"""Making the formatted audio of one recording: cut, choose channels, resample, write."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+import soundfile
+import soxr
+
+from espnet_posinv.kaldi.audio import archive_of, audio_info, cut, is_pipe, read_audio
+from espnet_posinv.kaldi.scp import DataError
+
+FORMATS = ("wav", "flac")
+_FULL_SCALE = 1 << 15
+
+
+class Part(NamedTuple):
+    """One output: an utterance cut from a recording, with the channels to keep (None: all)."""
+
+    utt: str
+    start: float
+    end: float
+    channels: tuple[int, ...] | None
+    mark: str  # another one if the output would be another
+
+
+class Task(NamedTuple):
+    """All that is cut from one recording, so that a pipe is run once."""
+
+    entry: str
+    parts: tuple[Part, ...]
+    folder: str
+    rate: int | None
+    format: str
+
+
+class Done(NamedTuple):
+    """What became of a part: a path and its samples per channel, or an error."""
+
+    part: Part
+    path: str = ""
+    samples: int = 0
+    clipped: int = 0
+    error: str = ""
+
+
+def run_task(task: Task) -> list[Done]:
+    """Make the outputs of one recording; an error stops only the part it is about."""
+    whole = None
+    results = []
+    for part in task.parts:
+        try:
+            done = _as_it_is(task, part)
+            if done is None:
+                if is_pipe(task.entry) or archive_of(task.entry):
+                    samples, rate = whole = whole or read_audio(task.entry)
+                    samples = cut(samples, rate, part.start, part.end, task.entry)
+                else:
+                    samples, rate = read_audio(task.entry, part.start, part.end)
+                done = _write(task, part, samples, rate)
+        except (DataError, OSError) as error:
+            done = Done(part, error=str(error))
+        results.append(done)
+    return results
+
+
+def _as_it_is(task: Task, part: Part) -> Done | None:
+    """The recording itself, if it is a whole file of the wanted kind."""
+    entry = task.entry
+    if (part.start, part.end) != (0.0, -1.0) or is_pipe(entry) or archive_of(entry):
+        return None
+    info = audio_info(entry)
+    wanted_kind = info.subtype == "PCM_16" and entry.lower().endswith(f".{task.format}")
+    all_channels = part.channels is None or part.channels == tuple(range(info.channels))
+    if wanted_kind and all_channels and task.rate in (None, info.rate):
+        return Done(part, entry, info.samples)
+    return None
+
+
+def _write(task: Task, part: Part, samples: np.ndarray, rate: int) -> Done:
+    """Write samples (T, channels) as 16-bit integers, under a temporary name first."""
+    if part.channels is not None:
+        if max(part.channels) >= samples.shape[1]:
+            raise DataError(f"{task.entry}: no channel {max(part.channels)}, it has {samples.shape[1]}")
+        samples = samples[:, list(part.channels)]
+    if task.rate not in (None, rate):
+        samples, rate = soxr.resample(samples, rate, task.rate), task.rate
+    # Rounded here: libsndfile scales floats by 32767, so 16-bit samples would not come back as they were.
+    scaled = np.rint(samples * _FULL_SCALE)
+    clipped = int(np.count_nonzero((scaled > _FULL_SCALE) | (scaled < -_FULL_SCALE)))
+    integers = np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+    # Sub-folders by a checksum of the id: a folder of a million files is slow on most file systems.
+    name = part.utt.replace("%", "%25").replace("/", "%2F")
+    path = Path(task.folder) / f"{crc32(part.utt.encode()) & 0xFF:02x}" / f"{name}.{task.format}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        soundfile.write(temporary, integers, rate, subtype="PCM_16", format=task.format.upper())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Done(part, str(path), len(integers), clipped)

@@ -1,0 +1,60 @@
+"""What a folder of audio files was made from, so that an interrupted run can go on."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from espnet_posinv.kaldi.scp import DataError, atomic_write
+
+
+class Entry(NamedTuple):
+    """An output: the mark of its source and options, its path, and its samples per channel."""
+
+    mark: str
+    path: str
+    samples: int
+
+    def is_there(self) -> bool:
+        """Whether the file still is."""
+        return os.path.isfile(self.path) and os.path.getsize(self.path) > 0
+
+
+def bind(folder: Path, scp: Path) -> None:
+    """Reserve a folder for one signal: files are named by utterance, so two would overwrite each other.
+
+    Raises:
+        DataError: the folder belongs to a file of another name.
+    """
+    note = folder / ".source"
+    if note.exists() and (owner := note.read_text(encoding="utf-8").strip()) != scp.name:
+        raise DataError(f"{folder}: holds the audio of {owner}; give {scp} a folder of its own")
+    with atomic_write(note) as file:
+        file.write(f"{scp.name}\n")
+
+
+def read(folder: Path) -> dict[str, Entry]:
+    """The newest entry of each utterance; an older one tells of a file that was overwritten."""
+    newest: dict[str, tuple[int, Entry]] = {}
+    for journal in folder.glob(".journal.*"):
+        for line in journal.read_text(encoding="utf-8").split("\n"):
+            fields = line.split("\t")
+            if len(fields) == 5:  # the last line of a killed process may be cut off
+                when, utt, mark, samples, path = fields
+                if utt not in newest or newest[utt][0] <= int(when):
+                    newest[utt] = (int(when), Entry(mark, path, int(samples)))
+    return {utt: entry for utt, (_, entry) in newest.items()}
+
+
+@contextmanager
+def append(folder: Path) -> Iterator[TextIO]:
+    """A file for new entries; every process has its own, since machines may share the folder."""
+    with open(folder / f".journal.{os.uname().nodename}.{os.getpid()}", "a", encoding="utf-8") as file:
+        yield file
+
+
+def line(utt: str, entry: Entry) -> str:
+    """An entry as it is written."""
+    return f"{time.time_ns()}\t{utt}\t{entry.mark}\t{entry.samples}\t{entry.path}\n"

@@ -1,0 +1,55 @@
+"""How long the utterances are: utt2num_samples, utt2dur and reco2dur from the audio."""
+
+from pathlib import Path
+
+from espnet_posinv.kaldi.audio import Info, audio_info
+from espnet_posinv.kaldi.datadir import DataDir
+from espnet_posinv.kaldi.parallel import parallel_map
+from espnet_posinv.kaldi.schema import LENGTHS
+from espnet_posinv.kaldi.scp import DataError, write_scp
+
+
+def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: int | None = None) -> None:
+    """Write the files that tell lengths, from the headers of the audio in wav.scp.
+
+    Args:
+        path: a data directory.
+        names: which of utt2num_samples (per channel), utt2dur and reco2dur (seconds).
+        jobs: processes.
+
+    Raises:
+        DataError: audio that cannot be opened (all of it is listed, up to 20).
+    """
+    data = DataDir(path, unknown="drop")
+    wavs = data.read("wav.scp")
+    results = parallel_map(_open, list(wavs.values()), label="lengths", jobs=jobs)
+    found = dict(zip(wavs, results, strict=True))
+    errors = [f"{data.path}/wav.scp: {key!r}: {what}" for key, what in found.items() if isinstance(what, str)]
+    if errors:
+        raise DataError(
+            "\n".join([*errors[:20], *([f"... {len(errors)} in all"] if len(errors) > 20 else [])])
+        )
+    samples = {}
+    for utt in data.utts:
+        reco = data.reco_of(utt)
+        if reco not in found:
+            raise DataError(f"{data.path}/wav.scp: no {reco!r} for {utt!r}; run utils/fix_data_dir.sh")
+        rate, length = found[reco].rate, found[reco].samples
+        if data.segmented:
+            _, start, end = data.segments[utt]
+            length = (length if end == -1 else min(round(end * rate), length)) - round(start * rate)
+        samples[utt] = (length, rate)
+    tables = {
+        "utt2num_samples": {utt: str(length) for utt, (length, _) in samples.items()},
+        "utt2dur": {utt: f"{length / rate:.6g}" for utt, (length, rate) in samples.items()},
+        "reco2dur": {reco: f"{info.samples / info.rate:.6g}" for reco, info in found.items()},
+    }
+    for name in names:
+        write_scp(data.path / name, tables[name])
+
+
+def _open(entry: str) -> Info | str:
+    try:
+        return audio_info(entry)
+    except DataError as error:
+        return str(error)

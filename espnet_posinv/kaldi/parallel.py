@@ -1,0 +1,70 @@
+"""Applying a function to many items in several processes, with a progress line."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from espnet_posinv.kaldi.scp import DataError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def parallel_map(
+    function: Callable[[Item], Result], items: Sequence[Item], *, label: str, jobs: int | None = None
+) -> Iterator[Result]:
+    """The results of ``function`` in the order of ``items``, as they become ready.
+
+    Args:
+        function: a function of a module.
+        items: what it is applied to.
+        label: begins the progress line on stderr.
+        jobs: processes; default: the cores this process may use.
+
+    Raises:
+        DataError: a process was killed.
+    """
+    jobs = min(jobs or len(os.sched_getaffinity(0)), len(items))
+    progress = _Progress(label, len(items))
+    if jobs <= 1:
+        for item in items:
+            yield progress.count(function(item))
+        return
+    pool = ProcessPoolExecutor(jobs)
+    try:
+        chunk = max(1, min(64, len(items) // (4 * jobs)))
+        for result in pool.map(function, items, chunksize=chunk):
+            yield progress.count(result)
+    except BrokenProcessPool:
+        raise DataError(
+            f"{label}: a process was killed, probably for want of memory; use fewer (--nj), and run again "
+            "to go on with what is left"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Progress:
+    """A line that is rewritten on a terminal, and printed every half minute into a log."""
+
+    def __init__(self, label: str, total: int):
+        self.label, self.total, self.done = label, total, 0
+        self.terminal = sys.stderr.isatty()
+        self.start = time.monotonic()
+        self.next = self.start + (0.2 if self.terminal else 30)
+
+    def count(self, result: Result) -> Result:
+        self.done += 1
+        now = time.monotonic()
+        if now >= self.next or (self.done == self.total and self.terminal):
+            rate = self.done / (now - self.start)
+            left = (self.total - self.done) / rate
+            line = f"{self.label}: {self.done}/{self.total}, {rate:.0f}/s, {left:.0f} s left"
+            end = "\n" if not self.terminal or self.done == self.total else "\x1b[K\r"
+            print(line, end=end, file=sys.stderr, flush=True)
+            self.next = now + (0.2 if self.terminal else 30)
+        return result

@@ -1,0 +1,108 @@
+"""Files of the form ``key value``, one entry a line: strict reading, atomic writing."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+
+class DataError(ValueError):
+    """What is wrong with a data file, as ``file:line: problem; what to do``."""
+
+
+def entries(path: str | Path, *, errors: str = "strict") -> Iterator[tuple[int, str, str]]:
+    """Each line of a file as (line number, key, value), nothing checked but the encoding.
+
+    The separator is ASCII blank space only: transcripts may hold any other Unicode space, and
+    ``str.splitlines`` would cut a line at some of them. An entry without a value gives "".
+    With ``errors="surrogateescape"`` what is not UTF-8 is passed on as lone surrogates.
+
+    Raises:
+        DataError: the file does not exist or is not UTF-8.
+    """
+    try:
+        with open(path, encoding="utf-8", errors=errors, newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                key, blank, value = line.partition(" ")
+                if "\t" in key:
+                    key, blank, value = line.partition("\t")
+                yield number, key if blank else key.rstrip("\r\n"), value.strip(" \t\r\n")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}:{_undecodable_line(path)}: not UTF-8; convert the file (iconv)") from None
+
+
+def read_scp(path: str | Path, *, empty_values: bool = False) -> dict[str, str]:
+    """The entries of a file, in its order.
+
+    Args:
+        path: wav.scp, utt2spk, text, or any file with a key in the first column.
+        empty_values: an entry may consist of its key alone (a transcript may be empty).
+
+    Raises:
+        DataError: a blank line, an entry without a value, or a key given twice. A dictionary built
+            from such a file would silently hold something else than the file says.
+    """
+    table: dict[str, str] = {}
+    for number, key, value in entries(path):
+        if not key:
+            raise DataError(f"{path}:{number}: blank line or blank before the key; run utils/fix_data_dir.sh")
+        if not value and not empty_values:
+            raise DataError(f"{path}:{number}: {key!r} has no value; complete or delete the line")
+        if key in table:
+            first = next(n for n, k, _ in entries(path) if k == key)
+            raise DataError(f"{path}:{number}: key {key!r} was already given in line {first}; delete one")
+        table[key] = value
+    return table
+
+
+def as_number(text: str) -> float | None:
+    """The number above 0 that a value is, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value < float("inf") else None
+
+
+def write_scp(path: str | Path, table: Mapping[str, str]) -> None:
+    """Write entries sorted by key in C locale (code points sort as their UTF-8 bytes do), atomically."""
+    with atomic_write(path) as file:
+        for key in sorted(table):
+            value = table[key]
+            file.write(f"{key} {value}\n" if value else f"{key}\n")
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[TextIO]:
+    """Open a text file that appears under its name complete or not at all.
+
+    The folder is made if need be; a link is followed; a device or named pipe is written directly.
+    """
+    path = Path(os.path.realpath(path))
+    text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
+    if path.exists() and not path.is_file():
+        with open(path, "w", **text) as file:
+            yield file
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", **text) as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _undecodable_line(path: str | Path) -> int:
+    """Number of the first line that is not UTF-8."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 0

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Make entries of several channels of wav.scp files with one channel each.
+root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..
+export PYTHONPATH="${root}${PYTHONPATH:+:${PYTHONPATH}}"
+exec "${PYTHON:-python3}" -m espnet_posinv.bin.mix_mono_wav_scp "$@"

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Invert spk2utt.
+root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..
+export PYTHONPATH="${root}${PYTHONPATH:+:${PYTHONPATH}}"
+exec "${PYTHON:-python3}" -m espnet_posinv.bin.spk2utt_to_utt2spk "$@"

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Invert utt2spk.
+root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..
+export PYTHONPATH="${root}${PYTHONPATH:+:${PYTHONPATH}}"
+exec "${PYTHON:-python3}" -m espnet_posinv.bin.utt2spk_to_spk2utt "$@"
