@@ -1,0 +1,76 @@
+"""conf/slurm.conf and conf/queue.conf: what a site makes of the launcher's options.
+
+    command sbatch --export=ALL        the command that submits
+    option mem=* --mem $0              --mem 2G becomes --mem 2G of sbatch; $0 is the value
+    option gpu=0                       one value in particular; wins over *
+    default gpu=0                      as if --gpu 0 stood before the options of the command line
+    # a comment
+
+An option that is not declared is an error. A file ``slurm.local.conf`` beside it, if there is one, is read
+after it and replaces declarations of the same option and value: there a site names its partitions.
+"""
+
+import os
+import re
+import shlex
+
+from .request import UsageError
+
+# Options that the launcher itself understands, declared or not.
+OWN = {"config", "pick", "retry", "max_jobs_run"}
+
+
+class Conf:
+    """What a file declares: ``command`` (words), ``options`` {(name, value): words}, ``defaults``."""
+
+    def __init__(self, path, builtin):
+        """Read ``path`` (None: the text ``builtin``) and its local override; UsageError names file:line."""
+        self.path, self.command, self.options, self.defaults = path or "built-in configuration", [], {}, {}
+        if path is None:
+            self._read(builtin.splitlines(), self.path)
+            return
+        stem, extension = os.path.splitext(path)
+        for name in (path, f"{stem}.local{extension}"):
+            if name == path or os.path.exists(name):
+                with open(name, encoding="utf-8") as file:
+                    self._read(file, name)
+        if not self.command:
+            raise UsageError(f"{path}: has no line 'command ...', which says how to submit a job")
+
+    def _read(self, lines, name):
+        for number, line in enumerate(lines, 1):
+            keyword, _, rest = re.sub(r"(^|\s)#.*", "", line).strip().partition(" ")
+            rest = rest.strip()
+            if keyword == "command" and rest:
+                self.command = shlex.split(rest)
+            elif keyword == "option" and (match := re.fullmatch(r"([\w-]+)=(\S+)\s*(.*)", rest)):
+                self.options[match[1].replace("-", "_"), match[2]] = shlex.split(match[3])
+            elif keyword == "default" and (match := re.fullmatch(r"([\w-]+)=(\S+)", rest)):
+                self.defaults[match[1].replace("-", "_")] = match[2]
+            elif keyword:
+                raise UsageError(
+                    f"{name}:{number}: {line.strip()!r} is none of 'command ...', 'option NAME=VALUE ...', "
+                    "'option NAME=* ...', 'default NAME=VALUE'"
+                )
+
+    def words(self, options):
+        """The scheduler's words for a request's options: defaults first, then in the order they were given.
+
+        Schedulers let the last word win, so the order must be the user's and never that of a hash table.
+        """
+        words = []
+        for name, value in {
+            **{k: v for k, v in self.defaults.items() if k not in options},
+            **options,
+        }.items():
+            if name in OWN:
+                continue
+            pattern = self.options.get((name, value), self.options.get((name, "*")))
+            if pattern is None:
+                declared = ", ".join(sorted({f"--{n.replace('_', '-')}" for n, _ in self.options}))
+                raise UsageError(
+                    f"option --{name.replace('_', '-')} {value} is not declared in {self.path} "
+                    f"(declared: {declared})"
+                )
+            words += [word.replace("$0", value) for word in pattern]
+        return words

@@ -1,0 +1,10 @@
+#!/usr/bin/env -S python3 -IS
+"""The job launcher under its Kaldi name; see espnet_posinv/launch."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+from espnet_posinv.launch.__main__ import main
+
+sys.exit(main(["run", *sys.argv[1:]]))
