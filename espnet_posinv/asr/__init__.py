@@ -1,0 +1,5 @@
+"""Speech recognisers behind one interface: a wav.scp goes in, a Kaldi ``text`` comes out.
+
+A back end is a frozen dataclass of its settings (:class:`~espnet_posinv.asr.decode.Recogniser`); it can be
+sent to other processes, each of which loads the model once.
+"""

@@ -1,0 +1,36 @@
+"""PESQ, ESTOI, SI-SDR and DNSMOS of enhanced speech."""
+
+import argparse
+import os
+import sys
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--ref-scp", required=True, help="clean speech, mono, 16 kHz")
+    parser.add_argument("--inf-scp", required=True, help="enhanced speech, same ids and lengths")
+    parser.add_argument("--output", required=True, help="JSON file")
+    parser.add_argument("--metrics", default="pesq,estoi,si_sdr,dnsmos", help="comma-separated")
+    parser.add_argument("--nj", type=int, default=1, help="processes")
+    args = parser.parse_args(argv)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
+
+    from espnet_posinv.scoring.signal import score_files
+
+    try:
+        metrics = [name for name in args.metrics.replace(",", " ").split() if name]
+        total = score_files(args.ref_scp, args.inf_scp, args.output, metrics, nj=args.nj)
+    except (ValueError, OSError) as error:
+        sys.exit(f"score_signal: {error}")
+    parts = [
+        f"{name} {'undefined' if value['mean'] is None else format(value['mean'], '.3f')}"
+        + (f" ({value['undefined']} utterances undefined)" if value["undefined"] else "")
+        for name, value in total.items()
+    ]
+    print(f"{args.output}: {', '.join(parts)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Word error rates with counts, signal metrics, and intervals from a bootstrap over utterances."""

@@ -1,0 +1,189 @@
+"""Signal metrics of enhanced speech against clean speech, each by the library that is its reference.
+
+========  ===========================================  =============================
+pesq      ITU-T P.862.2, wide band (package pesq)      about 1 to 4.64
+estoi     Jensen and Taal 2016 (package pystoi)        about 0 to 1
+si_sdr    Le Roux et al., arXiv 1811.02508             dB (package fast_bss_eval)
+dnsmos    ITU-T P.835 and P.808 (package speechmos)    1 to 5; needs no clean speech
+========  ===========================================  =============================
+"""
+
+import functools
+import json
+import math
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from espnet_posinv.kaldi.audio import read_audio
+from espnet_posinv.kaldi.parallel import parallel_map
+from espnet_posinv.kaldi.scp import DataError, atomic_write, read_scp
+from espnet_posinv.scoring.bootstrap import rate_interval
+
+SAMPLE_RATE = 16000
+METRICS = ("pesq", "estoi", "si_sdr", "dnsmos")
+PACKAGES = {"pesq": "pesq", "estoi": "pystoi", "si_sdr": "fast_bss_eval", "dnsmos": "speechmos"}
+
+
+class Undefined(ValueError):
+    """A metric has no value for an utterance, for a reason that is no mistake of the user's."""
+
+
+def pesq(clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
+    """Wide-band PESQ (MOS-LQO); undefined where P.862 finds no utterance, as in silent output."""
+    import pesq as library
+
+    _require_sound(clean, enhanced)
+    try:
+        return {"pesq": library.pesq(SAMPLE_RATE, clean, enhanced, "wb")}
+    except (library.NoUtterancesError, library.BufferTooShortError) as error:
+        raise Undefined(str(error)) from None
+
+
+def estoi(clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
+    """Extended STOI; undefined for less than 30 frames (about 0.4 s) of active speech."""
+    import warnings
+
+    import pystoi
+
+    _require_sound(clean, enhanced)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # pystoi warns and returns 1e-5 where it cannot tell
+        try:
+            return {"estoi": float(pystoi.stoi(clean, enhanced, SAMPLE_RATE, extended=True))}
+        except RuntimeWarning as error:
+            raise Undefined(str(error).split(".")[0]) from None
+
+
+def si_sdr(clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
+    """Scale-invariant SDR of zero-mean signals in dB; undefined for silence and for the clean signal."""
+    import fast_bss_eval
+
+    clean, enhanced = clean - clean.mean(), enhanced - enhanced.mean()
+    _require_sound(clean, enhanced)
+    # Of a scaled copy of the clean signal the ratio is infinite; what is computed is rounding noise.
+    if 1 - abs(clean @ enhanced) / math.sqrt((clean @ clean) * (enhanced @ enhanced)) < 1e-12:
+        raise Undefined("infinite: the signal is the clean one")
+    return {"si_sdr": float(fast_bss_eval.si_sdr(clean[None], enhanced[None])[0])}
+
+
+def dnsmos(clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
+    """DNSMOS of the enhanced signal alone: overall, speech, background (P.835) and P.808."""
+    from speechmos import dnsmos as library
+
+    out = library.run(np.clip(enhanced, -1, 1), SAMPLE_RATE)
+    names = {"dnsmos_ovrl": "ovrl_mos", "dnsmos_sig": "sig_mos", "dnsmos_bak": "bak_mos"}
+    return {name: float(out[key]) for name, key in (names | {"dnsmos_p808": "p808_mos"}).items()}
+
+
+def _require_sound(clean: np.ndarray, enhanced: np.ndarray) -> None:
+    if not clean.any() or not enhanced.any():
+        raise Undefined(f"the {'enhanced' if clean.any() else 'clean'} signal is silent")
+
+
+FUNCTIONS = {"pesq": pesq, "estoi": estoi, "si_sdr": si_sdr, "dnsmos": dnsmos}
+
+
+def score_signals(
+    references: dict[str, str], enhanced: dict[str, str], metrics: Sequence[str] = METRICS, *, nj: int = 1
+) -> dict[str, dict]:
+    """Metrics of each utterance.
+
+    Args:
+        references: wav.scp of clean speech, mono, 16 kHz.
+        enhanced: wav.scp of the same utterances, equally long.
+        metrics: names out of `METRICS`.
+        nj: processes.
+
+    Returns:
+        ``{id: {metric: value}}``; a metric that is undefined for an utterance is None, and
+        ``"undefined": {metric: reason}`` says why.
+
+    Raises:
+        DataError: ids, rates, channels or lengths differ, or audio is missing, empty or not finite.
+    """
+    unknown = set(metrics) - set(METRICS)
+    if unknown:
+        raise DataError(f"unknown metric {', '.join(sorted(unknown))}; there are {', '.join(METRICS)}")
+    lone = references.keys() ^ enhanced.keys()
+    if lone:
+        some = ", ".join(sorted(lone)[:10])
+        raise DataError(f"{len(lone)} utterances are only in one of clean and enhanced speech: {some}")
+    items = [(utterance, references[utterance], enhanced[utterance]) for utterance in sorted(references)]
+    one = functools.partial(_score, tuple(metrics))
+    label = f"{', '.join(metrics)} of {len(items)} utterances"
+    return dict(zip(sorted(references), parallel_map(one, items, label=label, jobs=nj), strict=True))
+
+
+def _score(metrics: tuple[str, ...], item: tuple[str, str, str]) -> dict:
+    import torch
+
+    torch.set_num_threads(1)  # one process a core
+    utterance, *entries = item
+    signals = []
+    for entry in entries:
+        try:
+            samples, rate = read_audio(entry)
+        except DataError as error:
+            raise DataError(f"utterance {utterance}: {error}") from None
+        if rate != SAMPLE_RATE or samples.shape[1] != 1:
+            raise DataError(
+                f"utterance {utterance}: {entry}: {samples.shape[1]} channel(s) at {rate} Hz, "
+                f"need one at {SAMPLE_RATE} Hz"
+            )
+        signals.append(samples[:, 0])
+    if len(signals[0]) != len(signals[1]):
+        raise DataError(
+            f"utterance {utterance}: clean speech has {len(signals[0])} samples, enhanced {len(signals[1])} "
+            f"({entries[0]}, {entries[1]})"
+        )
+    values, undefined = {}, {}
+    for metric in metrics:
+        try:
+            values |= FUNCTIONS[metric](*signals)
+        except Undefined as error:
+            values[metric], undefined[metric] = None, str(error)
+    if any(value is not None and not math.isfinite(value) for value in values.values()):
+        raise DataError(f"utterance {utterance}: a metric is not finite: {values}")
+    return {**values, **({"undefined": undefined} if undefined else {})}
+
+
+def pool(scores: dict[str, dict]) -> dict[str, dict]:
+    """Mean of each metric over the utterances where it is defined, with count and 95 % interval."""
+    names = dict.fromkeys(name for score in scores.values() for name in score if name != "undefined")
+    pooled = {}
+    for name in names:
+        values = [score[name] for score in scores.values() if score.get(name) is not None]
+        undefined = len(scores) - len(values)
+        if not values:
+            pooled[name] = {"mean": None, "count": 0, "undefined": undefined}
+            continue
+        mean, low, high = rate_interval(values, np.ones(len(values)))
+        pooled[name] = {
+            "mean": mean,
+            "count": len(values),
+            "undefined": undefined,
+            "interval95": {"low": low, "high": high},
+        }
+    return pooled
+
+
+def score_files(
+    reference: str | Path, enhanced: str | Path, output: str | Path, metrics: Sequence[str], *, nj: int
+) -> dict[str, dict]:
+    """Score one wav.scp against another and write a JSON file of means, intervals and single values.
+
+    Returns:
+        The means, see :func:`pool`.
+
+    Raises:
+        DataError: see :func:`score_signals`.
+    """
+    scores = score_signals(read_scp(reference), read_scp(enhanced), metrics, nj=nj)
+    total = pool(scores)
+    packages = {PACKAGES[metric]: version(PACKAGES[metric]) for metric in metrics}
+    with atomic_write(output) as file:
+        json.dump({"total": total, "packages": packages, "utterances": scores}, file, indent=1)
+    return total

@@ -1,0 +1,150 @@
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from espnet_posinv.asr.decode import decode
+from espnet_posinv.kaldi.scp import DataError, read_scp
+
+
+@dataclass(frozen=True)
+class Loudness:
+    """A recogniser whose text is the audio's peak in per cent; it fails on command and leaves a trace."""
+
+    trace: str = ""
+    unit: int = 100
+    fail_above: float = 2.0
+
+    def settings(self):
+        return {"unit": self.unit}
+
+    def transcribe(self, wav):
+        assert wav.dtype == np.float32
+        if wav.max() > self.fail_above:
+            raise RuntimeError("too loud")
+        with open(self.trace, "a") as file:
+            file.write(".")
+        return f"peak {wav.max() * self.unit:.0f}"
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Five utterances with peaks of 10 to 50 per cent; (folder, wav.scp, trace)."""
+    scp = tmp_path / "wav.scp"
+    for k in range(1, 6):
+        sf.write(tmp_path / f"{k}.wav", np.r_[np.zeros(800), k / 10, np.zeros(800)], 16000, subtype="FLOAT")
+    scp.write_text("".join(f"utt{k} {tmp_path}/{k}.wav\n" for k in (3, 1, 2, 5, 4)))
+    (tmp_path / "trace").touch()
+    return tmp_path, scp, tmp_path / "trace"
+
+
+def expected(*ks):
+    return {f"utt{k}": f"peak {10 * k}" for k in ks}
+
+
+@pytest.mark.parametrize("nj", [1, 2])
+def test_text_of_every_utterance(corpus, nj):
+    folder, scp, trace = corpus
+    assert decode(Loudness(str(trace)), [(scp, folder / "out")], nj=nj) == 5
+    assert read_scp(folder / "out/text") == expected(1, 2, 3, 4, 5)
+    assert sorted(p.name for p in (folder / "out").iterdir()) == ["decode.json", "text"]
+    assert json.loads((folder / "out/decode.json").read_text())["recogniser"] == {"unit": 100}
+
+
+def test_several_sets_in_one_call(corpus):
+    folder, scp, trace = corpus
+    (folder / "two.scp").write_text(f"a {folder}/1.wav\nb {folder}/2.wav\n")
+    jobs = [(scp, folder / "one"), (folder / "two.scp", folder / "two")]
+    assert decode(Loudness(str(trace)), jobs) == 7
+    assert read_scp(folder / "two/text") == {"a": "peak 10", "b": "peak 20"}
+    with pytest.raises(DataError, match="same output folder"):
+        decode(Loudness(str(trace)), [jobs[0], (folder / "two.scp", folder / "one")])
+
+
+def test_failure_names_the_utterance_and_the_next_run_goes_on(corpus):
+    folder, scp, trace = corpus
+    with pytest.raises(DataError, match="utterance utt5: too loud"):
+        decode(Loudness(str(trace), fail_above=0.45), [(scp, folder / "out")])
+    assert not (folder / "out/text").exists()
+    before = len(trace.read_text())
+    assert before == 3  # utt3, utt1, utt2 stand before utt5
+    assert decode(Loudness(str(trace)), [(scp, folder / "out")]) == 2
+    assert len(trace.read_text()) == 5
+    assert read_scp(folder / "out/text") == expected(1, 2, 3, 4, 5)
+    assert decode(Loudness(str(trace)), [(scp, folder / "out")]) == 0
+
+
+def test_line_cut_off_by_a_kill_is_done_again(corpus):
+    folder, scp, trace = corpus
+    with pytest.raises(DataError):
+        decode(Loudness(str(trace), fail_above=0.45), [(scp, folder / "out")])
+    partial = folder / "out/text.partial"
+    partial.write_bytes(partial.read_bytes()[:-2])  # "utt2 peak 2"
+    assert decode(Loudness(str(trace)), [(scp, folder / "out")]) == 3
+    assert read_scp(folder / "out/text") == expected(1, 2, 3, 4, 5)
+
+
+def test_killed_before_the_text_was_put_together(corpus):
+    folder, scp, trace = corpus
+    decode(Loudness(str(trace)), [(scp, folder / "out")])
+    (folder / "out/text").rename(folder / "out/text.partial")
+    assert decode(Loudness(str(trace)), [(scp, folder / "out")]) == 0
+    assert read_scp(folder / "out/text") == expected(1, 2, 3, 4, 5)
+
+
+def test_other_settings_or_audio_start_anew(corpus):
+    folder, scp, trace = corpus
+    decode(Loudness(str(trace)), [(scp, folder / "out")])
+    assert decode(Loudness(str(trace), unit=1000), [(scp, folder / "out")]) == 5
+    assert read_scp(folder / "out/text")["utt1"] == "peak 100"
+    sf.write(folder / "1.wav", np.full(1600, 0.6), 16000, subtype="FLOAT")
+    assert decode(Loudness(str(trace), unit=1000), [(scp, folder / "out")]) == 5
+    assert read_scp(folder / "out/text")["utt1"] == "peak 600"
+
+
+def test_empty_text_is_kept(corpus, tmp_path):
+    folder, scp, trace = corpus
+
+    class Mute(Loudness):
+        def transcribe(self, wav):
+            return ""
+
+    decode(Mute(str(trace)), [(scp, folder / "out")])
+    assert set(read_scp(folder / "out/text", empty_values=True).values()) == {""}
+
+
+def test_bad_audio_is_named(corpus):
+    folder, scp, trace = corpus
+
+    def run(entry):
+        scp.write_text(f"good {folder}/1.wav\nbad {entry}\n")
+        decode(Loudness(str(trace)), [(scp, folder / "out")])
+
+    sf.write(folder / "slow.wav", np.zeros(800), 8000)
+    with pytest.raises(
+        DataError, match=r"utterance bad: .*slow.wav: 1 channel\(s\) at 8000 Hz, need one at 16000"
+    ):
+        run(folder / "slow.wav")
+    sf.write(folder / "stereo.wav", np.zeros((800, 2)), 16000)
+    with pytest.raises(DataError, match=r"utterance bad: .*2 channel\(s\) at 16000 Hz"):
+        run(folder / "stereo.wav")
+    sf.write(folder / "nan.wav", np.array([0.0, np.nan]), 16000, subtype="FLOAT")
+    with pytest.raises(DataError, match=r"utterance bad: .*sample 1 is \[nan\]"):
+        run(folder / "nan.wav")
+    with pytest.raises(DataError, match=r"utterance bad: .*absent.wav: No such file"):
+        run(folder / "absent.wav")
+    scp.write_text("")
+    with pytest.raises(DataError, match=r"wav.scp: holds no utterance"):
+        decode(Loudness(str(trace)), [(scp, folder / "out")])
+
+
+def test_fingerprint_of_missing_file_does_not_stop(corpus):
+    folder, scp, trace = corpus
+    assert Path(scp).exists()
+    decode(Loudness(str(trace)), [(scp, folder / "out")])
+    (folder / "1.wav").unlink()
+    with pytest.raises(DataError, match="utterance utt1"):
+        decode(Loudness(str(trace)), [(scp, folder / "out")])

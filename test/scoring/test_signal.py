@@ -1,0 +1,116 @@
+import json
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from espnet_posinv.bin.score_signal import main
+from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.scoring.signal import Undefined, dnsmos, estoi, pesq, pool, score_signals, si_sdr
+
+RATE = 16000
+
+
+def speech_like(seconds=2.0, seed=0):
+    """Harmonics of a gliding pitch in syllables: active enough for PESQ and ESTOI."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(RATE * seconds)) / RATE
+    phase = 2 * np.pi * np.cumsum(120 + 40 * np.sin(2 * np.pi * 0.7 * t)) / RATE
+    wave = sum(np.sin(k * phase + rng.uniform(0, 6)) / k for k in range(1, 30))
+    return 0.1 * wave * (0.5 + 0.5 * np.sin(2 * np.pi * 3 * t)) ** 2
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return speech_like()
+
+
+def noisy(clean, snr, seed=1):
+    noise = np.random.default_rng(seed).standard_normal(len(clean))
+    noise -= noise.mean() + clean * (noise @ clean) / (clean @ clean)  # orthogonal to the speech
+    return clean + noise * np.sqrt(clean @ clean / (noise @ noise) / 10 ** (snr / 10))
+
+
+@pytest.mark.parametrize("snr", [-5.0, 0.0, 17.0])
+def test_si_sdr_of_orthogonal_noise_is_the_snr(clean, snr):
+    clean = clean - clean.mean()
+    # Removing its mean turns the noise a little towards the speech again; 0.01 dB covers that.
+    assert si_sdr(clean, 0.3 * noisy(clean, snr) + 0.2)["si_sdr"] == pytest.approx(snr, abs=0.01)
+
+
+def test_si_sdr_is_undefined_where_it_is_infinite(clean):
+    for enhanced, reason in ((clean, "infinite"), (-0.5 * clean + 0.1, "infinite"), (0 * clean, "silent")):
+        with pytest.raises(Undefined, match=reason):
+            si_sdr(clean, enhanced)
+
+
+def test_metrics_rank_noise(clean):
+    for function, name, low, high in ((pesq, "pesq", 1, 4.7), (estoi, "estoi", 0, 1)):
+        values = [function(clean, noisy(clean, snr))[name] for snr in (10, 25, 40)]
+        assert low <= values[0] < values[1] < values[2] <= high, name
+    assert pesq(clean, clean)["pesq"] == pytest.approx(4.64, abs=0.01)  # the top of P.862.2's scale
+    assert estoi(clean, clean)["estoi"] == pytest.approx(1, abs=1e-6)
+
+
+def test_undefined_for_silence_and_snippets(clean):
+    with pytest.raises(Undefined):
+        pesq(clean, 0 * clean)
+    with pytest.raises(Undefined, match="Not enough STFT frames"):
+        estoi(clean[:3000], clean[:3000])
+
+
+def test_dnsmos_range_and_keys(clean):
+    values = dnsmos(clean, clean)
+    assert sorted(values) == ["dnsmos_bak", "dnsmos_ovrl", "dnsmos_p808", "dnsmos_sig"]
+    assert all(0.9 < value < 5 for value in values.values())
+    assert dnsmos(clean, noisy(clean, 0))["dnsmos_bak"] < values["dnsmos_bak"]
+
+
+def write(folder, wavs, rate=RATE):
+    folder.mkdir()
+    for name, wav in wavs.items():
+        sf.write(folder / f"{name}.wav", wav, rate, subtype="FLOAT")
+    (folder / "wav.scp").write_text("".join(f"{name} {folder}/{name}.wav\n" for name in wavs))
+    return {name: f"{folder}/{name}.wav" for name in wavs}
+
+
+def test_files_in_processes(tmp_path, clean, capsys):
+    other = speech_like(1.5, seed=3)
+    write(tmp_path / "clean", {"a": clean, "b": other})
+    write(tmp_path / "inf", {"b": noisy(other, 10), "a": 0 * clean})
+    command = ["--ref-scp", f"{tmp_path}/clean/wav.scp", "--inf-scp", f"{tmp_path}/inf/wav.scp"]
+    main([*command, "--output", f"{tmp_path}/s.json", "--metrics", "pesq,si_sdr", "--nj", "2"])
+    result = json.loads((tmp_path / "s.json").read_text())
+    assert result["utterances"]["b"]["si_sdr"] == pytest.approx(10, abs=0.05)
+    assert result["utterances"]["a"]["pesq"] is None
+    assert result["utterances"]["a"]["undefined"]["si_sdr"] == "the enhanced signal is silent"
+    assert result["total"]["si_sdr"]["count"] == 1
+    assert result["total"]["si_sdr"]["undefined"] == 1
+    assert result["total"]["si_sdr"]["mean"] == result["utterances"]["b"]["si_sdr"]
+    assert "si_sdr 10.0" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="unknown metric stoi; there are pesq, estoi, si_sdr, dnsmos"):
+        main([*command, "--output", f"{tmp_path}/t.json", "--metrics", "pesq,stoi"])
+    assert not (tmp_path / "t.json").exists()
+
+
+def test_bad_audio_is_named(tmp_path, clean):
+    good = write(tmp_path / "clean", {"a": clean})
+    short = write(tmp_path / "short", {"a": clean[:-1]})
+    with pytest.raises(DataError, match="utterance a: clean speech has 32000 samples, enhanced 31999"):
+        score_signals(good, short, ["si_sdr"])
+    nan = clean.copy()
+    nan[100] = np.nan
+    with pytest.raises(DataError, match=r"utterance a: .*nan/a.wav: sample 100 is"):
+        score_signals(good, write(tmp_path / "nan", {"a": nan}), ["si_sdr"])
+    with pytest.raises(DataError, match=r"utterance a: .*1 channel\(s\) at 8000 Hz"):
+        score_signals(good, write(tmp_path / "slow", {"a": clean}, rate=8000), ["si_sdr"])
+    with pytest.raises(DataError, match=r"2 utterances are only in one .*: a, b"):
+        score_signals(good, {"b": good["a"]}, ["si_sdr"])
+
+
+def test_pool_keeps_counts():
+    scores = {"a": {"pesq": 1.0}, "b": {"pesq": 3.0}, "c": {"pesq": None, "undefined": {"pesq": "why"}}}
+    total = pool(scores)["pesq"]
+    assert (total["mean"], total["count"], total["undefined"]) == (2.0, 2, 1)
+    assert total["interval95"] == {"low": 1.0, "high": 3.0}
+    assert pool({"c": scores["c"]})["pesq"] == {"mean": None, "count": 0, "undefined": 1}
