@@ -1,0 +1,1 @@
+"""Real recordings and pretrained weights that install from package registries."""
