@@ -1,0 +1,1 @@
+"""What the staged recipes are made of: stages, configurations, progress lines."""

@@ -1,0 +1,78 @@
+"""Pack a trained model: a folder with what using it takes, and no more.
+
+ESPnet's own tools and `espnet_posinv.Enhancer.from_pretrained` read the result: a configuration without paths
+of the training machine and without criterions (so no SSL model is needed), and the weights as plain tensors.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+# What describes the model; everything else in ESPnet's config.yaml is about the training run.
+MODEL_KEYS = (
+    *("encoder", "encoder_conf", "separator", "separator_conf", "decoder", "decoder_conf"),
+    *("mask_module", "mask_module_conf", "model_conf", "preprocessor", "preprocessor_conf", "num_spk"),
+)
+
+
+def pack(config: Path, checkpoint: Path, output_dir: Path) -> None:
+    """Write ``config.yaml`` and ``model.pth``, both atomically.
+
+    Args:
+        config: the experiment's config.yaml.
+        checkpoint: its weights, a state dict.
+        output_dir: made if missing.
+
+    Raises:
+        ValueError: the configuration has no separator, or the checkpoint holds something else than tensors.
+        OSError: a file cannot be read or written.
+    """
+    import torch
+
+    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    if not isinstance(values, dict) or "separator" not in values:
+        raise ValueError(f"{config} is no configuration of an enhancement model: it names no separator")
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # pickle, zip and torch each have their own
+        raise ValueError(f"{checkpoint} is broken or no checkpoint: {error}") from error
+    others = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
+    if others:
+        raise ValueError(
+            f"{checkpoint} holds more than tensors ({', '.join(others[:3])}); give the model's weights"
+        )
+    kept = {key: values[key] for key in MODEL_KEYS if key in values}
+    text = yaml.safe_dump({**kept, "criterions": [], "init": None}, sort_keys=False)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    for name, write in (
+        ("model.pth", lambda path: torch.save(state, path)),
+        ("config.yaml", lambda path: path.write_text(text, encoding="utf-8")),
+    ):
+        temporary = output_dir / f".{name}.tmp"
+        write(temporary)
+        os.replace(temporary, output_dir / name)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, required=True, help="config.yaml of the experiment")
+    parser.add_argument("--model", type=Path, required=True, help="its checkpoint")
+    parser.add_argument("--output-dir", type=Path, required=True, help="the packed model's folder")
+    args = parser.parse_args(argv)
+    try:
+        pack(args.config, args.model, args.output_dir)
+    except (ValueError, OSError) as error:
+        sys.exit(f"pack: {error}")
+    print(f"{args.output_dir}: config.yaml, model.pth")
+
+
+if __name__ == "__main__":
+    main()

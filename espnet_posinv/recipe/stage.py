@@ -1,0 +1,164 @@
+"""Stages of a recipe: what each reads and writes, whether it has to run, and the stamp it leaves.
+
+A recipe declares its stages in order, from shell:
+
+    if stage 5 "fine-tuning" --key "$criterions" --reads "$init" --writes "$expdir/ssl_mse"; then
+        ...
+        stage_done
+    fi
+
+A stage is *done* when its stamp exists, carries the same key (the options that decide its result), all
+it wrote is there and nothing it read is newer than the stamp. Everything else runs. Standard library only:
+this is called once per stage and has to start in no time.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+RUN, FAIL, SKIP = 0, 1, 3
+
+
+@dataclass
+class Stage:
+    """One declared stage: number, title, the options it depends on, files and folders read and written."""
+
+    number: int
+    title: str
+    key: str = ""
+    reads: list[str] = field(default_factory=list)
+    writes: list[str] = field(default_factory=list)
+
+    def missing(self):
+        """Inputs that do not exist."""
+        return [path for path in self.reads if not os.path.exists(path)]
+
+    def pending(self, stamp):
+        """Why the stage has to run, or '' when it is done."""
+        try:
+            old = json.loads(stamp.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return "not done yet"
+        except ValueError:
+            return f"its stamp {stamp} is unreadable"
+        if old["key"] != self.key:
+            return f"options changed from [{old['key']}] to [{self.key}]"
+        for path in self.writes:
+            if not os.path.exists(path):
+                return f"{path} is gone"
+        for path in self.reads:
+            # A folder's time changes with every file put into it, by later stages too: files only.
+            if os.path.isfile(path) and os.path.getmtime(path) > old["finished"]:
+                return f"{path} is newer"
+        return ""
+
+
+def declared(plan):
+    """Stages declared so far in this run, from the plan file (one JSON object a line)."""
+    with open(plan, encoding="utf-8") as lines:
+        return [Stage(**json.loads(line)) for line in lines]
+
+
+def begin(stage, plan, stamps, first, last, mode, redo):
+    """Declare a stage and decide: RUN, SKIP (out of range, done, or only listing) or FAIL (input missing).
+
+    Args:
+        stage: the Stage.
+        plan: path of this run's plan file, which collects the declarations.
+        stamps: folder of the stamps.
+        first, last: the range of stage numbers asked for.
+        mode: 'run', 'list' (a line per stage) or 'dry-run' (what would run, with inputs and outputs).
+        redo: run stages in range even when they are done.
+    """
+    earlier = declared(plan)
+    with open(plan, "a", encoding="utf-8") as out:
+        out.write(json.dumps(asdict(stage)) + "\n")
+    why = stage.pending(Path(stamps) / f"stage{stage.number}.json")
+    if mode == "list":
+        print(f"{stage.number:3d}  {stage.title:<52} {why or 'done'}", flush=True)
+        return SKIP
+    if not first <= stage.number <= last:
+        return SKIP
+    if mode == "dry-run":
+        print(
+            f"stage {stage.number}: {stage.title}: {'would run: ' + why if why else 'done, would be skipped'}"
+        )
+        for label, paths in (("reads", stage.reads), ("writes", stage.writes)):
+            for path in paths:
+                print(f"    {label:<6} {path}{'' if os.path.exists(path) else '   (not there)'}")
+        return SKIP
+    if not why and not redo:
+        print(
+            f"--- stage {stage.number}: {stage.title}: done, skipped (--redo true runs it again)", flush=True
+        )
+        return SKIP
+    for path in stage.missing():
+        makers = [
+            s for s in earlier if any(path == w or path.startswith(w.rstrip("/") + "/") for w in s.writes)
+        ]
+        hint = (
+            f"stage {makers[-1].number} ({makers[-1].title}) makes it: add --stage {makers[-1].number}"
+            if makers
+            else "no stage makes it: check the path"
+        )
+        print(
+            f"stage {stage.number} ({stage.title}) needs {path}, which does not exist; {hint}",
+            file=sys.stderr,
+        )
+        return FAIL
+    print(f"=== stage {stage.number}: {stage.title} ({time.strftime('%F %T')}; {why or 'redo'})", flush=True)
+    return RUN
+
+
+def end(plan, stamps, number, started):
+    """Check that the stage wrote what it declared, then leave its stamp; return an exit status."""
+    stage = next(s for s in declared(plan) if s.number == number)
+    for path in stage.writes:
+        if not os.path.exists(path):
+            print(f"stage {number} ({stage.title}) ended without writing {path}", file=sys.stderr)
+            return FAIL
+    stamp = Path(stamps) / f"stage{number}.json"
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    now = time.time()
+    record = {"title": stage.title, "key": stage.key, "finished": now, "seconds": round(now - started, 1)}
+    temporary = stamp.with_suffix(".tmp")
+    temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    os.replace(temporary, stamp)
+    print(f"--- stage {number} done in {now - started:.0f} s", flush=True)
+    return 0
+
+
+def main(argv=None):
+    """Command line: `begin` and `end`; called by utils/stage.sh."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("begin", "end"):
+        sub = commands.add_parser(name)
+        sub.add_argument("--plan", required=True, help="this run's list of declared stages")
+        sub.add_argument("--stamps", required=True, help="folder of the stamps")
+        sub.add_argument("number", type=int)
+        if name == "end":
+            sub.add_argument("--started", type=float, required=True, help="seconds since the epoch")
+            continue
+        sub.add_argument("title")
+        sub.add_argument("--range", nargs=2, type=int, required=True, metavar=("FIRST", "LAST"))
+        sub.add_argument("--mode", choices=["run", "list", "dry-run"], default="run")
+        sub.add_argument("--redo", choices=["true", "false"], default="false")
+        sub.add_argument("--key", default="", help="the options that decide the stage's result")
+        sub.add_argument("--reads", nargs="*", default=[])
+        sub.add_argument("--writes", nargs="*", default=[])
+    args = parser.parse_args(argv)
+    if args.command == "end":
+        return end(args.plan, args.stamps, args.number, args.started)
+    stage = Stage(args.number, args.title, args.key, args.reads, args.writes)
+    return begin(stage, args.plan, args.stamps, *args.range, args.mode, args.redo == "true")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

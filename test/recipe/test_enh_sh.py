@@ -1,0 +1,70 @@
+"""The recipe template from a user's side: a new recipe, its help, its stages, and what mistakes say."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("egs2") / "corpus/enh1"
+    made = subprocess.run([ROOT / "egs2/TEMPLATE/enh1/setup.sh", folder], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
+def call(recipe, *args):
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run([recipe / "run.sh", *args], capture_output=True, text=True, env=env, timeout=300)
+
+
+def test_new_recipe_lists_its_stages(recipe):
+    out = call(recipe, "--list-stages")
+    assert out.returncode == 0, out.stderr
+    numbers = [int(line.split()[0]) for line in out.stdout.splitlines()]
+    assert numbers == list(range(1, 11))
+    assert "fine-tuning: ssl_mse_hubert_seed0" in out.stdout and "not done yet" in out.stdout
+    assert not (recipe / "exp").exists()
+
+
+def test_making_a_recipe_twice_changes_nothing(recipe):
+    again = subprocess.run([ROOT / "egs2/TEMPLATE/enh1/setup.sh", recipe], capture_output=True, text=True)
+    assert again.returncode == 1 and "exists already" in again.stderr
+
+
+def test_help_shows_every_option_with_its_default(recipe):
+    out = call(recipe, "--help").stdout
+    assert "--stage 1 " in out and "first stage to run" in out and "--criterion" in out
+    source = (ROOT / "egs2/TEMPLATE/enh1/enh.sh").read_text().split("# General")[1].split("help_message=")[0]
+    options = [line.split("=")[0] for line in source.splitlines() if "=" in line.split("#")[0]]
+    assert len(options) > 30 and all(f"--{name} " in out for name in options)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--no-such-option", "1"], "no option --no-such-option"),
+        (["--stage"], "--stage has no value"),
+        (["--ngpu", "--nj", "2"], "--ngpu has no value"),
+        (["--redo", "maybe"], "true or false, not 'maybe'"),
+        (["--stage", "6"], "stage 5 (fine-tuning"),
+        (["--stop-stage", "1"], "write the corpus's preparation here"),
+        (["--test_sets", ""], "name the sets"),
+    ],
+)
+def test_mistakes_stop_with_a_message(recipe, args, message):
+    out = call(recipe, *args)
+    assert out.returncode != 0 and message in out.stderr, out.stderr
+    assert "Traceback" not in out.stderr
+
+
+def test_dry_run_names_inputs_and_outputs_and_makes_nothing(recipe):
+    out = call(recipe, "--dry-run", "--stop_stage=3")
+    assert out.returncode == 0
+    assert "reads  data/train/wav.scp   (not there)" in out.stdout
+    assert "writes dump/raw/train/utt2num_samples" in out.stdout
+    assert "stage 4" not in out.stdout and not (recipe / "dump").exists()

@@ -1,0 +1,67 @@
+"""Merging of training configurations, and the guard against continuing with another one."""
+
+import pytest
+import yaml
+
+from espnet_posinv.recipe import config
+
+
+def test_merge_goes_key_by_key_and_replaces_lists():
+    base = {"optim_conf": {"lr": 1, "eps": 2}, "criterions": [1, 2], "seed": 0}
+    over = {"optim_conf": {"lr": 3}, "criterions": [4]}
+    assert config.merge(base, over) == {"optim_conf": {"lr": 3, "eps": 2}, "criterions": [4], "seed": 0}
+    assert base["optim_conf"]["lr"] == 1
+
+
+def test_assign_reads_values_as_yaml_and_indexes_lists():
+    tree = {"criterions": [{"conf": {}}]}
+    config.assign(tree, "criterions.0.conf.gamma", "0.1")
+    config.assign(tree, "optim_conf.lr", "1.0e-4")
+    config.assign(tree, "init_param", "[a.pth]")
+    assert tree == {
+        "criterions": [{"conf": {"gamma": 0.1}}],
+        "optim_conf": {"lr": 1e-4},
+        "init_param": ["a.pth"],
+    }
+    with pytest.raises(config.ConfigError, match=r"criterions\.3\.conf"):
+        config.assign(tree, "criterions.3.conf", "1")
+
+
+def test_command_line_writes_the_merged_file(tmp_path):
+    (tmp_path / "base.yaml").write_text("seed: 0\noptim_conf: {lr: 1.0}\n")
+    (tmp_path / "over.yaml").write_text("optim_conf: {lr: 2.0}\n")
+    files = [str(tmp_path / "base.yaml"), str(tmp_path / "over.yaml")]
+    output = tmp_path / "exp/a/train.yaml"
+    assert config.main(["--set", "seed=7", "--output", str(output), *files]) == 0
+    assert yaml.safe_load(output.read_text()) == {"seed": 7, "optim_conf": {"lr": 2.0}}
+    assert [p.name for p in output.parent.iterdir()] == ["train.yaml"]
+
+
+def test_experiment_does_not_continue_with_another_configuration(tmp_path, capsys):
+    base = tmp_path / "base.yaml"
+    base.write_text("seed: 0\nmax_epoch: 3\n")
+    output = tmp_path / "exp/train.yaml"
+    assert config.main(["--output", str(output), str(base)]) == 0
+    assert config.main(["--output", str(output), str(base)]) == 0  # the same one: fine
+    assert config.main(["--set", "max_epoch=4", "--output", str(output), str(base)]) == 1
+    message = capsys.readouterr().err
+    assert "max_epoch: 3 -> 4" in message and "--tag" in message
+    assert yaml.safe_load(output.read_text())["max_epoch"] == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", "is not YAML"), ("- 1", "mapping"), (None, "no configuration")]
+)
+def test_bad_files_are_named(tmp_path, capsys, text, message):
+    path = tmp_path / "conf.yaml"
+    if text is not None:
+        path.write_text(text)
+    assert config.main(["--output", str(tmp_path / "out.yaml"), str(path)]) == 1
+    error = capsys.readouterr().err
+    assert message in error and "conf.yaml" in error
+
+
+def test_setting_without_value_is_refused(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text("a: 1\n")
+    assert config.main(["--set", "a", "--output", str(tmp_path / "o"), str(tmp_path / "a.yaml")]) == 1
+    assert "KEY=VALUE, not 'a'" in capsys.readouterr().err

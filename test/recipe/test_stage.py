@@ -1,0 +1,130 @@
+"""Stages: when one runs, when it is skipped, and what a missing input says."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from espnet_posinv.recipe.stage import FAIL, RUN, SKIP, Stage, begin, end
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Functions to begin and end stages of a fresh run in a temporary folder."""
+
+    class Recipe:
+        folder = tmp_path
+        plan = tmp_path / "plan"
+
+        def new_run(self):
+            self.plan.write_text("")
+
+        def begin(self, stage, first=1, last=9, mode="run", redo=False):
+            return begin(stage, self.plan, tmp_path / "stamps", first, last, mode, redo)
+
+        def end(self, number):
+            return end(self.plan, tmp_path / "stamps", number, time.time())
+
+    made = Recipe()
+    made.new_run()
+    return made
+
+
+def run_once(recipe, stage):
+    assert recipe.begin(stage) == RUN
+    for path in stage.writes:
+        Path(path).write_text("made")
+    assert recipe.end(stage.number) == 0
+    recipe.new_run()
+
+
+def test_finished_stage_is_skipped_until_something_changes(recipe):
+    source, made = str(recipe.folder / "source"), str(recipe.folder / "made")
+    Path(source).write_text("1")
+    run_once(recipe, Stage(1, "one", "a", [source], [made]))
+    assert recipe.begin(Stage(1, "one", "a", [source], [made])) == SKIP
+    assert recipe.begin(Stage(1, "one", "a", [source], [made]), redo=True) == RUN
+    assert recipe.begin(Stage(1, "one", "b", [source], [made])) == RUN  # another option
+    later = time.time() + 10
+    os.utime(source, (later, later))
+    assert recipe.begin(Stage(1, "one", "a", [source], [made])) == RUN  # a newer input
+    os.utime(source, (1, 1))
+    assert recipe.begin(Stage(1, "one", "a", [source], [made])) == SKIP
+    os.remove(made)
+    assert recipe.begin(Stage(1, "one", "a", [source], [made])) == RUN  # an output is gone
+
+
+def test_missing_input_names_the_stage_that_makes_it(recipe, capsys):
+    folder = str(recipe.folder / "exp/model")
+    assert recipe.begin(Stage(4, "train", writes=[folder]), first=6) == SKIP
+    assert recipe.begin(Stage(6, "enhance", reads=[folder + "/model.pth"]), first=6) == FAIL
+    message = capsys.readouterr().err
+    assert f"needs {folder}/model.pth" in message and "stage 4 (train) makes it: add --stage 4" in message
+
+
+def test_missing_input_that_no_stage_makes(recipe, capsys):
+    assert recipe.begin(Stage(1, "prepare", reads=["nowhere.txt"])) == FAIL
+    assert "nowhere.txt" in (message := capsys.readouterr().err) and "check the path" in message
+
+
+def test_out_of_range_and_listing_run_nothing(recipe, capsys):
+    assert recipe.begin(Stage(3, "three"), first=4, last=5) == SKIP
+    assert recipe.begin(Stage(4, "four"), mode="list") == SKIP
+    assert recipe.begin(Stage(5, "five", reads=["gone"]), mode="dry-run") == SKIP
+    out = capsys.readouterr().out
+    assert "four" in out and "not done yet" in out and "gone   (not there)" in out
+
+
+def test_stage_that_does_not_write_what_it_declares_fails_and_leaves_no_stamp(recipe, capsys):
+    stage = Stage(2, "two", writes=[str(recipe.folder / "promised")])
+    assert recipe.begin(stage) == RUN
+    assert recipe.end(2) == FAIL
+    assert "ended without writing" in capsys.readouterr().err
+    assert not (recipe.folder / "stamps").exists()
+
+
+def test_unreadable_stamp_means_run_again(recipe):
+    run_once(recipe, Stage(1, "one"))
+    (recipe.folder / "stamps/stage1.json").write_text('{"key": ')
+    assert recipe.begin(Stage(1, "one")) == RUN
+
+
+def test_from_shell_a_killed_stage_runs_again_and_a_finished_one_does_not(tmp_path):
+    script = tmp_path / "run.sh"
+    script.write_text(
+        textwrap.dedent(f"""
+        set -euo pipefail
+        stage=1 stop_stage=9 expdir={tmp_path}/exp python={sys.executable}
+        . {ROOT}/utils/stage.sh
+        if stage 1 "first" --writes {tmp_path}/one; then echo ran1; echo x > {tmp_path}/one; stage_done; fi
+        if stage 2 "second" --key "$*" --reads {tmp_path}/one --writes {tmp_path}/two; then
+            echo ran2; [ "$1" != die ] || kill -9 $$
+            echo x > {tmp_path}/two; stage_done
+        fi
+        """)
+    )
+
+    def run(word):
+        return subprocess.run(
+            ["bash", script, word],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+
+    first = run("die")
+    assert first.returncode == -9 and "ran1" in first.stdout and "ran2" in first.stdout
+    second = run("live")
+    assert second.returncode == 0 and "ran1" not in second.stdout and "ran2" in second.stdout
+    third = run("live")
+    assert (
+        third.returncode == 0 and "ran" not in third.stdout.replace("runs", "") and "skipped" in third.stdout
+    )
+    assert json.loads((tmp_path / "exp/.stages/stage2.json").read_text())["key"] == "live"
