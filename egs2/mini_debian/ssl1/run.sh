@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Pretrain the mini HuBERT: gather speech of many voices, train two iterations, export, measure.
+# Killed and run again, it goes on. On a GPU some ten minutes; on CPU about a day for the default steps.
+# Usage: ./run.sh [--stage 1] [--stop-stage 4] [--steps 6000] [--batch 48] [--device cuda|cpu] [--dir exp/mini_hubert]
+set -euo pipefail
+
+usage() { sed -n '2,4s/^# \{0,1\}//p' "$0"; }
+stage=1 stop_stage=4 steps=6000 batch=48 device='' dir=exp/mini_hubert
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help) usage && exit 0 ;;
+        --stage | --stop-stage | --stop_stage | --steps | --batch | --device | --dir)
+            name=${1#--}
+            printf -v "${name//-/_}" '%s' "${2:?$1 needs a value}"
+            shift 2
+            ;;
+        *) echo "$0: unknown option $1" >&2 && usage >&2 && exit 2 ;;
+    esac
+done
+
+cd "$(dirname "${BASH_SOURCE[0]}")"
+# shellcheck source=/dev/null
+. ./path.sh
+# shellcheck source=/dev/null
+if [ -f ../enh1/db.sh ]; then . ../enh1/db.sh; fi
+own=()
+if [ -n "${MINI_ARCHIVES:-}" ]; then own=(--archives "${MINI_ARCHIVES}"); fi
+reach() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
+
+if reach 1; then
+    echo "stage 1: fetch recordings and gather them in data/speech"
+    [ -f data/speech/index.tsv ] ||
+        python3 -m espnet_posinv.bin.pretrain_hubert --gather --downloads ../downloads "${own[@]}"
+fi
+
+if reach 2; then
+    echo "stage 2: two iterations of masked prediction in ${dir}"
+    # All cores: the only job
+    OMP_NUM_THREADS=$(nproc) python3 -m espnet_posinv.bin.pretrain_hubert --work "${dir}" --steps "${steps}" \
+        --batch "${batch}" ${device:+--device "${device}"}
+fi
+
+if reach 3; then
+    echo "stage 3: export to ${dir}/model"
+    python3 -m espnet_posinv.bin.pretrain_hubert --work "${dir}" --iterations --export "${dir}/model"
+fi
+
+if reach 4; then
+    echo "stage 4: measure"
+    python3 -m espnet_posinv.bin.fetch --downloads ../downloads "${own[@]}" whisper-tiny.en
+    python3 -m espnet_posinv.bin.ssl_quality --downloads ../downloads "${own[@]}" \
+        --upstream "mini HuBERT=transformers:${dir}/model" \
+        --upstream "Whisper tiny.en=whisper:${WHISPER_TINY_EN:-../downloads/whisper-tiny.en}" \
+        --output "${dir}/QUALITY.md"
+fi

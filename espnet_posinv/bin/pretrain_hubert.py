@@ -1,0 +1,71 @@
+"""Gather speech and pretrain the mini HuBERT on it: python -m espnet_posinv.bin.pretrain_hubert --help."""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from espnet_posinv.pretrain.train import Plan, export, train
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(
+        description="Pretrain the mini HuBERT: two iterations of masked prediction. Run again, it goes on.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--speech", type=Path, default=Path("data/speech"), help="streams (made by --gather)")
+    parser.add_argument("--gather", action="store_true", help="make --speech from --downloads, then stop")
+    parser.add_argument("--downloads", type=Path, default=Path("../downloads"), help="archives")
+    parser.add_argument(
+        "--archives", type=Path, action="append", default=[], help="own folder, searched first"
+    )
+    parser.add_argument("--work", type=Path, default=Path("exp/mini_hubert"), help="labels and checkpoints")
+    parser.add_argument("--export", type=Path, help="write the trained model to this transformers folder")
+    parser.add_argument(
+        "--iterations", type=int, nargs="*", default=[1, 2], choices=[1, 2], help="which to run"
+    )
+    parser.add_argument("--steps", type=int, default=6000, help="of each iteration")
+    parser.add_argument("--minutes", type=float, help="of each iteration, in place of --steps")
+    parser.add_argument("--batch", type=int, default=48, help="windows a step")
+    parser.add_argument("--seconds", type=float, default=8.0, help="length of a window")
+    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
+    parser.add_argument("--seed", type=int, default=0, help="of everything")
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="torch device"
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command."""
+    args = get_parser().parse_args(argv)
+    say = partial(print, flush=True)
+    try:
+        if args.gather:
+            # Here, because decoding needs packages that training alone does not
+            from espnet_posinv.pretrain.corpus import recordings, write_streams
+
+            hours = write_streams(args.speech, recordings(args.downloads, args.archives, say))
+            say(f"{args.speech}: {hours:.1f} h")
+            return 0
+        if args.iterations:
+            from espnet_posinv.pretrain.streams import load
+
+            plan = Plan(args.steps, args.batch, args.seconds, args.rate, seed=args.seed)
+            args.work.mkdir(parents=True, exist_ok=True)
+            streams = load(args.speech, round(args.seconds * 50) * 320, args.device)
+            say(f"{len(streams.names)} streams, {len(streams.audio) / 16000 / 3600:.1f} h with speed copies")
+            for iteration in args.iterations:
+                train(streams, args.work, iteration, plan, args.minutes, say)
+        if args.export:
+            say(f"{args.export}: {export(args.work, args.export)} parameters")
+    except (OSError, ValueError, RuntimeError, FloatingPointError) as error:
+        sys.exit(f"{Path(__file__).stem}: {error}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""Targets of masked prediction: k-means clusters of MFCC, then of the model's own hidden states."""
+
+import numpy as np
+import torch
+from sklearn.cluster import MiniBatchKMeans
+from torchaudio.functional import compute_deltas
+from torchaudio.transforms import MFCC
+from transformers import HubertModel
+
+from espnet_posinv.pretrain.model import HOP, WINDOW
+from espnet_posinv.pretrain.streams import Streams
+
+FIT_FRAMES = 200_000  # drawn at random to fit the clusters on
+CHUNK = 60 * 50  # frames handled at once
+
+
+def mfcc(x: torch.Tensor) -> torch.Tensor:
+    """39 features a frame (13 MFCC and two orders of differences), standardised over the 6 s around.
+
+    Taking out mean and spread takes out much of channel and voice, which clusters would otherwise follow.
+
+    Args:
+        x: `(T,)` float32.
+
+    Returns:
+        `(T // 320, 39)`; frame i holds what HuBERT sees at frame i: samples 320 i to 320 i + 400.
+    """
+    transform = MFCC(
+        16000, 13, melkwargs={"n_fft": WINDOW, "hop_length": HOP // 2, "n_mels": 40, "center": False}
+    )
+    y = transform.to(x.device)(torch.nn.functional.pad(x, (0, WINDOW - HOP // 2)))
+    first = compute_deltas(y)
+    y = torch.cat([y, first, compute_deltas(first)])[:, ::2][:, : len(x) // HOP]
+    return _standardise(y).T
+
+
+def _standardise(y: torch.Tensor, width: int = 301) -> torch.Tensor:
+    """Subtract from `(D, N)` the mean and divide by the deviation over `width` frames around each frame."""
+
+    def mean(z):
+        return torch.nn.functional.avg_pool1d(z[None], width, 1, width // 2, count_include_pad=False)[0]
+
+    mu = mean(y)
+    return (y - mu) / (mean(y**2) - mu**2).clamp_min(1e-3).sqrt()
+
+
+@torch.no_grad()
+def hidden_states(model: HubertModel, x: torch.Tensor, layer: int) -> torch.Tensor:
+    """Hidden states `(T // 320, D)` of `layer` for `(T,)`, by the minute with 2 s of context each side."""
+    margin = 100
+    count = len(x) // HOP
+    padded = torch.nn.functional.pad(x, (0, WINDOW - HOP))
+    rows = []
+    for start in range(0, count, CHUNK):
+        left, right = max(0, start - margin), min(count, start + CHUNK + margin)
+        wav = padded[left * HOP : (right - 1) * HOP + WINDOW]
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda):
+            states = model(wav[None], output_hidden_states=True).hidden_states[layer][0]
+        rows.append(states[start - left : start - left + CHUNK].float())
+    return torch.cat(rows)[:count]
+
+
+def cluster(streams: Streams, features, clusters: int, seed: int) -> tuple[torch.Tensor, float]:
+    """Label every frame by k-means.
+
+    Args:
+        streams: the speech.
+        features: function from samples `(T,)` to `(T // 320, D)`.
+        clusters: number of them.
+        seed: of sampling and fitting.
+
+    Returns:
+        `(frames,)` int16 on the streams' device, and the mean squared distance to the nearest centre over
+        the variance (0: perfect).
+    """
+    share = min(1.0, FIT_FRAMES / streams.frames)
+    generator = torch.Generator().manual_seed(seed)
+    sample = []
+    for _, x in streams.items():
+        y = features(x)
+        sample.append(y[(torch.rand(len(y), generator=generator) < share).to(y.device)].cpu())
+    sample = torch.cat(sample).numpy()
+    model = MiniBatchKMeans(
+        clusters, batch_size=10_000, n_init=1, max_iter=50, max_no_improvement=20, random_state=seed
+    )
+    model.fit(sample)
+    unexplained = -model.score(sample) / len(sample) / sample.var(0).sum()
+    centres = torch.from_numpy(model.cluster_centers_.astype(np.float32)).to(streams.audio.device)
+    # argmin |x - c|^2 = argmin |c|^2 - 2 x.c
+    square = (centres**2).sum(1)
+    labels = torch.empty(streams.frames, dtype=torch.int16, device=streams.audio.device)
+    for first, x in streams.items():
+        y = features(x)
+        labels[first : first + len(y)] = (square - 2 * y @ centres.T).argmin(1).short()
+    return labels, float(unexplained)

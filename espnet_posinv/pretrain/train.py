@@ -1,0 +1,210 @@
+"""Train the mini HuBERT in two iterations: on clusters of MFCC, then on clusters of its own hidden states."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from transformers import HubertModel
+
+from espnet_posinv.pretrain.labels import cluster, hidden_states, mfcc
+from espnet_posinv.pretrain.model import MaskedPrediction, draw_mask, mini_config
+from espnet_posinv.pretrain.streams import Streams, crop
+
+LABEL_LAYER = 4  # of 6: its hidden states make the clusters of the second iteration
+CLUSTERS = (100, 500)
+
+
+@dataclass
+class Plan:
+    """What decides the result of one iteration."""
+
+    steps: int
+    batch: int = 48
+    seconds: float = 8.0
+    rate: float = 1e-3
+    warmup: float = 0.08  # share of the steps
+    seed: int = 0
+
+
+def learning_rate(step: int, plan: Plan) -> float:
+    """Linear warm-up to `plan.rate`, then half a cosine down to zero."""
+    warm = max(1, round(plan.warmup * plan.steps))
+    if step < warm:
+        return plan.rate * (step + 1) / warm
+    return plan.rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, plan.steps - warm)))
+
+
+def save(path: Path, state: dict) -> None:
+    """Write tensors and plain types under a temporary name, then rename."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def labels_of(streams: Streams, iteration: int, work: Path, seed: int, say: Callable) -> torch.Tensor:
+    """Clusters of every frame for `iteration` (1 or 2), kept in `work`/labels<iteration>.pt."""
+    path = work / f"labels{iteration}.pt"
+    device = streams.audio.device
+    if path.exists():
+        labels = torch.load(path, weights_only=True, map_location=device)
+        if len(labels) != streams.frames:
+            raise ValueError(
+                f"{path}: {len(labels)} frames, but the speech has {streams.frames}: made from other speech; "
+                f"delete {work} or choose another folder"
+            )
+        return labels
+    began = time.time()
+    if iteration == 1:
+        labels, unexplained = cluster(streams, mfcc, CLUSTERS[0], seed)
+    else:
+        model = load_iteration(work, 1, device)
+        labels, unexplained = cluster(
+            streams, lambda x: hidden_states(model, x, LABEL_LAYER), CLUSTERS[1], seed
+        )
+    say(
+        f"iteration {iteration}: {labels.max() + 1} clusters, {unexplained:.2f} of the variance unexplained, "
+        f"{time.time() - began:.0f} s"
+    )
+    save(path, labels)
+    return labels
+
+
+def load_iteration(work: Path, iteration: int, device: torch.device | str) -> HubertModel:
+    """The model of a finished iteration, in eval mode."""
+    state = torch.load(work / f"iteration{iteration}.pt", weights_only=True, map_location=device)
+    if state["step"] < state["plan"]["steps"]:
+        raise ValueError(
+            f"{work}: iteration {iteration} ended at step {state['step']}; run it to its end first"
+        )
+    model = MaskedPrediction(mini_config(), CLUSTERS[iteration - 1]).to(device)
+    model.load_state_dict(state["model"])
+    return model.hubert.eval()
+
+
+def train(
+    streams: Streams,
+    work: Path,
+    iteration: int,
+    plan: Plan,
+    minutes: float | None = None,
+    say: Callable = print,
+    save_every: float = 120.0,
+) -> None:
+    """Run (or go on with) one iteration; writes `work`/iteration<i>.pt and appends to `work`/log.jsonl.
+
+    Args:
+        streams: the speech, on the device to train on.
+        work: folder of labels and checkpoints.
+        iteration: 1 or 2.
+        plan: what to do; that of an unfinished checkpoint is kept.
+        minutes: set `plan.steps` so that the iteration takes about this long, by timing its first steps.
+        say: prints a line.
+        save_every: seconds between checkpoints.
+    """
+    path = work / f"iteration{iteration}.pt"
+    device = streams.audio.device
+    labels = labels_of(streams, iteration, work, plan.seed, say)
+    torch.manual_seed(plan.seed + iteration)
+    model = MaskedPrediction(mini_config(), CLUSTERS[iteration - 1]).to(device).train()
+    # The second iteration starts from fresh weights too, as in the paper: only the targets are inherited.
+    optimizer = torch.optim.AdamW(model.parameters(), plan.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    generator = torch.Generator(device).manual_seed(plan.seed + 10 * iteration)
+    step = 0
+    if path.exists():
+        state = torch.load(path, weights_only=True, map_location=device)
+        plan, minutes, step = Plan(**state["plan"]), None, state["step"]
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        generator.set_state(state["generator"].cpu())
+        say(f"iteration {iteration}: going on at step {step} of {plan.steps}")
+    length = round(plan.seconds * 50) * 320
+    began = last_save = last_log = time.time()
+    first = step
+    loss_sum = hit_sum = torch.zeros((), device=device)
+    since = 0
+    while step < plan.steps:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, plan)
+        wav, target = crop(streams, labels, plan.batch, length, generator)
+        mask = draw_mask(*target.shape, generator, device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss, hits = model(wav, target, mask)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        since += 1
+        loss_sum, hit_sum = loss_sum + loss.detach(), hit_sum + hits
+        if minutes is not None and step == 15:
+            began, first = _now(device), step  # the first steps are slow: kernels are chosen
+        if minutes is not None and step == 45:
+            plan.steps = max(50, round(minutes * 60 / ((_now(device) - began) / (step - first))))
+            minutes = None
+        now = time.time()
+        if now - last_log > 10 or step == plan.steps:
+            mean, hit = loss_sum.item() / since, hit_sum.item() / since
+            if not math.isfinite(mean):
+                raise FloatingPointError(f"iteration {iteration}, step {step}: the loss is {mean}")
+            speed = (time.time() - began) / max(1, step - first)
+            rate = plan.batch * plan.seconds / speed
+            say(
+                f"iteration {iteration} step {step}/{plan.steps} loss {mean:.3f} hits {hit:.3f}, "
+                f"{rate:.0f} s of speech a second, ETA {speed * (plan.steps - step):.0f} s"
+            )
+            _log(
+                work, iteration=iteration, step=step, loss=mean, hits=hit, rate=learning_rate(step - 1, plan)
+            )
+            loss_sum = hit_sum = torch.zeros((), device=device)
+            since, last_log = 0, time.time()
+        if now - last_save > save_every or step == plan.steps:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+            save(path, {**state, "generator": generator.get_state(), "plan": asdict(plan)})
+            last_save = time.time()
+
+
+def export(work: Path, folder: Path, iteration: int = 2) -> int:
+    """Write the model of `iteration` as a transformers folder in half precision; returns its parameters."""
+    model = load_iteration(work, iteration, "cpu").half()
+    part = folder.with_name(f".{folder.name}.partial")
+    model.save_pretrained(part)
+    # Stored in half precision, to be computed in single: what from_pretrained returns follows this entry.
+    config = json.loads((part / "config.json").read_text())
+    (part / "config.json").write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n")
+    (part / "preprocessor_config.json").write_text(
+        json.dumps(
+            {
+                "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+                "do_normalize": False,
+                "feature_size": 1,
+                "padding_side": "right",
+                "padding_value": 0.0,
+                "return_attention_mask": True,
+                "sampling_rate": 16000,
+            },
+            indent=2,
+        )
+        + "\n"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in part.iterdir():
+        os.replace(path, folder / path.name)
+    part.rmdir()
+    return sum(p.numel() for p in model.parameters())
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.time()
+
+
+def _log(work: Path, **values) -> None:
+    rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in values.items()}
+    with open(work / "log.jsonl", "a") as f:
+        f.write(json.dumps(rounded) + "\n")

@@ -1,0 +1,258 @@
+"""Masks, streams, labels and the training loop of the mini HuBERT, on signals whose answers are known."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+from torchaudio.functional import compute_deltas
+from transformers import HubertModel
+
+from espnet_posinv.bin import pretrain_hubert
+from espnet_posinv.pretrain import corpus, labels, train
+from espnet_posinv.pretrain.model import HOP, MASK_SPAN, MASK_START, MaskedPrediction, draw_mask, mini_config
+from espnet_posinv.pretrain.streams import Streams, crop, load
+
+RATE = 16000
+
+
+def tiny_config():
+    config = mini_config(layers=1, width=64)
+    config.conv_dim = (8,) * 7
+    config.intermediate_size = 64
+    # Dropout draws from the global generator, which a resumed run begins anew
+    config.hidden_dropout = config.attention_dropout = config.feat_proj_dropout = 0.0
+    return config
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A model, clusters and samples small enough for a test."""
+    monkeypatch.setattr(train, "mini_config", tiny_config)
+    monkeypatch.setattr(train, "CLUSTERS", (6, 8))
+    monkeypatch.setattr(train, "LABEL_LAYER", 1)
+    monkeypatch.setattr(labels, "FIT_FRAMES", 2000)
+
+
+def tones(seconds, seed):
+    """Half-second tones of five pitches in random order: clusters exist and can be told from the context."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(RATE // 2) / RATE
+    return np.concatenate(
+        [0.2 * np.sin(2 * np.pi * 300 * 2 ** rng.integers(5) * t) for _ in range(2 * seconds)]
+    )
+
+
+def speech_folder(path, count=2):
+    path.mkdir()
+    for i in range(count):
+        sf.write(path / f"voice{i}.0.flac", tones(8, i), RATE)
+    return path
+
+
+def test_shipped_size():
+    model = HubertModel(mini_config())
+    assert sum(p.numel() for p in model.parameters()) == 5535328
+
+
+def test_mask_is_made_of_spans_at_the_rate_of_the_paper():
+    mask = draw_mask(400, 500, torch.Generator().manual_seed(0), torch.device("cpu"))
+    # A frame is free when none of the ten frames up to it began a span.
+    inner = mask[:, MASK_SPAN:].float().mean().item()
+    assert inner == pytest.approx(1 - (1 - MASK_START) ** MASK_SPAN, abs=0.01)
+    edges = torch.diff(torch.nn.functional.pad(mask.int(), (1, 1)), dim=1)
+    for row in edges:
+        begin, end = (row == 1).nonzero()[:, 0], (row == -1).nonzero()[:, 0]
+        assert ((end - begin >= MASK_SPAN) | (end == mask.shape[1])).all()
+
+
+def test_mfcc_frames_lie_where_hubert_looks():
+    # A click in samples 320 i .. 320 i + 400 changes frame i and its neighbours' differences, nothing far away.
+    x = torch.randn(5 * RATE, generator=torch.Generator().manual_seed(0)) * 0.05
+    y = x.clone()
+    y[100 * HOP + 150] += 1.0
+    change = (labels.mfcc(x) - labels.mfcc(y))[:, :13].abs().sum(1)
+    assert len(change) == 250 and change.argmax() in (99, 100)
+    assert change[100] > 10 * change[120:].max()
+
+
+def test_mfcc_differences_are_those_of_the_statics():
+    x = torch.from_numpy(tones(4, 0)).float()
+    y = labels.mfcc(x)
+    assert y.shape == (200, 39)
+    # Differences were taken at 100 frames a second; the mean over time of a difference is near zero.
+    assert y[20:-20, 13:].mean(0).abs().max() < 0.05
+    assert compute_deltas(torch.arange(10.0)[None])[0, 5] == pytest.approx(1)
+
+
+def test_mfcc_does_not_follow_gain_or_channel():
+    x = torch.from_numpy(tones(8, 0)).float() + 0.01 * torch.randn(8 * RATE)
+    louder = labels.mfcc(3 * x)
+    assert (louder - labels.mfcc(x)).abs().mean() < 0.02
+
+
+def test_streams_and_crops_agree_with_the_files(tmp_path):
+    folder = speech_folder(tmp_path / "s")
+    sf.write(folder / "short.0.flac", tones(1, 9), RATE)
+    streams = load(folder, 2 * RATE, speeds=((1, 1), (9, 10)))
+    assert streams.names[:2] == ["short.0@1", "short.0@0.9"]
+    assert streams.lengths.tolist()[:2] == [2 * RATE, 2 * RATE]  # filled up
+    assert streams.lengths.tolist()[2] == 8 * RATE
+    # Slower by 10 % is longer by a ninth
+    assert streams.lengths.tolist()[3] == pytest.approx(8 * RATE / 0.9, abs=HOP)
+    index = torch.arange(streams.frames)
+    wav, target = crop(streams, index, 16, 2 * RATE, torch.Generator().manual_seed(0))
+    assert wav.shape == (16, 2 * RATE) and target.shape == (16, 99)
+    for w, t in zip(wav, target, strict=True):
+        assert torch.equal(t, torch.arange(99) + t[0])
+        raw = streams.audio[t[0] * HOP : t[0] * HOP + 2 * RATE].float() / 32768
+        gain = w.norm() / raw.norm()
+        torch.testing.assert_close(w, raw * gain, atol=1e-5, rtol=1e-4)
+        assert -12.1 <= 20 * np.log10(gain) <= 6.1
+        stream = (t[0] * HOP >= streams.starts).sum() - 1
+        assert t[0] * HOP + 2 * RATE <= streams.starts[stream] + streams.lengths[stream]
+
+
+def test_streams_refuse_other_rates(tmp_path):
+    sf.write(tmp_path / "a.wav", np.zeros(800), 8000)
+    with pytest.raises(ValueError, match=r"a\.wav: 8000 Hz"):
+        load(tmp_path, 160)
+    with pytest.raises(FileNotFoundError, match="--gather"):
+        load(tmp_path / "nothing", 160)
+
+
+def test_clusters_find_what_was_put_in():
+    centres = torch.tensor([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0]])
+    truth = torch.randint(3, (400,), generator=torch.Generator().manual_seed(0))
+    points = centres[truth] + 0.1 * torch.randn(400, 2, generator=torch.Generator().manual_seed(1))
+    streams = Streams(
+        torch.zeros(400 * HOP, dtype=torch.int16), torch.tensor([0]), torch.tensor([400 * HOP]), ["a"]
+    )
+    found, unexplained = labels.cluster(streams, lambda x: points, 3, seed=0)
+    assert len({(a, b) for a, b in zip(truth.tolist(), found.tolist(), strict=True)}) == 3
+    assert unexplained < 0.01
+
+
+def test_hidden_states_by_the_minute_equal_those_at_once(monkeypatch):
+    torch.manual_seed(0)
+    model = HubertModel(tiny_config()).eval()
+    # Only the front end: attention would see more at once than by the minute
+    x = torch.from_numpy(tones(8, 3)).float()
+    whole = labels.hidden_states(model, x, 0)
+    monkeypatch.setattr(labels, "CHUNK", 130)
+    parts = labels.hidden_states(model, x, 0)
+    assert whole.shape == (400, 64)
+    torch.testing.assert_close(parts, whole, atol=1e-4, rtol=1e-3)
+
+
+def test_loss_is_over_masked_frames_only():
+    torch.manual_seed(0)
+    model = MaskedPrediction(tiny_config(), 5).eval()
+    wav, mask = torch.randn(2, RATE) * 0.1, torch.zeros(2, 49, dtype=torch.bool)
+    mask[:, 10:20] = True
+    target = torch.randint(5, (2, 49))
+    other = torch.where(mask, target, (target + 1) % 5)
+    # The labels of frames that are not masked do not matter
+    assert model(wav, target, mask)[0] == model(wav, other, mask)[0]
+    hidden = model.hubert(wav, mask_time_indices=mask).last_hidden_state
+    logits = (
+        torch.nn.functional.cosine_similarity(model.project(hidden)[:, :, None], model.codes, dim=-1) / 0.1
+    )
+    expected = torch.nn.functional.cross_entropy(logits[mask], target[mask])
+    torch.testing.assert_close(model(wav, target, mask)[0], expected)
+
+
+def test_learning_rate_warms_up_and_ends_at_zero():
+    plan = train.Plan(steps=1000, rate=1.0, warmup=0.1)
+    rates = [train.learning_rate(s, plan) for s in range(1000)]
+    assert np.argmax(rates) == pytest.approx(100, abs=1) and max(rates) == pytest.approx(1.0)
+    assert rates[49] == pytest.approx(0.5) and rates[549] == pytest.approx(0.5, abs=0.01) and rates[-1] < 1e-5
+
+
+def test_training_goes_on_where_it_stopped_with_the_same_result(tiny, tmp_path, monkeypatch):
+    streams = load(speech_folder(tmp_path / "s"), 2 * RATE, speeds=((1, 1),))
+    plan = train.Plan(steps=6, batch=2, seconds=2.0)
+
+    def weights(work):
+        state = torch.load(work / "iteration1.pt", weights_only=True)
+        return state["step"], state["model"]["project.weight"]
+
+    for work in ("whole", "cut"):
+        (tmp_path / work).mkdir()
+    train.train(streams, tmp_path / "whole", 1, plan, say=lambda s: None)
+
+    class Killed(Exception):
+        pass
+
+    real, calls = train.save, []
+
+    def save(path, state):
+        real(path, state)
+        calls.append(path.name)
+        if isinstance(state, dict) and state["step"] == 3:
+            raise Killed
+
+    monkeypatch.setattr(train, "save", save)
+    with pytest.raises(Killed):
+        train.train(streams, tmp_path / "cut", 1, plan, say=lambda s: None, save_every=0)
+    monkeypatch.setattr(train, "save", real)
+    lines = []
+    train.train(streams, tmp_path / "cut", 1, plan, say=lines.append)
+    assert lines[0] == "iteration 1: going on at step 3 of 6"
+    (a, x), (b, y) = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert a == b == 6
+    torch.testing.assert_close(x, y)
+
+
+def test_labels_of_other_speech_are_refused(tiny, tmp_path):
+    torch.save(torch.zeros(7, dtype=torch.int16), tmp_path / "labels1.pt")
+    streams = load(speech_folder(tmp_path / "s"), 2 * RATE, speeds=((1, 1),))
+    with pytest.raises(ValueError, match="7 frames, but the speech has 800"):
+        train.labels_of(streams, 1, tmp_path, 0, print)
+
+
+def test_command_trains_exports_and_loads(tiny, tmp_path, capsys):
+    folder, work = speech_folder(tmp_path / "s"), tmp_path / "w"
+    options = ["--speech", str(folder), "--work", str(work), "--steps", "3", "--batch", "2", "--seconds", "2"]
+    assert pretrain_hubert.main([*options, "--export", str(tmp_path / "m"), "--device", "cpu"]) == 0
+    assert "iteration 2 step 3/3" in capsys.readouterr().out
+    rows = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
+    assert [(r["iteration"], r["step"]) for r in rows] == [(1, 3), (2, 3)]
+    model = HubertModel.from_pretrained(tmp_path / "m")
+    assert model.dtype == torch.float32  # stored in half precision, computed in single
+    trained = torch.load(work / "iteration2.pt", weights_only=True)["model"]
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, trained[f"hubert.{name}"].half().float(), msg=name)
+    (work / "iteration2.pt").unlink()
+    with pytest.raises(SystemExit, match="iteration2"):
+        pretrain_hubert.main(["--work", str(work), "--iterations", "--export", str(tmp_path / "n")])
+
+
+def test_streams_of_short_voices_are_joined(tmp_path):
+    items = [corpus.Recording("a-long", f"l{i}", tones(20, i).astype(np.float32)) for i in range(4)]
+    items += [corpus.Recording(f"a-short{i}", f"s{i}", tones(2, i).astype(np.float32)) for i in range(3)]
+    hours = corpus.write_streams(tmp_path / "out", items)
+    assert hours == pytest.approx(86 / 3600)
+    assert sorted(p.name for p in tmp_path.joinpath("out").glob("*.flac")) == [
+        "a-long.0.flac",
+        "a-others.0.flac",
+    ]
+    rows = [line.split("\t") for line in (tmp_path / "out" / "index.tsv").read_text().splitlines()[1:]]
+    for file, voice, name, start, count in rows:
+        x, _ = sf.read(tmp_path / "out" / file, start=int(start), frames=int(count), dtype="float32")
+        original = next(i for i in items if (i.voice, i.name) == (voice, name)).samples
+        np.testing.assert_allclose(x, original, atol=1e-4)
+
+
+def test_noisy_clipped_silent_and_short_recordings_are_left_out():
+    rng = np.random.default_rng(0)
+    # Not tones: their samples meet the very same peak again and again, as clipped ones do
+    bursts = np.repeat([1, 0, 1, 0, 1, 0, 1, 0], RATE // 4)
+    speech = (0.1 * rng.standard_normal(2 * RATE) * bursts).astype(np.float32)
+    clean = corpus._clean(speech, 25)
+    assert 20 * np.log10(np.sqrt(np.mean(clean[:3000] ** 2))) == pytest.approx(-26, abs=0.5)
+    assert corpus._clean(speech + 0.05 * rng.standard_normal(len(speech)).astype(np.float32), 25) is None
+    assert corpus._clean(np.zeros(RATE, np.float32), 0) is None
+    assert corpus._clean(speech[:1000], 0) is None
+    assert corpus._clean(np.clip(10 * speech, -0.9, 0.9), 0) is None
