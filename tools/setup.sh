@@ -64,7 +64,7 @@ if [ -f "$constraints" ]; then
 else
     echo "tools/setup.sh: no tested version list for Python $version; taking the newest that fit" >&2
 fi
-"${pip[@]}" install -q "${options[@]}" 'setuptools<82' wheel
+"${pip[@]}" install -q "${options[@]}" 'setuptools<82' wheel numpy Cython  # what source packages are built with
 "${pip[@]}" install -q "${options[@]}" --no-build-isolation -e "${root}[${extras}]" &
 install=$!
 trap 'kill $install 2> /dev/null || true' INT TERM
