@@ -1,4 +1,4 @@
-"""Inputs, peers and environment shared by the soft-DTW benchmarks (bench/requirements-softdtw.txt has the peers)."""
+"""Inputs, peers (bench/requirements-softdtw.txt) and environment shared by the soft-DTW benchmarks."""
 
 import importlib
 import math
@@ -21,7 +21,7 @@ ACCURACY = [  # B, N, M, gamma, largest cost
 
 
 def frames(batch: int, n: int, m: int, width: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Smooth unit frames (B, N, D) and a time-warped, noisy copy (B, M, D), float32: like SSL features of one text."""
+    """Smooth unit frames (B, N, D) and a time-warped, noisy copy (B, M, D), float32: like SSL features."""
     random = torch.Generator().manual_seed(seed)
     anchors = torch.randn(batch, width, max(4, n // 8), generator=random)
 
