@@ -1,7 +1,8 @@
 """What a frozen encoder's features are good for, against log-mel, MFCC and one another.
 
-Four measures: characters that a linear CTC layer reads off the frames; words told apart across speakers (ABX);
-distance to the clean features as noise grows; and how well the position of a frame can be read linearly.
+Four measures: characters that a linear CTC layer reads off the frames; words told apart across speakers
+(ABX); distance to the clean features as noise grows; and how well the position of a frame can be read
+linearly.
 """
 
 from collections.abc import Callable, Iterable
