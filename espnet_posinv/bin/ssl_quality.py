@@ -25,8 +25,8 @@ SNRS = (20, 15, 10, 5, 0, -5)
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = argparse.ArgumentParser(
-        description="Compare encoders with log-mel and MFCC: CER of a linear CTC layer on English prompts, ABX "
-        "error across speakers, distance of noisy from clean features, R2 of position. Writes Markdown.",
+        description="Compare encoders with log-mel and MFCC: CER of a linear CTC layer on English prompts, "
+        "ABX error across speakers, distance of noisy from clean features, R2 of position. Writes Markdown.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--upstream", action="append", required=True, metavar="NAME=UPSTREAM", help="encoder")
@@ -72,8 +72,8 @@ def sentences(args) -> tuple[list, list]:
 def spoken_words(args) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     """Same-text words of several speakers: `{group: {speaker: {word: samples}}}`.
 
-    "letters": names of letters in English, Spanish, French and Italian, Asterisk's speaker and KLettres' (whom
-    the mini HuBERT never heard); "spelling words": alpha, bravo, ... said by Asterisk's speakers.
+    "letters": names of letters in English, Spanish, French and Italian, Asterisk's speaker and KLettres'
+    (whom the mini HuBERT never heard); "spelling words": alpha, bravo, ... said by Asterisk's speakers.
     """
     groups: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     letters = unpack("klettres-data", args.downloads, args.archives) / "usr/share/klettres"
