@@ -1,12 +1,13 @@
 """Demucs for speech, the causal denoiser of Défossez et al. (arXiv 2006.12847), as an ESPnet separator.
 
 A U-Net of strided convolutions on the waveform, four times oversampled, with an LSTM at its bottom. Where the
-published model normalises by and convolves over whatever stands in the batch, this one counts the valid samples
-only, at every level, so that an utterance comes out of a padded batch as it comes out alone.
+published model normalises by and convolves over whatever stands in the batch, this one counts the valid
+samples only, at every level, so that an utterance comes out of a padded batch as it comes out alone.
 """
 
 import math
 from collections import OrderedDict
+from itertools import pairwise
 
 import torch
 from espnet2.enh.separator.abs_separator import AbsSeparator
@@ -22,9 +23,9 @@ ZERO_CROSSINGS = 56  # of the sinc on either side
 def half_sample_filter() -> torch.Tensor:
     r"""Hann-windowed sinc that gives a signal's values halfway between its samples; (1, 1, 112) float32.
 
-    A signal without content above half its rate is :math:`x(t) = \sum_k x_k\,\mathrm{sinc}(t - k)`, so between
-    two samples :math:`x(n + 1/2) = \sum_k x_k\,\mathrm{sinc}(n - k + 1/2)`. Cut off by a window which is zero
-    just behind the last of the zero crossings, the sum has 112 terms.
+    A signal without content above half its rate is :math:`x(t) = \sum_k x_k\,\mathrm{sinc}(t - k)`, so
+    between two samples :math:`x(n + 1/2) = \sum_k x_k\,\mathrm{sinc}(n - k + 1/2)`. Cut off by a window which
+    is zero just behind the last of the zero crossings, the sum has 112 terms.
     """
     t = torch.arange(-ZERO_CROSSINGS, ZERO_CROSSINGS, dtype=torch.float64) + 0.5
     window = torch.cos(math.pi * t / (2 * ZERO_CROSSINGS)).square()
@@ -51,8 +52,8 @@ def level_lengths(samples: torch.Tensor) -> list[torch.Tensor]:
     """Lengths (B,) of the signals that utterances of `samples` (B,) long have at each level.
 
     At 16, 32 and 64 kHz, then behind each of the five convolutions. The first are the samples rounded up so
-    that a convolution's last window ends with the signal: ``n = (frames - 1) * stride + kernel`` at each level,
-    so that the transposed convolution of the frames is as long as what they were made of.
+    that a convolution's last window ends with the signal: ``n = (frames - 1) * stride + kernel`` at each
+    level, so that the transposed convolution of the frames is as long as what they were made of.
     """
     frames = samples * OVERSAMPLING
     for _ in range(DEPTH):
@@ -104,7 +105,7 @@ class DemucsSeparator(AbsSeparator):
         sizes = [1, *(hidden * 2**level for level in range(DEPTH))]
         self.down, self.widen = nn.ModuleList(), nn.ModuleList()  # of the encoder
         self.gate, self.up = nn.ModuleList(), nn.ModuleList()  # of the decoder, by the encoder's level
-        for narrow, wide in zip(sizes, sizes[1:], strict=False):
+        for narrow, wide in pairwise(sizes):
             self.down.append(nn.Conv1d(narrow, wide, KERNEL, STRIDE))
             self.widen.append(nn.Conv1d(wide, 2 * wide, 1))
             self.gate.append(nn.Conv1d(wide, 2 * wide, 1))
@@ -126,10 +127,10 @@ class DemucsSeparator(AbsSeparator):
         """Enhance a padded batch.
 
         Alone, an utterance ends with its last full window at every level (:func:`level_lengths`). In a longer
-        batch, what lies behind that end reaches valid samples in two ways: through the sinc filters, whose
-        every input is cut off there, and through windows of the transposed convolutions which begin before the
-        end; no such window exists alone, so theirs are cut off too. The convolutions of the encoder need
-        nothing: their windows of an utterance end with it, and the LSTM runs forward.
+        batch, what lies behind that end reaches valid samples in two ways: through the sinc filters,
+        whose every input is cut off there, and through windows of the transposed convolutions which
+        begin before the end; no such window exists alone, so theirs are cut off too. The convolutions
+        of the encoder need nothing: their windows of an utterance end with it, and the LSTM runs forward.
 
         Args:
             input: (B, T) noisy waveforms in [-1, 1].
@@ -146,7 +147,7 @@ class DemucsSeparator(AbsSeparator):
             raise ValueError(f"demucs takes one channel, (B, T), not shape {tuple(input.shape)}")
         lengths = ilens.to(input.device)
         width = input.shape[1]
-        base, double, *levels = level_lengths(lengths)
+        _, double, *levels = level_lengths(lengths)
         x = until(input.float(), lengths)
         scale = valid_std(x, lengths)
         x = pad(x / (FLOOR + scale), (0, int(level_lengths(torch.tensor(width))[0]) - width))
