@@ -1,8 +1,8 @@
 """Turn a user's own checkpoint of the PyPI package ``denoiser`` into an ESPnet model folder.
 
-Neither the package nor its published weights (CC BY-NC 4.0) come with this project. A checkpoint is either a bare
-state dict, as the published ``dns48-*.th`` files are, or the ``best.th`` of the package's training, which also names
-the class of the model and the arguments it was made with.
+Neither the package nor its published weights (CC BY-NC 4.0) come with this project. A checkpoint is either a
+bare state dict, as the published ``dns48-*.th`` files are, or the ``best.th`` of the package's training,
+which also names the class of the model and the arguments it was made with.
 """
 
 import pickle
@@ -60,8 +60,8 @@ def read_weights(checkpoint: str | Path, hidden: int | None = None) -> tuple[int
             loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             raise ValueError(
-                f"{checkpoint} is no file of weights only ({str(error).splitlines()[0]}). Of a training of denoiser "
-                "take best.th, not checkpoint.th, which also holds the optimizer and Python objects"
+                f"{checkpoint} is no file of weights only ({str(error).splitlines()[0]}). Of a training of "
+                "denoiser take best.th, not checkpoint.th, which also holds the optimizer and Python objects"
             ) from None
     if isinstance(loaded, dict) and isinstance(loaded.get("state"), dict):
         made_with = loaded.get("kwargs") or {}
