@@ -207,7 +207,7 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
 
 
 def power_constants(problem: Problem):
-    """c = -log2(e) / gamma in two parts c_hi + c_lo, and the cost from which on a cell counts as forbidden."""
+    """c = -log2(e) / gamma in two parts c_hi + c_lo, and the cost from which a cell counts as forbidden."""
     real = np.float32 if problem.costs[0].dtype == torch.float32 else np.float64
     exact = Fraction(-1.4426950408889634) / Fraction(problem.gamma)
     with np.errstate(over="ignore"):
