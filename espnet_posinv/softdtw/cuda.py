@@ -1,4 +1,4 @@
-"""CUDA: buffers and launches for `cuda_kernels.py`; one launch each way, on torch's current stream, without waiting.
+"""CUDA: buffers and launches for `cuda_kernels.py`; one launch each way, on torch's stream, without waiting.
 
 numba compiles the kernels to PTX; they are launched through the driver with bare addresses, in a few
 microseconds, where numba's own launch takes a millisecond for this many arrays.
