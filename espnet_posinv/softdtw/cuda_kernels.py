@@ -1,4 +1,4 @@
-"""CUDA kernels (numba): one warp sweeps a strip of 32 rows, and hands its last row to the warp below as it goes.
+"""CUDA kernels (numba): one warp sweeps a strip of 32 rows and hands its last row to the next as it goes.
 
 At step k, lane l holds the cell of row l and column k - l, so that all 32 are independent; a lane gets
 its upper neighbour's Z from the lane before by a shuffle.  The arithmetic is that of `cells.py`, in
