@@ -1,3 +1,4 @@
+import itertools
 import sys
 import types
 
@@ -156,7 +157,7 @@ def test_sizes():
     # Counted by hand from the paper's layers; with hidden 48 and 64, 18.87 and 33.53 million.
     def count(h):
         sizes = [1] + [h * 2**level for level in range(5)]
-        pairs = list(zip(sizes, sizes[1:], strict=False))
+        pairs = list(itertools.pairwise(sizes))
         coder = sum(a * b * 8 + b + b * 2 * b + 2 * b for a, b in pairs)
         decoder = sum(b * 2 * b + 2 * b + b * a * 8 + a for a, b in pairs)
         return coder + decoder + 2 * (8 * sizes[-1] ** 2 + 8 * sizes[-1])
@@ -223,7 +224,7 @@ def test_import_refuses_other_models(small, tmp_path):
     with pytest.raises(ValueError, match=r"reverse: expected nothing, found \(256, 64\)"):
         read_weights(path)
     torch.save({"weight": torch.zeros(3)}, path)
-    with pytest.raises(ValueError, match="it has no encoder.0.0.bias"):
+    with pytest.raises(ValueError, match=r"it has no encoder\.0\.0\.bias"):
         read_weights(path)
     path.write_text("nothing of the kind")
     with pytest.raises(ValueError, match="is no file of weights only"):
