@@ -68,7 +68,7 @@ def test_mask_is_made_of_spans_at_the_rate_of_the_paper():
 
 
 def test_mfcc_frames_lie_where_hubert_looks():
-    # A click in samples 320 i .. 320 i + 400 changes frame i and its neighbours' differences, nothing far away.
+    # A click in samples 320 i .. 320 i + 400 changes frame i and its neighbours' differences, not far away.
     x = torch.randn(5 * RATE, generator=torch.Generator().manual_seed(0)) * 0.05
     y = x.clone()
     y[100 * HOP + 150] += 1.0
