@@ -30,7 +30,9 @@ class Recogniser(Protocol):
         """Text of one utterance (T,), float32, 16 kHz."""
 
 
-class _Item(NamedTuple):
+class Item(NamedTuple):
+    """An utterance of a set."""
+
     folder: Path
     utterance: str
     entry: str
@@ -50,33 +52,54 @@ def decode(recogniser: Recogniser, jobs: Sequence[tuple[str | Path, str | Path]]
     Raises:
         DataError: an utterance cannot be read or recognised; its id is named, and what was finished is kept.
     """
-    settings = recogniser.settings()
-    tables = {Path(folder): read_scp(scp) for scp, folder in jobs}
-    if len(tables) < len(jobs):
-        raise DataError("two wav.scp files have the same output folder; give each its own")
-    for scp, folder in jobs:
-        if not tables[Path(folder)]:
-            raise DataError(f"{scp}: holds no utterance; make the data directory again")
-    done = {folder: _begin(folder, table, settings) for folder, table in tables.items()}
-    for folder, texts in done.items():
-        _finish_if_complete(folder, texts, tables[folder])
-    todo = [
-        _Item(folder, utterance, entry)
-        for folder, table in tables.items()
-        for utterance, entry in table.items()
-        if utterance not in done[folder]
-    ]
-    label = f"recognising {len(todo)} utterances of {len(tables)} sets"
-    results = parallel_map(functools.partial(_recognise, recogniser), todo, label=label, jobs=nj)
-    for item, text in zip(todo, results, strict=True):
-        done[item.folder][item.utterance] = text
-        with open(item.folder / "text.partial", "a", encoding="utf-8") as file:
-            file.write(f"{item.utterance} {text}\n")
-        _finish_if_complete(item.folder, done[item.folder], tables[item.folder])
+    sets = Sets(recogniser, jobs)
+    todo = sets.todo()
+    label = f"recognising {len(todo)} utterances of {len(sets.tables)} sets"
+    texts = parallel_map(functools.partial(_recognise, recogniser), todo, label=label, jobs=nj)
+    for item, text in zip(todo, texts, strict=True):
+        sets.add(item, text)
     return len(todo)
 
 
-def _recognise(recogniser: Recogniser, item: _Item) -> str:
+class Sets:
+    """What of several wav.scp files is recognised already, what is left, and where new texts go."""
+
+    def __init__(self, recogniser: Recogniser, jobs: Sequence[tuple[str | Path, str | Path]]):
+        settings = recogniser.settings()
+        self.tables = {Path(folder): read_scp(scp) for scp, folder in jobs}
+        if len(self.tables) < len(jobs):
+            raise DataError("two wav.scp files have the same output folder; give each its own")
+        for scp, folder in jobs:
+            if not self.tables[Path(folder)]:
+                raise DataError(f"{scp}: holds no utterance; make the data directory again")
+        self.done = {folder: begin(folder, table, settings) for folder, table in self.tables.items()}
+        for folder in self.tables:
+            self._finish_if_complete(folder)
+
+    def todo(self) -> list[Item]:
+        """Utterances without text."""
+        return [
+            Item(folder, utterance, entry)
+            for folder, table in self.tables.items()
+            for utterance, entry in table.items()
+            if utterance not in self.done[folder]
+        ]
+
+    def add(self, item: Item, text: str) -> None:
+        """Keep a text; the last one of a set completes its file."""
+        self.done[item.folder][item.utterance] = text
+        with open(item.folder / "text.partial", "a", encoding="utf-8") as file:
+            file.write(f"{item.utterance} {text}\n")
+        self._finish_if_complete(item.folder)
+
+    def _finish_if_complete(self, folder: Path) -> None:
+        texts = self.done[folder]
+        if len(texts) == len(self.tables[folder]) and not (folder / "text").exists():
+            write_scp(folder / "text", texts)
+            (folder / "text.partial").unlink(missing_ok=True)
+
+
+def _recognise(recogniser: Recogniser, item: Item) -> str:
     try:
         samples, rate = read_audio(item.entry)
         if rate != SAMPLE_RATE or samples.shape[1] != 1:
@@ -88,7 +111,7 @@ def _recognise(recogniser: Recogniser, item: _Item) -> str:
         raise DataError(f"utterance {item.utterance}: {error}") from error
 
 
-def _begin(folder: Path, table: dict[str, str], settings: dict) -> dict[str, str]:
+def begin(folder: Path, table: dict[str, str], settings: dict) -> dict[str, str]:
     """Texts of earlier runs that are still valid; without any, the folder is made ready for new ones."""
     description = {"recogniser": settings, "audio": _fingerprint(table)}
     record, text, partial = (folder / name for name in ("decode.json", "text", "text.partial"))
@@ -112,12 +135,6 @@ def _read_partial(path: Path) -> dict[str, str]:
     os.truncate(path, len(whole))
     lines = (line.partition(" ") for line in whole.decode().split("\n")[:-1])
     return {utterance: text for utterance, _, text in lines}
-
-
-def _finish_if_complete(folder: Path, texts: dict[str, str], table: dict[str, str]) -> None:
-    if len(texts) == len(table) and not (folder / "text").exists():
-        write_scp(folder / "text", texts)
-        (folder / "text.partial").unlink(missing_ok=True)
 
 
 def _fingerprint(table: dict[str, str]) -> str:

@@ -100,3 +100,6 @@ def _load(settings: Whisper, process: int):
         cpu_threads=1,
         local_files_only=True,
     )
+
+
+RECOGNISER = Whisper

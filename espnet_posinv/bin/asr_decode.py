@@ -1,7 +1,15 @@
-"""Recognise the utterances of one or several wav.scp files; write a Kaldi text for each."""
+"""Recognise the utterances of one or several wav.scp files; write a Kaldi text for each.
+
+The back ends and what MODEL is for each:
+whisper (folder of faster-whisper), whisper_transformers (folder or hub name), espnet (folder of a trained or
+unpacked ASR model, or its name on the hub), ssl_ctc (folder that bin/train_ctc made), or the dotted name of a
+module of yours. Settings of one recogniser follow its model: MODEL,beam_size=5,lm=words.arpa
+"""
 
 import argparse
 import sys
+
+RECOGNISER_OPTIONS = ("backend", "model", "language", "beam_size", "window", "compute_type")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -12,30 +20,49 @@ def main(argv: list[str] | None = None) -> None:
         "--wav-scp", required=True, action="append", help="mono, 16 kHz; repeat, with --output-dir, for more"
     )
     parser.add_argument("--output-dir", required=True, action="append", help="gets text and decode.json")
-    parser.add_argument("--backend", choices=["whisper"], default="whisper")
-    parser.add_argument("--model", required=True, help="folder of the model")
-    parser.add_argument("--language", default="en", help="language spoken")
-    parser.add_argument("--beam-size", type=int, default=1, help="1: greedy")
+    parser.add_argument("--backend", default="whisper", help="see above")
+    parser.add_argument("--model", required=True, metavar="MODEL[,name=value...]", help="see above")
+    parser.add_argument("--language", default="en", help="language spoken; for back ends that ask")
+    parser.add_argument("--beam-size", type=int, help="1: greedy (default: the back end's)")
     parser.add_argument(
         "--window",
         type=float,
-        default=30.0,
-        help="seconds that Whisper's encoder sees of utterances at least 2 s shorter; 15 is 3 times faster",
+        help="seconds that Whisper's encoder sees of utterances at least 2 s shorter (default: 30); "
+        "15 is 3 times faster",
     )
-    parser.add_argument("--compute-type", default="int8", help="arithmetic of CTranslate2")
-    parser.add_argument("--nj", type=int, default=1, help="processes")
+    parser.add_argument("--compute-type", help="arithmetic of CTranslate2 (default: int8)")
+    parser.add_argument("--nj", type=int, default=1, help="processes, or jobs of --cmd")
+    parser.add_argument("--cmd", default="", help="run as jobs of this launcher, like utils/slurm.pl")
+    parser.add_argument("--log-dir", help="logs of the jobs (default: log in the first output folder)")
     args = parser.parse_args(argv)
     if len(args.wav_scp) != len(args.output_dir):
         parser.error(
             f"{len(args.wav_scp)} --wav-scp for {len(args.output_dir)} --output-dir; they go in pairs"
         )
+    pairs = list(zip(args.wav_scp, args.output_dir, strict=True))
 
+    from espnet_posinv.asr.backend import build
     from espnet_posinv.asr.decode import decode
-    from espnet_posinv.asr.whisper import Whisper
+    from espnet_posinv.asr.decode_jobs import decode_by_jobs
 
     try:
-        recogniser = Whisper(args.model, args.language, args.beam_size, args.window, args.compute_type)
-        count = decode(recogniser, list(zip(args.wav_scp, args.output_dir, strict=True)), nj=args.nj)
+        given = {name: getattr(args, name) for name in RECOGNISER_OPTIONS}
+        options = {name: value for name, value in given.items() if name not in ("backend", "model")}
+        recogniser, unused = build(args.backend, args.model, **options)
+        if unused := [name for name in unused if name != "language"]:
+            names = ", ".join("--" + name.replace("_", "-") for name in unused)
+            print(f"asr_decode: {names}: not used by back end {args.backend}", file=sys.stderr)
+        if args.cmd:
+            words = [
+                word
+                for name, value in given.items()
+                if value is not None
+                for word in ("--" + name.replace("_", "-"), str(value))
+            ]
+            log_dir = args.log_dir or f"{args.output_dir[0]}/log"
+            count = decode_by_jobs(recogniser, words, pairs, command=args.cmd, nj=args.nj, log_dir=log_dir)
+        else:
+            count = decode(recogniser, pairs, nj=args.nj)
     except (ValueError, OSError) as error:
         sys.exit(f"asr_decode: {error}")
     print(f"asr_decode: {count} utterances recognised, texts in {', '.join(args.output_dir)}")

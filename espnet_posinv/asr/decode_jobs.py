@@ -1,0 +1,92 @@
+"""Recognition as an array of jobs of a launcher (run.pl, slurm.pl, queue.pl), for clusters.
+
+What is left to do is split evenly over the jobs, whichever sets it belongs to. Each job is an ordinary
+asr_decode on its own part, so it keeps what it finished; the next run collects that before it splits again.
+"""
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from espnet_posinv.asr.decode import Recogniser, Sets, begin
+from espnet_posinv.kaldi.scp import DataError, atomic_write, read_scp, write_scp
+from espnet_posinv.kaldi.split import even_bounds
+
+
+def decode_by_jobs(
+    recogniser: Recogniser,
+    options: Sequence[str],
+    pairs: Sequence[tuple[str | Path, str | Path]],
+    *,
+    command: str,
+    nj: int,
+    log_dir: str | Path,
+) -> int:
+    """Like :func:`~espnet_posinv.asr.decode.decode`, in jobs ``command JOB=1:n LOG python -m ...``.
+
+    Args:
+        recogniser: as there; the jobs make it again from `options`.
+        options: arguments of bin/asr_decode that describe the recogniser.
+        pairs: wav.scp and output folder of each set.
+        command: the launcher and its options, like ``utils/slurm.pl --gpu 1``.
+        nj: number of jobs at most.
+        log_dir: logs, and the parts while they are not finished.
+
+    Raises:
+        DataError: a job failed; what was finished is kept.
+    """
+    log_dir = Path(log_dir)
+    sets = Sets(recogniser, pairs)
+    order = [str(folder) for folder in sets.tables]
+    before = _collect(sets, recogniser, log_dir, order)
+    todo = sets.todo()
+    if not todo:
+        return before
+    jobs = min(nj, len(todo))
+    bounds = even_bounds(len(todo), jobs)
+    with atomic_write(log_dir / "sets.json") as file:
+        json.dump(order, file)
+    for job in range(jobs):
+        part = {
+            f"{order.index(str(item.folder))}:{item.utterance}": item.entry
+            for item in todo[bounds[job] : bounds[job + 1]]
+        }
+        write_scp(log_dir / f"part.{job + 1}" / "wav.scp", part)
+    part = f"{log_dir}/part.JOB"
+    program = [sys.executable, "-m", "espnet_posinv.bin.asr_decode", *options, "--nj", "1"]
+    program += ["--wav-scp", f"{part}/wav.scp", "--output-dir", part]
+    launch = [*shlex.split(command), f"JOB=1:{jobs}", f"{log_dir}/asr_decode.JOB.log", *program]
+    failed = subprocess.run(launch, check=False).returncode
+    count = _collect(sets, recogniser, log_dir, order)
+    if failed:
+        raise DataError(f"recognition failed, see above and {log_dir}/asr_decode.*.log; run again to go on")
+    if left := sets.todo():
+        raise DataError(
+            f"{log_dir}: {len(left)} utterances without text, like {left[0].utterance}; run again"
+        )
+    return before + count
+
+
+def _collect(sets: Sets, recogniser: Recogniser, log_dir: Path, order: list[str]) -> int:
+    """Add what finished jobs left to their sets, and delete the parts; number of utterances."""
+    record, settings, count = log_dir / "sets.json", recogniser.settings(), 0
+    parts = sorted(log_dir.glob("part.*"))
+    if record.exists() and json.loads(record.read_text(encoding="utf-8")) == order:
+        todo = {(str(item.folder), item.utterance): item for item in sets.todo()}
+        for part in parts:
+            if not (part / "wav.scp").exists():  # killed while it was made
+                continue
+            table = read_scp(part / "wav.scp")
+            for key, text in begin(part, table, settings).items():
+                number, _, utterance = key.partition(":")
+                item = todo.get((order[int(number)], utterance))
+                if item and item.entry == table[key]:
+                    sets.add(item, text)
+                    count += 1
+    for part in parts:
+        shutil.rmtree(part)
+    return count
