@@ -1,0 +1,404 @@
+"""Fine-tuning on several GPUs of one host through ESPnet's own multi-GPU path: is it right, does it scale?
+
+    python bench/ddp.py --out ddp.json                                     # 1, 2, 4 ... of the GPUs there are
+    python bench/ddp.py --cpu --counts 1,2 --tiny --upstream transformers:FOLDER --out ddp.json    # gloo
+
+Demucs (hidden 64, arXiv 2006.12847) learns from SSL-SoftDTW and from SSL-MSE with an encoder of HuBERT-base's
+sizes and random weights; the audio is synthetic.  For each number N of GPUs:
+
+- losses: every step of the training on N GPUs equals that of one GPU with the same global batch;
+- draws: an utterance's speed in an epoch is the same on 1 and N GPUs and after a restart, other in another
+  epoch, and the ranks' sequences differ;
+- resume: one rank is killed (-9) in the last epoch; run again, the training ends as the undisturbed one;
+- scaling: seconds of audio per second on N GPUs over N times those on one, with the same batch on each GPU.
+
+TF32 is off, so that fp32 means it.  A part that fails is named and does not keep the others from running.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+import soundfile
+import torch
+import yaml
+from softdtw_common import environment
+
+HERE = Path(__file__).parent
+CRITERIONS = ("ssl_softdtw", "ssl_mse")
+PARTS = ("data", "forward", "backward", "update")  # backward: with the all-reduce and waiting for others
+EPOCHS = 3  # the first warms up, the second is timed, in the last one a rank is killed
+TOLERANCE = 1e-4
+GOALS = {2: 0.92, 8: 0.85}  # of the scaling efficiency
+WORKER_ENVIRONMENT = {
+    "NVIDIA_TF32_OVERRIDE": "0",
+    "NCCL_NVLS_ENABLE": "0",  # NVLink multicast: not available in every container
+    "NCCL_DEBUG": "WARN",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+def synthesize(folder: Path, count: int, shortest: float, longest: float) -> list[str]:
+    """Write `count` pairs of voice-like clean and noisy speech; returns their names.  Seconds of audio."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    names = [f"utt{i:04}" for i in range(count)]
+    for name in names:
+        n = int(16000 * rng.uniform(shortest, longest))
+        t = np.arange(n) / 16000
+        pitch = (
+            np.cumsum(rng.uniform(90, 220) * (1 + 0.1 * np.sin(2 * np.pi * rng.uniform(0.3, 1) * t))) / 16000
+        )
+        voice = sum(np.sin(2 * np.pi * k * pitch + rng.uniform(0, 6)) / k for k in range(1, 9))
+        syllables = np.sin(np.pi * rng.uniform(2, 4) * t + rng.uniform(0, 3)) ** 2
+        clean = 0.05 * voice * syllables + 0.002 * rng.standard_normal(n)
+        soundfile.write(folder / f"{name}.clean.wav", clean, 16000)
+        soundfile.write(folder / f"{name}.noisy.wav", clean + 0.02 * rng.standard_normal(n), 16000)
+    return names
+
+
+def write_lists(folder: Path, names: list[str], audio: Path) -> None:
+    folder.mkdir()
+    for kind in ("clean", "noisy"):
+        lines = (f"{name} {audio}/{name}.{kind}.wav\n" for name in names)
+        (folder / f"{kind}.scp").write_text("".join(lines), encoding="utf-8")
+    lines = (f"{name} {soundfile.info(audio / f'{name}.noisy.wav').frames}\n" for name in names)
+    (folder / "shape").write_text("".join(lines), encoding="utf-8")
+
+
+def random_encoder(path: Path) -> str:
+    """An upstream of HuBERT-base's sizes with random weights."""
+    from torchaudio.models import hubert_base
+
+    torch.manual_seed(0)
+    torch.save(hubert_base().state_dict(), path)
+    return f"torchaudio:hubert_base,{path}"
+
+
+class Bench:
+    """What is run, where its files are, and what has been found so far."""
+
+    def __init__(self, args, work: Path):
+        self.args, self.work = args, work
+        self.found, self.parts = {}, []
+
+    def prepare(self):
+        """The audio, a list of it for each global batch, and the encoder."""
+        args = self.args
+        names = synthesize(self.work / "audio", args.steps * max(args.counts) * args.batch, *args.seconds)
+        for n in args.counts:
+            batch = n * args.batch
+            write_lists(self.work / f"train{n}", names[: args.steps * batch], self.work / "audio")
+            write_lists(self.work / f"valid{n}", names[:batch], self.work / "audio")
+        self.upstream = args.upstream or random_encoder(self.work / "encoder.pt")
+
+    def config(self, criterion: str, processes: int, data: int) -> Path:
+        """A training on `processes` GPUs with the global batch of `data` GPUs; returns its file."""
+        files = {}
+        for part in ("train", "valid"):
+            folder = self.work / f"{part}{data}"
+            files[f"{part}_shape_file"] = [f"{folder}/shape"]
+            files[f"{part}_data_path_and_name_and_type"] = [
+                [f"{folder}/noisy.scp", "speech_mix", "sound"],
+                [f"{folder}/clean.scp", "speech_ref1", "sound"],
+            ]
+        path = self.work / f"{criterion}_{processes}of{data}.yaml"
+        values = {
+            "output_dir": str(path.with_suffix("")),
+            "encoder": "same",
+            "decoder": "same",
+            "separator": "demucs",
+            "separator_conf": {"hidden": 4 if self.args.tiny else 64},
+            "criterions": [
+                {
+                    "name": criterion,
+                    "conf": {"upstream": self.upstream},
+                    "wrapper": "fixed_order",
+                    "wrapper_conf": {"weight": 1.0},
+                }
+            ],
+            **files,
+            "batch_type": "sorted",
+            "batch_size": data * self.args.batch,
+            "num_workers": 0 if self.args.cpu else 2,
+            "optim": "adamw",
+            "optim_conf": {"lr": 1.0e-4},
+            "max_epoch": EPOCHS,
+            "keep_nbest_models": EPOCHS,
+            "best_model_criterion": [["valid", "loss", "min"]],
+            "num_att_plot": 0,
+            "use_tensorboard": False,
+            "use_matplotlib": False,
+            "log_interval": 1,
+            "seed": 0,
+            "resume": True,
+            "ngpu": 0 if self.args.cpu else processes,
+            "multiprocessing_distributed": not self.args.cpu,
+        }
+        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+        return path
+
+    def train(self, name: str, configs: list[Path], processes: int, kill: Path | None = None) -> None:
+        """Run the trainings in a process of their own; kill the last rank of `kill` in its last epoch."""
+        command = [sys.executable, str(HERE / "ddp_worker.py"), *map(str, configs)]
+        if self.args.cpu:
+            command += ["--cpu-processes", str(processes)]
+        paths = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": paths}
+        log, start = self.work / f"{name}.log", time.time()
+        with log.open("w") as stream:
+            run = subprocess.Popen(
+                command, stdout=stream, stderr=stream, env=environment, start_new_session=True
+            )
+            try:
+                while run.poll() is None:
+                    if time.time() - start > self.args.timeout:
+                        raise TimeoutError(f"{name}: not finished after {self.args.timeout} s, log in {log}")
+                    if kill is not None and self._killed(kill, processes - 1):
+                        kill = None
+                    time.sleep(0.01)
+            finally:
+                if run.poll() is None:
+                    os.killpg(run.pid, signal.SIGKILL)
+                run.wait()
+        print(f"{name}: {time.time() - start:.0f} s", flush=True)
+        if kill is not None:
+            raise RuntimeError(f"{name}: ended before a rank could be killed{tail(log)}")
+
+    def _killed(self, config, rank):
+        last = read(config.with_suffix("") / f"rank{rank}.0.jsonl")[-1:]
+        if not last or (last[0]["epoch"], last[0]["step"]) < (EPOCHS, 2):
+            return False
+        self.found["kill", config.stem] = time.time()
+        os.kill(last[0]["pid"], signal.SIGKILL)
+        return True
+
+    def part(self, name: str, check) -> None:
+        """Run a check that returns its numbers, "ok" among them or else true; say how it went."""
+        try:
+            result = {"part": name, "ok": True, **(check() or {})}
+        except Exception as error:
+            if not isinstance(error, RuntimeError | TimeoutError):
+                traceback.print_exc()
+            result = {"part": name, "ok": False, "error": f"{type(error).__name__}: {error}"}
+        self.parts.append(result)
+        numbers = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in result.items()
+                            if k not in ("part", "ok"))  # fmt: skip
+        print(f"{'ok    ' if result['ok'] else 'FAILED'} {name}: {numbers}", flush=True)
+
+    # The parts
+
+    def run_on_one(self):
+        """One process trains everything that is compared with: its own batch, and that of N GPUs."""
+        configs = [self.config(c, 1, n) for n in self.args.counts for c in CRITERIONS]
+        self.train("1 process", configs, 1)
+        self.check_steps("1 process", configs)
+
+    def run_on(self, n):
+        """SSL-SoftDTW twice, because the first is killed, then SSL-MSE."""
+        softdtw, mse = (self.config(c, n, n) for c in CRITERIONS)
+        self.train(f"{n} processes", [softdtw, softdtw, mse], n, kill=softdtw)
+        self.check_steps(f"{n} processes", [softdtw, mse])
+
+    def check_steps(self, name, configs):
+        """A training that stopped before its first step left its reason in the log."""
+        for config in configs:
+            if not list(config.with_suffix("").glob("rank0.*.jsonl")):
+                raise RuntimeError(f"{config.stem} did not start{tail(self.work / f'{name}.log')}")
+
+    def notes(self, criterion, processes, data, attempt=0) -> "Notes":
+        """Of the training on `processes` GPUs with the global batch of `data` GPUs."""
+        folder = self.work / f"{criterion}_{processes}of{data}"
+        notes = Notes([read(folder / f"rank{rank}.{attempt}.jsonl") for rank in range(processes)])
+        if not notes.complete:
+            again = " when it was run again" if attempt else ""
+            raise RuntimeError(f"{folder.name} made no step{again}: see its training above")
+        return notes
+
+    def losses(self, criterion, n):
+        reference, got = self.notes(criterion, 1, n), self.notes(criterion, n, n)
+        if criterion == "ssl_mse" and got.complete.keys() != reference.complete.keys():
+            raise RuntimeError(f"{len(got.complete)} steps of {len(reference.complete)}")
+        largest = deviation(got, reference)
+        return {"ok": largest <= TOLERANCE, "largest_relative_difference": largest,
+                "steps": len(got.complete),
+                "loss_at_first": reference.loss(1), "at_last": reference.loss(EPOCHS)}  # fmt: skip
+
+    def draws(self, n):
+        reference = self.notes("ssl_softdtw", 1, n).draws
+        first, second = self.notes("ssl_softdtw", n, n), self.notes("ssl_softdtw", n, n, 1)
+        equal = all(reference[key] == speed for x in (first, second) for key, speed in x.draws.items())
+        again = len(first.draws.keys() & second.draws.keys())
+        utterances = [utterance for epoch, utterance in sorted(first.draws) if epoch == 1]
+        changed = sum(first.draws[1, u] != first.draws[2, u] for u in utterances)
+        sequences = {tuple(speed for row in first.of_epoch(rank, 1) for speed in row["speeds"])
+                     for rank in range(n)}  # fmt: skip
+        return {"ok": equal and again > 0 and changed > 0 and len(sequences) == n,
+                "drawn": len(first.draws), "as_on_one": equal, "drawn_again_after_the_kill": again,
+                "changed_in_the_second_epoch": changed, "ranks_that_differ": len(sequences)}  # fmt: skip
+
+    def resume(self, n):
+        config = self.work / f"ssl_softdtw_{n}of{n}.yaml"
+        reference = self.notes("ssl_softdtw", 1, n)
+        before, after = (self.notes("ssl_softdtw", n, n, attempt) for attempt in (0, 1))
+        expected = {key for key in reference.complete if key[0] == EPOCHS}
+        if before.complete.keys() >= expected:
+            raise RuntimeError("the rank was killed too late: the last epoch was complete")
+        if after.complete.keys() != expected:
+            raise RuntimeError(
+                f"resumed with steps {sorted(after.complete)[:1]}, not with epoch {EPOCHS}'s first"
+            )
+        largest = deviation(after, reference)
+        started = min(row["end"] for row in after.complete[EPOCHS, 1])
+        return {"ok": largest <= TOLERANCE, "largest_relative_difference": largest,
+                "killed_after_step": max(s for e, s in before.complete if e == EPOCHS),
+                "seconds_from_kill_to_first_step": started - self.found["kill", config.stem]}  # fmt: skip
+
+    def scaling(self, criterion, n):
+        one, many = (self.notes(criterion, k, k) for k in (1, n))
+        efficiency = many.throughput() / (n * one.throughput())
+        result = {"audio_seconds_per_second": many.throughput(), "on_one": one.throughput(),
+                  "efficiency": efficiency}  # fmt: skip
+        alone, together = one.seconds(), many.seconds()
+        result["ms_on_one"] = {part: round(1000 * alone[part], 1) for part in PARTS}
+        result["ms"] = {part: round(1000 * together[part], 1) for part in PARTS}
+        slowest = max(PARTS, key=lambda part: together[part] - alone[part])
+        added = 1000 * (together[slowest] - alone[slowest])
+        result["most_added_by"] = f"{slowest} (+{added:.1f} ms a step)"
+        if not self.args.cpu:
+            result["ok"] = efficiency >= GOALS.get(n, 0)
+        return result
+
+    def run(self):
+        start = time.time()
+        self.part("preparation", self.prepare)
+        self.part("training on 1", self.run_on_one)
+        for n in self.args.counts[1:]:
+            self.part(f"training on {n}", lambda n=n: self.run_on(n))
+            for c in CRITERIONS:
+                self.part(f"losses of {c} on {n}", lambda n=n, c=c: self.losses(c, n))
+            self.part(f"draws on {n}", lambda n=n: self.draws(n))
+            self.part(f"resume on {n}", lambda n=n: self.resume(n))
+            for c in CRITERIONS:
+                self.part(f"scaling of {c} on {n}", lambda n=n, c=c: self.scaling(c, n))
+        return time.time() - start
+
+
+class Notes:
+    """What the ranks of one training noted."""
+
+    def __init__(self, ranks: list[list[dict]]):
+        self.ranks = ranks
+        steps = defaultdict(list)
+        for rows in ranks:
+            for row in rows:
+                steps[row["epoch"], row["step"]].append(row)
+        self.complete = {key: rows for key, rows in steps.items() if len(rows) == len(ranks)}
+        self.draws = {
+            (row["epoch"], utterance): speed
+            for rows in ranks
+            for row in rows
+            for utterance, speed in zip(row["utterances"], row["speeds"], strict=False)
+        }
+        self.losses = {key: _global_loss(rows) for key, rows in self.complete.items()}
+
+    def loss(self, epoch):
+        return mean(loss for (e, _), loss in self.losses.items() if e == epoch)
+
+    def of_epoch(self, rank, epoch):
+        return [row for row in self.ranks[rank] if row["epoch"] == epoch]
+
+    def timed(self):
+        """The steps of the second epoch but its first, which waits for the data's workers to start."""
+        return {step: rows for (epoch, step), rows in self.complete.items() if epoch == 2}
+
+    def throughput(self):
+        steps = self.timed()
+        took = max(rows["end"] for rows in steps[max(steps)]) - max(rows["end"] for rows in steps[1])
+        return sum(row["audio"] for step, rows in steps.items() if step > 1 for row in rows) / took
+
+    def seconds(self):
+        rows = [row for step, rows in self.timed().items() if step > 1 for row in rows]
+        return {part: mean(row[part] for row in rows) for part in PARTS}
+
+
+def _global_loss(rows):
+    return sum(row["loss"] * len(row["utterances"]) for row in rows) / sum(len(r["utterances"]) for r in rows)
+
+
+def deviation(got: Notes, reference: Notes) -> float:
+    """Largest relative difference of the losses of the steps that both have."""
+    common = got.losses.keys() & reference.losses.keys()
+    return max(abs(got.losses[key] / reference.losses[key] - 1) for key in common)
+
+
+def read(path: Path) -> list[dict]:
+    """The complete lines of a rank's notes; none if it never wrote any."""
+    if not path.exists():
+        return []
+    return [
+        json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(True) if line.endswith("\n")
+    ]
+
+
+def tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:] if log.exists() else []
+    return "\n".join([f"; the end of {log}:", *lines])
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="JSON file for the results")
+    parser.add_argument("--counts", help="numbers of processes, the first 1 (default: 1, 2, 4 ... GPUs)")
+    parser.add_argument("--cpu", action="store_true", help="gloo on the CPU instead of NCCL on GPUs")
+    parser.add_argument("--tiny", action="store_true", help="a Demucs of 4 channels, half a second of audio")
+    parser.add_argument("--upstream", help="an encoder; default: HuBERT-base's sizes, random weights")
+    parser.add_argument("--batch", type=int, help="utterances on each GPU (8; 2 with --tiny)")
+    parser.add_argument("--steps", type=int, help="updates in an epoch (12; 6 with --tiny)")
+    parser.add_argument("--timeout", type=float, default=150, help="seconds for each process (150)")
+    parser.add_argument("--work", type=Path, help="keep data, logs and models in this new folder")
+    args = parser.parse_args(argv)
+    if not args.cpu and torch.cuda.device_count() < 2:
+        parser.error(f"{torch.cuda.device_count()} GPUs here: 2 or more are needed, or --cpu")
+    gpus = torch.cuda.device_count()
+    counts = args.counts or ",".join(str(2**k) for k in range(4) if 2**k <= gpus)
+    args.counts = [int(n) for n in counts.split(",")]
+    if args.counts[0] != 1 or sorted(set(args.counts)) != args.counts or len(args.counts) < 2:
+        parser.error(f"--counts {counts}: ascending numbers that begin with 1, e.g. 1,2,4")
+    if not args.cpu and args.counts[-1] > gpus:
+        parser.error(f"--counts {counts}: there are {gpus} GPUs")
+    args.batch = args.batch or (2 if args.tiny else 8)
+    args.steps = args.steps or (6 if args.tiny else 12)
+    args.seconds = (0.4, 0.7) if args.tiny else (3.0, 5.0)
+
+    with tempfile.TemporaryDirectory() as temporary:
+        work = (args.work or Path(temporary) / "work").absolute()
+        work.mkdir(parents=True)
+        bench = Bench(args, work)
+        took = bench.run()
+        bad = [part["part"] for part in bench.parts if not part["ok"]]
+        device = "cpu" if args.cpu else torch.cuda.get_device_name()
+        settings = {"device": device, "counts": args.counts, "batch_on_each": args.batch,
+                    "steps": args.steps, "upstream": args.upstream or "HuBERT-base, random"}  # fmt: skip
+        args.out.write_text(
+            json.dumps({**environment(), **settings, "seconds": took, "parts": bench.parts}, indent=1) + "\n"
+        )
+    print(f"{len(bench.parts) - len(bad)} of {len(bench.parts)} parts passed in {took:.0f} s; {args.out}")
+    if bad:
+        raise SystemExit(f"failed: {', '.join(bad)}")
+
+
+if __name__ == "__main__":
+    main()
