@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # stage NUMBER TITLE [--key OPTIONS] [--reads PATH...] [--writes PATH...]: true when the stage has to run.
 # stage_done: what it declared is checked, and it is stamped. To be sourced; see espnet_posinv/recipe/stage.py.
+# beside N COMMAND...: start it beside others, at most N at a time; all_done: wait for them, stop if one failed.
 # Uses the recipe's variables: stage stop_stage expdir redo list_stages dry_run python.
 
 _stage_plan=$(mktemp)
@@ -24,3 +25,29 @@ stage_done() {
     ${python} -m espnet_posinv.recipe.stage end --plan "${_stage_plan}" --stamps "${expdir}/.stages" \
         --started "${_stage_started}" "${_stage_number}" || exit 1
 }
+
+_beside_failed=false
+_beside_groups=()
+
+# Each command is a process group of its own, so that all it started can be ended with it.
+beside() {
+    local most=$1; shift
+    while [ "$(jobs -rp | wc -l)" -ge "${most}" ]; do wait -n || _beside_failed=true; done
+    set -m; (set +m; "$@") & set +m
+    _beside_groups+=("$!")
+}
+
+all_done() {
+    while [ -n "$(jobs -p)" ]; do wait -n || _beside_failed=true; done
+    _beside_groups=()
+    ! ${_beside_failed} || exit 1
+}
+
+_end_groups() {
+    local group
+    trap - INT TERM
+    for group in "${_beside_groups[@]}"; do kill -TERM -- "-${group}" 2> /dev/null || true; done
+    exit "$1"
+}
+trap '_end_groups 130' INT
+trap '_end_groups 143' TERM

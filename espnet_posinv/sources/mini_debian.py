@@ -27,6 +27,7 @@ TRAIN_LANGUAGES = ("fr", "it", "ru")
 LONGEST = 8.0  # seconds of a training utterance; longer prompts make the seen babble
 JOIN_TO = 3.0  # seconds: shorter prompts of a speaker are joined until they last this long
 TEST_SECONDS = (1.0, 13.0)
+TEST_WORDS = 4  # of the shortest test sentence: fewer words make a coarse error rate
 TRAIN_SNR, TEST_SNR = (-2.0, 20.0), (0.0, 10.0)  # dB, uniform
 TRAIN_LEVEL, TEST_LEVEL = (-35.0, -18.0), -26.0  # dBFS over active speech
 BABBLE_SHARE = 0.3  # of the training mixtures: the hardest noise, and many voices make it up
@@ -41,7 +42,7 @@ class Size:
     test: int | None
 
 
-SIZES = {"quick": Size(240, 16, 12), "default": Size(2400, 48, 60), "full": Size(4800, 64, None)}
+SIZES = {"quick": Size(240, 16, 12), "default": Size(2000, 32, 60), "full": Size(4000, 32, None)}
 
 
 @dataclass
@@ -131,21 +132,18 @@ def _split(items: list[Prompt], valid_count: int) -> tuple[list, list]:
 
 
 def _test_prompts(downloads: Path, own: Iterable[Path]) -> list:
-    """English `(prompt, samples)` of at least two words, each text once, in one fixed random order.
-
-    Those of two or three words come last: few words make a coarse error rate.
-    """
+    """English `(prompt, samples)` of `TEST_WORDS` words or more, each text once, in one fixed random order."""
     chosen, texts = [], set()
     items = prompts("en", downloads, own)
     for i in np.random.default_rng(20).permutation(len(items)):
         text = same_text(items[i].text)
-        if len(text.split()) < 2 or text in texts:
+        if len(text.split()) < TEST_WORDS or text in texts:
             continue
         x = items[i].read()
         if TEST_SECONDS[0] <= len(x) / RATE <= TEST_SECONDS[1]:
             texts.add(text)
             chosen.append((items[i], x))
-    return sorted(chosen, key=lambda c: len(same_text(c[0].text).split()) < 4)
+    return chosen
 
 
 def _training(spoken: list, noises: dict, count: int, seed: int) -> Iterator[Utterance]:

@@ -64,15 +64,25 @@ class ConvLayer(nn.Module):
 
     def forward(self, x: torch.Tensor, inside: torch.Tensor | None) -> torch.Tensor:
         """x (B, C, T); inside (B, 1, T') bool: the outputs that GroupNorm counts, None for all."""
-        x = self.conv(x)
         if isinstance(self.norm, nn.LayerNorm):
-            x = self.norm(x.transpose(1, 2)).transpose(1, 2)
-        elif self.norm is not None and inside is None:
+            return self._channels_last(x)
+        x = self.conv(x)
+        if self.norm is not None and inside is None:
             x = self.norm(x)
         elif self.norm is not None:
             x = masked_standardise(x, inside, self.norm.eps)
             x = x * self.norm.weight[:, None] + self.norm.bias[:, None]
         return F.gelu(x)
+
+    def _channels_last(self, x: torch.Tensor) -> torch.Tensor:
+        """The same with channels innermost in memory, where LayerNorm wants them.
+
+        conv1d knows no such layout and would have every activation transposed twice, forwards and backwards;
+        conv2d on one row does (on the CPU the front end takes about half the time).
+        """
+        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        x = F.conv2d(x, self.conv.weight.unsqueeze(2), self.conv.bias, stride=(1, self.conv.stride[0]))
+        return F.gelu(self.norm(x.permute(0, 2, 3, 1))).squeeze(1).transpose(1, 2)
 
 
 class Wav2Vec2Network(nn.Module):

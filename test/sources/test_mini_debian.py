@@ -107,7 +107,7 @@ def test_no_text_stands_in_two_sets_and_no_voice_in_training_and_test(corpus):
     for text in table(data / "valid" / "text").values():
         assert text not in train
     test = table(data / "test_clean" / "text")
-    assert len(set(test.values())) == len(test) and all(len(t.split()) >= 2 for t in test.values())
+    assert len(set(test.values())) == len(test) and all(len(t.split()) >= 4 for t in test.values())
     assert set(table(data / "test_seen" / "utt2spk").values()) == {"en-allison"}
     assert not set(table(data / "train" / "spk2utt")) & set(table(data / "test_seen" / "spk2utt"))
 

@@ -16,6 +16,7 @@ skip_train=false         # skip stages 4-5
 skip_eval=false          # skip stages 6-9
 ngpu=0                   # GPUs of a training (0: CPU)
 num_nodes=1              # nodes of a training (more than 1 needs Slurm)
+train_jobs=1             # fine-tunings at a time
 train_threads=$(nproc)   # CPU threads of a training without GPU
 nj=$(nproc)              # parallel jobs of data preparation, enhancement, decoding and scoring
 cmd_backend=local        # local, slurm or sge: where jobs run (cmd.sh)
@@ -96,25 +97,28 @@ train_one() {
         --valid_data_path_and_name_and_type "${raw}/${valid_set}/wav.scp,speech_mix,sound" \
         --valid_data_path_and_name_and_type "${raw}/${valid_set}/spk1.scp,speech_ref1,sound" \
         --train_shape_file "${raw}/${train_set}/utt2num_samples" \
-        --valid_shape_file "${raw}/${valid_set}/utt2num_samples" &
+        --valid_shape_file "${raw}/${valid_set}/utt2num_samples" 2> >(grep -v '(launch:.*INFO' >&2) &
     local job=$!
     ${python} -m espnet_posinv.recipe.progress --log "${log}" --label "$(basename "${dir}")" --pid ${job} \
         --max-epoch "$(sed -n 's/^max_epoch: //p' "${dir}/train.yaml")"
     wait ${job} && touch "${dir}/.finished"
 }
 
+# Jobs for a test set: one takes longer to start than to enhance some dozens of utterances.
+parts() { local n=$((($(wc -l < "${raw}/$1/wav.scp") + 39) / 40)); echo $((n < nj ? n : nj)); }
+
 # Enhance one test set with one model: exp/MODEL/enhanced/SET/spk1.scp
 enhance_one() {
     local dir=${expdir}/$1/enhanced/$2 scp=${raw}/$2/wav.scp keys n
     [ ! -e "${dir}/spk1.scp" ] || return 0
-    n=$(wc -l < "${scp}") && n=$((n < nj ? n : nj))
+    n=$(parts "$2")
     rm -rf "${dir}" && mkdir -p "${dir}/log"
     mapfile -t keys < <(each "${dir}/log/keys.%.scp" $(seq "${n}"))
-    utils/split_scp.pl "${scp}" "${keys[@]}"
+    utils/split_scp.pl "${scp}" "${keys[@]}" || return 1
     ${decode_cmd} JOB=1:"${n}" "${dir}/log/enh_inference.JOB.log" ${posinv} -m espnet2.bin.enh_inference \
         --ngpu 0 --fs "${fs}" --train_config "${expdir}/$1/config.yaml" --model_file "$(model "$1")" \
         --key_file "${dir}/log/keys.JOB.scp" --data_path_and_name_and_type "${scp},speech_mix,sound" \
-        --output_dir "${dir}/part.JOB"
+        --output_dir "${dir}/part.JOB" || return 1
     sort "${dir}"/part.*/spk1.scp > "${dir}/spk1.scp.tmp" && mv "${dir}/spk1.scp.tmp" "${dir}/spk1.scp"
     echo "${dir}: $(wc -l < "${dir}/spk1.scp") utterances enhanced"
 }
@@ -155,18 +159,22 @@ fi
 if stage 5 "fine-tuning: ${tuned[*]}" --key "${init} ${finetune_config} ${finetune_args} ${upstreams}" \
     --reads "${finetune_config}" "$(model "${init}")" $(each conf/criterion/%.yaml ${criterion}) \
     --writes $(each "${expdir}/%/.finished" "${tuned[@]}"); then
-    for u in ${upstreams}; do for s in ${seeds}; do for c in ${criterion}; do
-            train_one "${c}_${u%%=*}${tag:+_${tag}}_seed${s}" --set "seed=${s}" \
+    for s in ${seeds}; do for u in ${upstreams}; do for c in ${criterion}; do
+        beside "${train_jobs}" train_one "${c}_${u%%=*}${tag:+_${tag}}_seed${s}" --set "seed=${s}" \
             --set "init_param=[$(model "${init}")]" --set "criterions.0.conf.upstream=${u#*=}" ${finetune_args} \
             "${finetune_config}" "conf/criterion/${c}.yaml"
     done; done; done
+    all_done
     stage_done
 fi
 
 if stage 6 "enhancement of the test sets" \
     --reads $(each "${expdir}/%/config.yaml" "${models[@]}") $(each "${expdir}/%/.finished" "${tuned[@]}") \
     --writes $(for t in ${test_sets}; do each "${expdir}/%/enhanced/${t}/spk1.scp" "${models[@]}" "${tuned[@]}"; done); then
-    for m in "${models[@]}" "${tuned[@]}"; do for t in ${test_sets}; do enhance_one "${m}" "${t}"; done; done
+    for m in "${models[@]}" "${tuned[@]}"; do for t in ${test_sets}; do
+        beside "$((nj / $(parts "${t}")))" enhance_one "${m}" "${t}"
+    done; done
+    all_done
     stage_done
 fi
 
@@ -194,12 +202,13 @@ if stage 8 "scoring" --key "${lang} ${metrics}" \
         each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done); then
     for t in ${test_sets}; do for m in "${systems[@]}"; do
         for r in ${recognisers}; do
-            ${python} -m espnet_posinv.bin.score_wer --ref "${raw}/${t}/text" --language "${lang}" \
+            beside "${nj}" ${python} -m espnet_posinv.bin.score_wer --ref "${raw}/${t}/text" --language "${lang}" \
                 --hyp "${expdir}/decoded/${r%%=*}/${m}/${t}/text" --output "${scores}/${r%%=*}/${m}/${t}.json"
         done
-        ${python} -m espnet_posinv.bin.score_signal --ref-scp "${raw}/${t}/spk1.scp" --metrics "${metrics}" \
-            --inf-scp "$(audio "${m}" "${t}")" --nj "${nj}" --output "${scores}/signal/${m}/${t}.json"
+        beside "${nj}" ${python} -m espnet_posinv.bin.score_signal --ref-scp "${raw}/${t}/spk1.scp" \
+            --inf-scp "$(audio "${m}" "${t}")" --metrics "${metrics}" --output "${scores}/signal/${m}/${t}.json"
     done; done
+    all_done
     stage_done
 fi
 

@@ -20,23 +20,28 @@ done
 downloads=../downloads
 base="whisper-base=whisper:${WHISPER_BASE:-${downloads}/whisper-base}"
 tiny="whisper-tiny.en=whisper:${WHISPER_TINY_EN:-${downloads}/whisper-tiny.en}"
-recognisers=${base} seeds=1 se_config='' results=exp_${size}/RESULTS.md
+upstreams="mini_hubert=transformers:../ssl1/mini_hubert"
+recognisers=${base} se_config='' results=exp_${size}/RESULTS.md train=()
 case ${size} in
     quick) epochs=2 updates=5 recognisers=${tiny} ;;
-    default) epochs=8 updates=25 ;;
-    full) epochs=12 updates=25 seeds="1 2 3" se_config=conf/train_convtasnet.yaml recognisers="${tiny} ${base}"
-        results=RESULTS.md ;;
+    default) epochs=6 updates=25 ;;
+    full)
+        epochs=8 updates=25 se_config=conf/train_convtasnet.yaml recognisers="${tiny} ${base}" results=RESULTS.md
+        upstreams+=" whisper=${tiny#*=}"
+        train=(--train_jobs 2 --train_threads $((($(nproc) + 1) / 2)))
+        ;;
 esac
+# Every epoch's model is kept, for curves of what else than the loss changes (espnet_posinv.bin.convergence).
+finetune="--set max_epoch=${epochs} --set num_iters_per_epoch=${updates} --set keep_nbest_models=${epochs}"
 
 ./enh.sh \
     --train_set train --valid_set valid --test_sets "test_clean test_seen test_unseen" --clean_set test_clean \
     --datadir "data_${size}" --local_data_opts "--size ${size}" \
     --dumpdir "dump_${size}" --expdir "exp_${size}" \
     --pretrained "${NSNET2_ONNX:-${downloads}/nsnet2/nsnet2-20ms-baseline.onnx}" --init nsnet2 \
-    --finetune_config conf/finetune.yaml --finetune_args "--set max_epoch=${epochs} --set num_iters_per_epoch=${updates}" \
-    --upstreams "whisper=${tiny#*=}" \
+    --finetune_config conf/finetune.yaml --finetune_args "${finetune}" \
+    --upstreams "${upstreams}" --seeds 1 "${train[@]}" \
     --se_config "${se_config}" \
-    --seeds "${seeds}" \
     --results "${results}" \
     --recognisers "${recognisers}" --asr_args "--window 15" \
     "${args[@]}"
