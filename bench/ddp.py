@@ -213,8 +213,8 @@ class Bench:
     def check_steps(self, name, configs):
         """A training that stopped before its first step left its reason in the log."""
         for config in configs:
-            if not list(config.with_suffix("").glob("rank0.*.jsonl")):
-                raise RuntimeError(f"{config.stem} did not start{tail(self.work / f'{name}.log')}")
+            if not any(map(read, config.with_suffix("").glob("rank0.*.jsonl"))):
+                raise RuntimeError(f"{config.stem} made no step{tail(self.work / f'{name}.log')}")
 
     def notes(self, criterion, processes, data, attempt=0) -> "Notes":
         """Of the training on `processes` GPUs with the global batch of `data` GPUs."""
