@@ -381,7 +381,7 @@ def main(argv=None):
         parser.error(f"--counts {counts}: there are {gpus} GPUs")
     args.batch = args.batch or (2 if args.tiny else 8)
     args.steps = args.steps or (6 if args.tiny else 12)
-    args.seconds = (0.4, 0.7) if args.tiny else (3.0, 5.0)
+    args.seconds = (0.4, 0.7) if args.tiny else (2.5, 3.5)
 
     with tempfile.TemporaryDirectory() as temporary:
         work = (args.work or Path(temporary) / "work").absolute()

@@ -148,7 +148,7 @@ class DemucsSeparator(AbsSeparator):
         lengths = ilens.to(input.device)
         width = input.shape[1]
         _, double, *levels = level_lengths(lengths)
-        x = until(input.float(), lengths)
+        x = until(input.to(self.kernel.dtype), lengths)
         scale = valid_std(x, lengths)
         x = pad(x / (FLOOR + scale), (0, int(level_lengths(torch.tensor(width))[0]) - width))
         x = upsample2(until(upsample2(x, self.kernel), double), self.kernel)[:, None]
@@ -164,7 +164,7 @@ class DemucsSeparator(AbsSeparator):
             if level:
                 x = torch.relu(x)
 
-        x = downsample2(until(x[:, 0].float(), levels[0]), self.kernel)
+        x = downsample2(until(x[:, 0].to(self.kernel.dtype), levels[0]), self.kernel)
         x = downsample2(until(x, double), self.kernel)[:, :width]
         return [until(scale * x, lengths)], ilens, OrderedDict()
 
