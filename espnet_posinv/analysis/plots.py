@@ -56,7 +56,9 @@ def plot_wer(tables: dict, places, path: Path) -> None:
         axis.set_axisbelow(True)
     axes[0][0].set_ylabel("WER, % (95 % interval)")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+    entry = 0.6 + 0.09 * max(map(len, labels))  # inches that the longest one takes
+    columns = max(1, int(figure.get_figwidth() / entry))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
     _save(figure, path)
 
 
