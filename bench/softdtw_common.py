@@ -3,6 +3,7 @@
 import importlib
 import math
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -109,6 +110,8 @@ def peers(gamma: float, device: str) -> dict:
 def environment() -> dict:
     """Versions and the revision of this repository."""
     git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    revision = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    revision = ""  # where there is no git, or no repository
+    if shutil.which("git"):
+        revision = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     versions = {name: importlib.import_module(name).__version__ for name in ("torch", "numba", "numpy")}
     return {"python": platform.python_version(), **versions, "revision": revision}

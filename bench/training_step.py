@@ -135,7 +135,12 @@ class TimedEncoder(torch.nn.Module):
 def make_encoder(args, device):
     if args.upstream == "random:base":
         torch.manual_seed(0)
-        encoder = SSLEncoder(Wav2Vec2Network(Wav2Vec2Config()), label="HuBERT-base sizes, random weights")
+        encoder = SSLEncoder(
+            Wav2Vec2Network(Wav2Vec2Config()),
+            label="HuBERT-base sizes, random weights",
+            dtype=args.ssl_dtype,
+            recompute=args.recompute,
+        )
         return encoder.to(device)
     return load_encoder(args.upstream, dtype=args.ssl_dtype, recompute=args.recompute).to(device)
 
