@@ -1,0 +1,139 @@
+"""SUPERB's recognisers (arXiv 2105.01051): a small CTC head on the hidden states of a frozen SSL model."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from espnet_posinv.asr import units as unit_files
+from espnet_posinv.asr.units import Units
+from espnet_posinv.kaldi.scp import DataError, atomic_write
+from espnet_posinv.ssl.encoder import SSLEncoder, load_encoder
+
+
+class Head(nn.Module):
+    """Log-probabilities of units: a weighted sum of hidden states, then a linear layer or a BLSTM.
+
+    ``h_n = sum_l softmax(w)_l x_nl``; SUPERB's phoneme recognition is the linear layer on it, its speech
+    recognition a projection, a BLSTM of two layers of 1024 cells and a linear layer.
+
+    Args:
+        states: number of hidden states L.
+        dim: D of each.
+        outputs: units, the blank included.
+        kind: "linear" or "blstm".
+        hidden: cells of each direction and width of the projection; for blstm.
+        depth: layers of the BLSTM.
+        dropout: before each layer of the BLSTM.
+    """
+
+    def __init__(
+        self,
+        states: int,
+        dim: int,
+        outputs: int,
+        *,
+        kind: str = "linear",
+        hidden: int = 1024,
+        depth: int = 2,
+        dropout: float = 0.2,
+    ):
+        super().__init__()
+        if kind not in ("linear", "blstm"):
+            raise ValueError(f"head {kind!r}: there are linear and blstm")
+        self.state_weights = nn.Parameter(torch.zeros(states))
+        self.project = self.lstm = None
+        if kind == "blstm":
+            self.project = nn.Linear(dim, hidden)
+            self.drop = nn.Dropout(dropout)
+            between = dropout if depth > 1 else 0.0
+            self.lstm = nn.LSTM(hidden, hidden, depth, batch_first=True, bidirectional=True, dropout=between)
+        self.out = nn.Linear(2 * hidden if kind == "blstm" else dim, outputs)
+
+    def forward(self, states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities (B, N, outputs) of hidden states (B, N, L, D) with `lengths` (B,) frames."""
+        x = torch.einsum("bnld,l->bnd", states, self.state_weights.softmax(0))
+        if self.lstm is not None:
+            x = pack_padded_sequence(
+                self.drop(self.project(x)), lengths.cpu(), batch_first=True, enforce_sorted=False
+            )
+            x = pad_packed_sequence(self.lstm(x)[0], batch_first=True, total_length=states.shape[1])[0]
+        return self.out(x).log_softmax(-1)
+
+
+def hidden_states(encoder: SSLEncoder, wav: torch.Tensor, lengths: torch.Tensor | None = None):
+    """Hidden states (B, N, L, D) of waveforms (B, T), as the model gives them, and frames (B,)."""
+    with torch.no_grad():
+        features, frames = encoder(wav, lengths)
+    states = len(encoder.layers)
+    # An encoder of several layers scales each by the root of its weight, 1 / L.
+    return features.unflatten(-1, (states, -1)) * states**0.5, frames
+
+
+def greedy(log_probs: torch.Tensor) -> list[int]:
+    """Most probable unit of each frame (N, outputs), repetitions merged, blanks removed."""
+    best = torch.unique_consecutive(log_probs.argmax(-1)).tolist()
+    return [unit for unit in best if unit]
+
+
+@dataclass
+class Recipe:
+    """What a trained head is made of; kept as ``config.json`` beside its weights."""
+
+    upstream: str
+    layers: int | str | list[int]
+    head: dict  # keyword arguments of Head
+    encoder_sha256: str
+    encoder_label: str
+    training: dict  # for the record
+
+    def encoder(self, upstream: str = "", dtype: str = "float32") -> SSLEncoder:
+        """The frozen encoder, from where it was or from `upstream`.
+
+        Raises:
+            ValueError: other weights than those the head was trained on.
+        """
+        encoder = load_encoder(upstream or self.upstream, layers=self.layers, dtype=dtype)
+        if self.encoder_sha256 and fingerprint(encoder) != self.encoder_sha256:
+            raise ValueError(
+                f"{upstream or self.upstream}: other weights than the recogniser was trained on "
+                f"({self.encoder_label}); name the right ones with upstream="
+            )
+        return encoder
+
+
+def fingerprint(encoder: SSLEncoder) -> str:
+    """SHA-256 over the encoder's weights, names included."""
+    digest = hashlib.sha256()
+    for name, value in sorted(encoder.network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def save(folder: Path, recipe: Recipe, units: Units, head: dict[str, torch.Tensor]) -> None:
+    """Write a recogniser's folder; ``config.json``, written last, says that it is complete."""
+    part = folder / "model.part"
+    torch.save(head, part)
+    part.replace(folder / "model.pt")
+    values = {**vars(recipe), "units": unit_files.save(units, folder)}
+    with atomic_write(folder / "config.json") as file:
+        json.dump(values, file, indent=1, ensure_ascii=False)
+
+
+def load(folder: str | Path) -> tuple[Recipe, Units, dict[str, torch.Tensor]]:
+    """Read what :func:`save` wrote.
+
+    Raises:
+        DataError: no finished training there.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file() or not (folder / "model.pt").is_file():
+        raise DataError(f"{folder}: no finished recogniser (config.json and model.pt) of bin/train_ctc there")
+    values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    units = unit_files.load(values.pop("units"), folder)
+    return Recipe(**values), units, torch.load(folder / "model.pt", weights_only=True, map_location="cpu")
