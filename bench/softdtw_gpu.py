@@ -154,17 +154,28 @@ def times(shape, with_peers: bool) -> dict:
 
 
 def resources() -> dict:
-    """Registers, and bytes that spill, of the compiled kernels."""
-    from espnet_posinv.softdtw import cuda_kernels
+    """Registers, spilled bytes and shared bytes of the kernels, as the driver loaded them."""
+    from cuda.bindings import driver
 
-    kernels = {"forward": cuda_kernels.forward_kernel, "backward": cuda_kernels.backward_kernel}
-    return {
-        name: {
-            "registers": list(k.get_regs_per_thread().values()),
-            "local": list(k.get_local_mem_per_thread().values()),
-        }
-        for name, k in kernels.items()
+    from espnet_posinv.softdtw import cuda as launcher
+    from espnet_posinv.softdtw import cuda_kernels as kernels
+
+    wanted = {
+        "registers": driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_NUM_REGS,
+        "local": driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES,
+        "shared": driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES,
     }
+    result = {}
+    for name, kernel, signature in (
+        ("forward", kernels.forward_kernel, kernels.FORWARD_SIGNATURE),
+        ("backward", kernels.backward_kernel, kernels.BACKWARD_SIGNATURE),
+    ):
+        function = launcher._compiled(kernel, signature, torch.cuda.current_device())
+        result[name] = {
+            key: launcher._check(driver.cuFuncGetAttribute(attribute, function))
+            for key, attribute in wanted.items()
+        }
+    return result
 
 
 def main(argv=None):
@@ -182,13 +193,14 @@ def main(argv=None):
     report["errors"] = errors()
     for row in report["errors"]:
         print(row, flush=True)
-    report["resources"] = {}
-
     report["times"] = {}
     for shape in SHAPES:
         report["times"][str(shape)] = times(shape, options.peers)
         print(shape, json.dumps(report["times"][str(shape)]), flush=True)
         Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    report["resources"] = resources()
+    print(report["resources"], flush=True)
+    Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,24 @@ nothing of size N M D is ever made.  With E = d loss / dD, its gradient is anoth
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from espnet_posinv.softdtw.problem import Problem
+
+
+class NoSecondDerivative(Function):
+    """A gradient, unchanged, whose own derivative by anything that it was computed from raises.
+
+    torch's `once_differentiable` asks only whether the incoming gradient carries a graph, which it does not
+    after ``loss.sum()``: a gradient penalty would then be constant, without a word.
+    """
+
+    @staticmethod
+    def forward(ctx, grad, *sources):
+        return grad
+
+    @staticmethod
+    def backward(ctx, _):
+        raise RuntimeError("soft-DTW: the second derivative is not implemented")
 
 
 class CostLoss(Function):
@@ -26,12 +41,12 @@ class CostLoss(Function):
         return values[0].to(cost.dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, seed):
         cost, x_lengths, y_lengths, *state = ctx.saved_tensors
-        problem = Problem([cost.contiguous()], x_lengths, y_lengths, ctx.gamma, ctx.band)
-        (grad,) = problem.kernels().backward(problem, state, seed[None].contiguous())
-        return grad, None, None, None, None
+        with torch.no_grad():
+            problem = Problem([cost.contiguous()], x_lengths, y_lengths, ctx.gamma, ctx.band)
+            (grad,) = problem.kernels().backward(problem, state, seed[None].contiguous())
+        return NoSecondDerivative.apply(grad, seed, cost), None, None, None, None
 
 
 class FrameLoss(Function):
@@ -50,13 +65,12 @@ class FrameLoss(Function):
         return loss.to(x.dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, seed):
         gamma, band, cosine, groups = ctx.options
         x, y, x_lengths, y_lengths, *rest = ctx.saved_tensors
         problem = Problem(rest[:groups], x_lengths, y_lengths, gamma, band)
         need_x, need_y = ctx.needs_input_grad[:2]
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             seeds = torch.stack([seed] + [-0.5 * seed] * (groups - 1))
             wanted = [True, need_x, need_y][:groups]
             E = problem.kernels().backward(problem, rest[groups:], seeds, wanted)
@@ -70,7 +84,8 @@ class FrameLoss(Function):
                 grad_y = _frame_gradient(E[0].mT, y, x, cosine)
                 if groups == 3:
                     grad_y += _frame_gradient(E[2] + E[2].mT, y, y, cosine)
-        return grad_x, grad_y, None, None, None, None, None, None
+        grads = [g if g is None else NoSecondDerivative.apply(g, seed, x, y) for g in (grad_x, grad_y)]
+        return *grads, None, None, None, None, None, None
 
 
 def alignment(problem: Problem) -> Tensor:

@@ -15,9 +15,11 @@ of the left one, cells below the diagonal are forbidden, and half the work is go
 """
 
 import os
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -32,9 +34,12 @@ from espnet_posinv.softdtw.strips import strip_window, sweep, sweep_back
 DONE, UNREACHABLE, INVALID, WIDE = range(4)  # a pair's state; WIDE: its exponents may not fit these integers
 GROUP, PAIR, ROWS_USED, COLUMNS_USED, TOP, FIRST_STRIP, STATE = range(7)  # columns of the table of pairs
 PARALLEL_CELLS = 1 << 15  # below, one thread is done before a second has woken up
+# numba's cache would keep a kernel while its own file stays the same, whatever happens to the others that
+# are compiled into it.  As a default argument this number is part of the kernel's type, by which it is kept.
+SOURCES = zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _space(tops_m, tops_e, floor):
     """Scratch of one thread: costs of a tile, three diagonals, the rows' columns, bits of costs seen."""
     real, integer, lanes = tops_m.dtype, tops_e.dtype, 64 // tops_m.itemsize
@@ -47,7 +52,7 @@ def _space(tops_m, tops_e, floor):
     return S, part, m, e, lo, hi, np.zeros(2 * lanes, integer)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _extremes(seen, D, i0, h, c0, lo, hi, extreme):
     """Largest -d and largest finite d of a strip; a cost that makes the loss NaN counts as -d = inf."""
     lanes = len(seen) // 2
@@ -71,7 +76,9 @@ def _extremes(seen, D, i0, h, c0, lo, hi, extreme):
 
 
 @njit(cache=True, nogil=True)
-def _forward_strips(counter, items, table, costs, tops_m, tops_e, progress, extremes, band, c, floor):
+def _forward_strips(
+    counter, items, table, costs, tops_m, tops_e, progress, extremes, band, c, floor, _sources=SOURCES
+):
     """Take strips until none is left: rows of Z at the strips' tops, and the extreme costs of each strip."""
     denormals = flush_denormals()
     space = _space(tops_m, tops_e, floor)
@@ -97,7 +104,20 @@ def _forward_strips(counter, items, table, costs, tops_m, tops_e, progress, extr
 
 @njit(cache=True, nogil=True)
 def _backward_strips(
-    counter, items, table, costs, grads, tops_m, tops_e, passed, progress, band, c, floor, longest
+    counter,
+    items,
+    table,
+    costs,
+    grads,
+    tops_m,
+    tops_e,
+    passed,
+    progress,
+    band,
+    c,
+    floor,
+    longest,
+    _sources=SOURCES,
 ):
     """Take strips from the last to the first: E of each into `grads`, what it passes to the strip above."""
     denormals = flush_denormals()

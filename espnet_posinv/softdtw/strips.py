@@ -13,7 +13,7 @@ from espnet_posinv.softdtw.reference import row_interval
 from espnet_posinv.softdtw.simd import publish, read_published, transpose, transpose_and_scan, yield_processor
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def strip_window(s, n, m, band, symmetric, lo, hi):
     """First row, rows, first column and width of strip s; its rows use columns lo ... hi of this window."""
     i0 = s * ROWS
@@ -28,7 +28,7 @@ def strip_window(s, n, m, band, symmetric, lo, hi):
     return i0, h, c0, width
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _fill(D, i0, h, c0, lo, hi, k0, S, part, seen):
     """Costs of one tile of steps, k0 and on, into S (steps, 64); +inf where there is no cell."""
     like, size = S[0], S.itemsize
@@ -59,7 +59,7 @@ def _fill(D, i0, h, c0, lo, hi, k0, S, part, seen):
                 S[t * ROWS + r] = np.inf
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def sweep(D, i0, h, c0, width, symmetric, top, out, wait, tell, c, space, W):
     """Z of one strip, from the row above it (`top`) to its own last row (`out`), each (mantissas, exponents).
 
@@ -137,7 +137,7 @@ def sweep(D, i0, h, c0, width, symmetric, top, out, wait, tell, c, space, W):
         publish(tell, c0 + k0 + count - (h - 1))
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def sweep_back(G, i0, h, c0, width, below, above, seed, wait, tell, E, W):
     """E of one strip into rows i0 ... i0 + h - 1 of G, columns c0 ... c0 + width - 1.
 
@@ -177,7 +177,7 @@ def sweep_back(G, i0, h, c0, width, below, above, seed, wait, tell, E, W):
     publish(tell, -1)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _empty(G, i0, h, c0, width, k0, E):
     """Steps k0 and on of E into their rows of G."""
     like, size = E[0], E.itemsize
