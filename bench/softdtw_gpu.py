@@ -178,13 +178,56 @@ def resources() -> dict:
     return result
 
 
+def table(report: dict) -> str:
+    """Markdown: our times with the goals' shapes as rows, then the peers'."""
+    revision = report["revision"] or "-"
+    heads = ("(B, N, M, D)", "DP fwd", "DP fwd+bwd", "as a graph", "loss fp32, graph", "loss bf16, graph",
+             "divergence fp32", "DP MiB")  # fmt: skip
+    lines = [
+        f"{report['card']}, torch {report['torch']}, numba {report['numba']}, revision {revision}, "
+        f"copy {report['copy_TBps']:.2f} TB/s; milliseconds",
+        "",
+        f"| {' | '.join(heads)} |",
+        "|---" * len(heads) + "|",
+    ]
+    for shape, row in report["times"].items():
+        keys = (
+            "dp_forward_ms",
+            "dp_ms",
+            "dp_graph_ms",
+            "loss_fp32_graph_ms",
+            "loss_bf16_graph_ms",
+            "divergence_fp32_ms",
+        )
+        cells = [f"{row[key]:.2f}" if isinstance(row[key], float) else "failed" for key in keys]
+        lines.append(f"| {shape} | {' | '.join(cells)} | {row['dp_mib']:.0f} |")
+    lines += [
+        "",
+        "| (B, N, M, D) | peer | DP fwd | DP fwd+bwd | times ours | largest dE | DP MiB |",
+        "|---" * 7 + "|",
+    ]
+    for shape, row in report["times"].items():
+        for name, peer in row["peers"].items():
+            if isinstance(peer, str):
+                lines.append(f"| {shape} | {name} | {peer.split(':')[0]} | | | | |")
+                continue
+            error = f"{peer['dE']:.0e}" if "dE" in peer else "-"
+            lines.append(f"| {shape} | {name} | {peer['dp_forward_ms']:.2f} | {peer['dp_ms']:.2f} | "
+                         f"{peer['ratio']:.1f} | {error} | {peer['dp_mib']:.0f} |")  # fmt: skip
+    return "\n".join(lines)
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", default="softdtw_gpu.json")
     parser.add_argument("--peers", action="store_true", help="measure the installed peers too")
+    parser.add_argument("--show", type=Path, help="only print the table of an earlier run's JSON")
     options = parser.parse_args(argv)
+    if options.show:
+        print(table(json.loads(options.show.read_text(encoding="utf-8"))))
+        return
     large = torch.randn(1 << 28, device="cuda")
     copy = torch.empty_like(large)
     report = {"card": torch.cuda.get_device_name(), **environment()}
@@ -201,6 +244,7 @@ def main(argv=None):
     report["resources"] = resources()
     print(report["resources"], flush=True)
     Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(table(report))
 
 
 if __name__ == "__main__":
