@@ -18,20 +18,53 @@ def main(argv: list[str] | None = None) -> None:
         default="error",
         help="what an utterance without hypothesis is",
     )
+    parser.add_argument(
+        "--unit", choices=["words", "characters", "phones"], default="words", help="counted: WER, CER or PER"
+    )
+    parser.add_argument(
+        "--lexicon",
+        default="",
+        help="dictionary that gives the transcripts' phones: a file, or g2p_en; none: --ref holds phones",
+    )
+    parser.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="JSON",
+        help="scores of another system on the same set, to compare with by paired tests; repeatable",
+    )
+    parser.add_argument("--sclite", action="store_true", help="also NIST's report, checked against ours")
     args = parser.parse_args(argv)
 
-    from espnet_posinv.scoring.wer import score_files
+    from espnet_posinv.scoring.wer import UNITS, score_files
 
     try:
-        total = score_files(args.ref, args.hyp, args.output, language=args.language, missing=args.missing)
+        result = score_files(
+            args.ref,
+            args.hyp,
+            args.output,
+            language=args.language,
+            missing=args.missing,
+            unit=args.unit,
+            lexicon=args.lexicon,
+            against=args.against,
+            sclite=args.sclite,
+        )
     except (ValueError, OSError) as error:
         sys.exit(f"score_wer: {error}")
-    interval = total["interval95"]
+    total, interval = result["total"], result["total"]["interval95"]
+    rate = f"{UNITS[args.unit]} {total['wer']:.1f} % [{interval['low']:.1f}, {interval['high']:.1f}]"
     print(
-        f"{args.output}: WER {total['wer']:.1f} % [{interval['low']:.1f}, {interval['high']:.1f}], "
-        f"{total['S']} S {total['D']} D {total['I']} I of {total['N']} words, "
+        f"{args.output}: {rate}, {total['S']} S {total['D']} D {total['I']} I of {total['N']} {args.unit}, "
         f"{total['utterances']} utterances"
     )
+    for name, other in result.get("comparisons", {}).items():
+        interval = other["interval95"]
+        p = [f"{other[test]['p']:.3g} ({test})" for test in ("matched_pairs", "permutation")]
+        rate = f"{other['difference']:+.1f} [{interval['low']:+.1f}, {interval['high']:+.1f}]"
+        print(f"  against {name}: {rate}, p {', '.join(p)}")
+    if found := result.get("sclite"):
+        print(f"  sclite: {found['S']} S {found['D']} D {found['I']} I of {found['N']}, {found['report']}")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ estoi     Jensen and Taal 2016 (package pystoi)        about 0 to 1
 si_sdr    Le Roux et al., arXiv 1811.02508             dB (package fast_bss_eval)
 dnsmos    ITU-T P.835 and P.808 (package speechmos)    1 to 5; needs no clean speech
 ========  ===========================================  =============================
+
+A further metric may be given as a function, as ``ssl_similarity.py`` does.
 """
 
 import functools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -84,10 +86,16 @@ def _require_sound(clean: np.ndarray, enhanced: np.ndarray) -> None:
 
 
 FUNCTIONS = {"pesq": pesq, "estoi": estoi, "si_sdr": si_sdr, "dnsmos": dnsmos}
+Metric = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
 
 def score_signals(
-    references: dict[str, str], enhanced: dict[str, str], metrics: Sequence[str] = METRICS, *, nj: int = 1
+    references: dict[str, str],
+    enhanced: dict[str, str],
+    metrics: Sequence[str] = METRICS,
+    *,
+    nj: int = 1,
+    further: Mapping[str, Metric] | None = None,
 ) -> dict[str, dict]:
     """Metrics of each utterance.
 
@@ -96,6 +104,7 @@ def score_signals(
         enhanced: wav.scp of the same utterances, equally long.
         metrics: names out of `METRICS`.
         nj: processes.
+        further: metrics by name, functions of clean and enhanced samples that can be sent to processes.
 
     Returns:
         ``{id: {metric: value}}``; a metric that is undefined for an utterance is None, and
@@ -112,12 +121,13 @@ def score_signals(
         some = ", ".join(sorted(lone)[:10])
         raise DataError(f"{len(lone)} utterances are only in one of clean and enhanced speech: {some}")
     items = [(utterance, references[utterance], enhanced[utterance]) for utterance in sorted(references)]
-    one = functools.partial(_score, tuple(metrics))
-    label = f"{', '.join(metrics)} of {len(items)} utterances"
+    functions = {**{name: FUNCTIONS[name] for name in metrics}, **(further or {})}
+    one = functools.partial(_score, functions)
+    label = f"{', '.join(functions)} of {len(items)} utterances"
     return dict(zip(sorted(references), parallel_map(one, items, label=label, jobs=nj), strict=True))
 
 
-def _score(metrics: tuple[str, ...], item: tuple[str, str, str]) -> dict:
+def _score(functions: dict[str, Metric], item: tuple[str, str, str]) -> dict:
     import torch
 
     torch.set_num_threads(1)  # one process a core
@@ -140,9 +150,9 @@ def _score(metrics: tuple[str, ...], item: tuple[str, str, str]) -> dict:
             f"({entries[0]}, {entries[1]})"
         )
     values, undefined = {}, {}
-    for metric in metrics:
+    for metric, function in functions.items():
         try:
-            values |= FUNCTIONS[metric](*signals)
+            values |= function(*signals)
         except Undefined as error:
             values[metric], undefined[metric] = None, str(error)
     if any(value is not None and not math.isfinite(value) for value in values.values()):
@@ -171,11 +181,15 @@ def pool(scores: dict[str, dict]) -> dict[str, dict]:
 
 
 def score_files(
-    reference: str | Path, enhanced: str | Path, output: str | Path, metrics: Sequence[str], *, nj: int
+    reference: str | Path,
+    enhanced: str | Path,
+    output: str | Path,
+    metrics: Sequence[str],
+    *,
+    nj: int,
+    further: Mapping[str, Metric] | None = None,
 ) -> dict[str, dict]:
     """Score one wav.scp against another and write a JSON file of means, intervals and single values.
-
-    An output newer than both lists, of the same metrics, is kept: these scores take long.
 
     Returns:
         The means, see :func:`pool`.
@@ -183,15 +197,12 @@ def score_files(
     Raises:
         DataError: see :func:`score_signals`.
     """
-    packages = {PACKAGES[metric]: version(PACKAGES[metric]) for metric in metrics if metric in PACKAGES}
-    if Path(output).exists():
-        made = Path(output).stat().st_mtime_ns
-        kept = json.loads(Path(output).read_text(encoding="utf-8"))
-        newer = all(made > Path(scp).stat().st_mtime_ns for scp in (reference, enhanced))
-        if newer and kept["packages"] == packages:
-            return kept["total"]
-    scores = score_signals(read_scp(reference), read_scp(enhanced), metrics, nj=nj)
+    scores = score_signals(read_scp(reference), read_scp(enhanced), metrics, nj=nj, further=further)
     total = pool(scores)
+    packages = {PACKAGES[metric]: version(PACKAGES[metric]) for metric in metrics}
+    result = {"total": total, "packages": packages, "utterances": scores}
+    if further:
+        result["further"] = {name: str(function) for name, function in further.items()}
     with atomic_write(output) as file:
-        json.dump({"total": total, "packages": packages, "utterances": scores}, file, indent=1)
+        json.dump(result, file, indent=1)
     return total

@@ -1,12 +1,17 @@
-"""Word errors of each utterance, joined by id and counted by jiwer; pooled once, at the end."""
+"""Word, character or phone errors of each utterance, joined by id, counted by jiwer, pooled at the end."""
 
 import json
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from espnet_posinv.kaldi.scp import DataError, atomic_write, read_scp
-from espnet_posinv.scoring.bootstrap import rate_interval
+from espnet_posinv.scoring.bootstrap import difference_interval, rate_interval
 from espnet_posinv.scoring.normalize import describe, normalize
+from espnet_posinv.scoring.sclite import run_sclite
+from espnet_posinv.scoring.significance import matched_pairs, permutation
+
+UNITS = {"words": "WER", "characters": "CER", "phones": "PER"}
 
 
 def count_errors(reference: str, hypothesis: str) -> dict[str, int]:
@@ -21,7 +26,13 @@ def count_errors(reference: str, hypothesis: str) -> dict[str, int]:
 
 
 def score_texts(
-    references: dict[str, str], hypotheses: dict[str, str], *, language: str = "en", missing: str = "error"
+    references: dict[str, str],
+    hypotheses: dict[str, str],
+    *,
+    language: str = "en",
+    missing: str = "error",
+    unit: str = "words",
+    lexicon: str = "",
 ) -> dict[str, dict]:
     """Errors by utterance id.
 
@@ -30,6 +41,10 @@ def score_texts(
         hypotheses: recogniser's output by id.
         language: rules of normalisation, see :func:`~espnet_posinv.scoring.normalize.normalize`.
         missing: what a reference without hypothesis is: "error", or "deletions" of all its words.
+        unit: what is counted: "words"; "characters" of the words, blanks aside; "phones", which hypotheses
+            hold between blanks.
+        lexicon: for phones, the dictionary that the transcripts are looked up in
+            (:func:`~espnet_posinv.asr.lexicon.pronouncer`); "" if the references are phones themselves.
 
     Returns:
         ``{id: {"S", "D", "I", "N", "ref", "hyp"}}``, ids sorted, texts as compared.
@@ -37,6 +52,8 @@ def score_texts(
     Raises:
         DataError: an id on one side only (a hypothesis without reference always), all named up to ten.
     """
+    if unit not in UNITS:
+        raise DataError(f"unit {unit!r}: there are {', '.join(UNITS)}")
     absent, unknown = references.keys() - hypotheses.keys(), hypotheses.keys() - references.keys()
     if unknown:
         raise DataError(f"{len(unknown)} hypotheses have no reference: {_some(unknown)}; wrong test set?")
@@ -45,12 +62,59 @@ def score_texts(
             f"{len(absent)} of {len(references)} references have no hypothesis: {_some(absent)}; "
             "decode them, or count their words as deletions (--missing deletions)"
         )
+    write_ref, write_hyp = _writers(unit, language, lexicon)
     scores = {}
     for utterance in sorted(references):
-        ref = normalize(references[utterance], language)
-        hyp = normalize(hypotheses.get(utterance, ""), language)
+        try:
+            ref, hyp = write_ref(references[utterance]), write_hyp(hypotheses.get(utterance, ""))
+        except DataError as error:
+            raise DataError(f"utterance {utterance}: {error}") from None
         scores[utterance] = {**count_errors(ref, hyp), "ref": ref, "hyp": hyp}
     return scores
+
+
+def _writers(unit: str, language: str, lexicon: str):
+    """How reference and hypothesis become units between blanks."""
+
+    def words(text: str) -> str:
+        return normalize(text, language)
+
+    def characters(text: str) -> str:
+        return " ".join(words(text).replace(" ", ""))
+
+    def as_it_is(text: str) -> str:
+        return " ".join(text.split())
+
+    if unit != "phones":
+        return (words, words) if unit == "words" else (characters, characters)
+    if not lexicon:
+        return as_it_is, as_it_is
+    from espnet_posinv.asr.lexicon import phones_of, pronouncer
+
+    pronounce = pronouncer(lexicon)
+    return lambda text: " ".join(phones_of(words(text), pronounce)), as_it_is
+
+
+def compare(scores: dict[str, dict], baseline: dict[str, dict]) -> dict:
+    """Difference of two systems' rates on the same utterances: interval and tests, see ``significance.py``.
+
+    Returns:
+        ``{"difference", "interval95", "matched_pairs", "permutation"}``, rates in per cent.
+
+    Raises:
+        DataError: other utterances or references.
+    """
+    if {k: v["ref"] for k, v in scores.items()} != {k: v["ref"] for k, v in baseline.items()}:
+        raise DataError("scored on different utterances or transcripts; score both on one test set")
+    errors, others = ([sum(s[i][key] for key in "SDI") for i in sorted(scores)] for s in (scores, baseline))
+    words = [scores[i]["N"] for i in sorted(scores)]
+    rate, low, high = difference_interval(errors, others, words)
+    return {
+        "difference": 100 * rate,
+        "interval95": {"low": 100 * low, "high": 100 * high},
+        "matched_pairs": matched_pairs(errors, others),
+        "permutation": permutation(errors, others),
+    }
 
 
 def pool(scores: dict[str, dict], *, samples: int = 10000, seed: int = 0) -> dict:
@@ -70,34 +134,61 @@ def pool(scores: dict[str, dict], *, samples: int = 10000, seed: int = 0) -> dic
 
 
 def score_files(
-    reference: str | Path, hypothesis: str | Path, output: str | Path, *, language: str, missing: str
+    reference: str | Path,
+    hypothesis: str | Path,
+    output: str | Path,
+    *,
+    language: str,
+    missing: str,
+    unit: str = "words",
+    lexicon: str = "",
+    against: Sequence[str | Path] = (),
+    sclite: bool = False,
 ) -> dict:
     """Score one Kaldi text against another and write a JSON file.
 
     It holds the pooled counts, the counts and texts of each utterance, the rules of normalisation, and what
     ``decode.json`` beside the hypothesis says of the recogniser.
 
+    Args:
+        reference, hypothesis, output: files.
+        language, missing, unit, lexicon: see :func:`score_texts`.
+        against: such JSON files of other systems to compare with, see :func:`compare`.
+        sclite: also have sclite score, in the folder `output` with ".sclite" in place of ".json".
+
     Returns:
-        The pooled counts, see :func:`pool`.
+        What was written, but for the single utterances.
 
     Raises:
-        DataError: see :func:`score_texts` and :func:`pool`.
+        DataError: see :func:`score_texts`, :func:`pool`, :func:`compare`.
     """
     tables = [read_scp(path, empty_values=True) for path in (reference, hypothesis)]
-    scores = score_texts(*tables, language=language, missing=missing)
-    total = pool(scores)
+    scores = score_texts(*tables, language=language, missing=missing, unit=unit, lexicon=lexicon)
     record = Path(hypothesis).with_name("decode.json")
     result = {
-        "total": total,
+        "total": pool(scores),
         "recogniser": json.loads(record.read_text())["recogniser"] if record.exists() else None,
+        "unit": unit,
         "normalization": describe(language),
         "missing": missing,
         "jiwer": version("jiwer"),
-        "utterances": scores,
     }
+    if unit == "phones":
+        result["lexicon"] = Path(lexicon).name
+    if against:
+        result["comparisons"] = {str(path): _compare_file(scores, path) for path in against}
+    if sclite:
+        result["sclite"] = run_sclite(scores, Path(output).with_suffix(".sclite"))
     with atomic_write(output) as file:
-        json.dump(result, file, indent=1, ensure_ascii=False)
-    return total
+        json.dump({**result, "utterances": scores}, file, indent=1, ensure_ascii=False)
+    return result
+
+
+def _compare_file(scores: dict[str, dict], path: str | Path) -> dict:
+    try:
+        return compare(scores, json.loads(Path(path).read_text(encoding="utf-8"))["utterances"])
+    except (DataError, KeyError, json.JSONDecodeError) as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _some(names: set[str]) -> str:

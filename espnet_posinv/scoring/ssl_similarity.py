@@ -1,0 +1,48 @@
+"""Likeness of two recordings in the representations of an SSL model, whatever the timing."""
+
+import functools
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from espnet_posinv.scoring.signal import Undefined
+
+
+@dataclass(frozen=True)
+class SpeechBERTScore:
+    """SpeechBERTScore (Saeki et al., arXiv 2401.16812): its precision, between -1 and 1.
+
+    ``(1 / N') sum_j max_i cos(x'_j, x_i)``: each frame of the enhanced speech takes the most similar frame of
+    the clean speech, wherever it stands, so that no position is compared. The paper uses WavLM-large, layer
+    14. An enhancer that was trained through the same model is favoured: take another one.
+
+    Args:
+        upstream: SSL model, see :func:`~espnet_posinv.ssl.encoder.load_encoder`.
+        layer: hidden state.
+    """
+
+    upstream: str
+    layer: int = -1
+
+    def __call__(self, clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
+        """``{"speech_bert_score": value}`` of two waveforms (T,), 16 kHz; undefined for less than a frame."""
+        import torch
+
+        encoder = _load(self, os.getpid())
+        if min(len(clean), len(enhanced)) < encoder.min_samples:
+            raise Undefined(f"shorter than {encoder.min_samples} samples, a frame of {encoder.label}")
+        with torch.no_grad():
+            x, y = (
+                torch.nn.functional.normalize(encoder(torch.from_numpy(wav).float()[None])[0][0], dim=-1)
+                for wav in (clean, enhanced)
+            )
+        return {"speech_bert_score": float((y @ x.T).amax(1).mean())}
+
+
+@functools.cache
+def _load(settings: SpeechBERTScore, process: int):
+    """The frozen model, loaded once in each process."""
+    from espnet_posinv.ssl.encoder import load_encoder
+
+    return load_encoder(settings.upstream, layers=settings.layer)
