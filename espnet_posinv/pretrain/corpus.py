@@ -1,7 +1,7 @@
 """Speech to pretrain on: recordings of many voices, cleaned and joined into one stream per voice.
 
-A stream is a FLAC file per voice beside `index.tsv`, which lists every
-utterance in it. Training crops windows out of streams, so short prompts cost no padding.
+A stream is a FLAC file per voice beside `index.tsv`, which lists every utterance in it, and `voices.tsv`, which
+sums them up. Training crops windows out of streams, so short prompts cost no padding.
 """
 
 import os
@@ -148,6 +148,19 @@ def write_streams(folder: Path, items: Iterable[Recording]) -> float:
                 start += len(r.samples)
             total += start
     (part / "index.tsv").write_text("\n".join(["file\tvoice\tname\tstart\tsamples", *rows]) + "\n")
+    (part / "voices.tsv").write_text(voices_table(rows))
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(part, folder)
     return total / RATE / 3600
+
+
+def voices_table(rows: Iterable[str]) -> str:
+    """Voice, recordings and minutes, a line a voice, from the lines of `index.tsv` without its head."""
+    counts: dict[str, list[int]] = {}
+    for row in rows:
+        _, voice, _, _, samples = row.split("\t")
+        entry = counts.setdefault(voice, [0, 0])
+        entry[0] += 1
+        entry[1] += int(samples)
+    lines = [f"{voice}\t{n}\t{samples / RATE / 60:.2f}" for voice, (n, samples) in sorted(counts.items())]
+    return "\n".join(["voice\trecordings\tminutes", *lines]) + "\n"

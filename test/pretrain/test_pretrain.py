@@ -239,6 +239,11 @@ def test_streams_of_short_voices_are_joined(tmp_path):
         "a-others.0.flac",
     ]
     rows = [line.split("\t") for line in (tmp_path / "out" / "index.tsv").read_text().splitlines()[1:]]
+    voices = {row[1] for row in rows}
+    table = [line.split("\t") for line in (tmp_path / "out" / "voices.tsv").read_text().splitlines()[1:]]
+    assert {row[0] for row in table} == voices and sum(int(row[1]) for row in table) == len(rows)
+    minutes = sum(int(row[4]) for row in rows) / 16000 / 60
+    assert sum(float(row[2]) for row in table) == pytest.approx(minutes, abs=0.005 * len(table))
     for file, voice, name, start, count in rows:
         x, _ = sf.read(tmp_path / "out" / file, start=int(start), frames=int(count), dtype="float32")
         original = next(i for i in items if (i.voice, i.name) == (voice, name)).samples
