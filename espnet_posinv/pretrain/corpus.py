@@ -1,7 +1,7 @@
 """Speech to pretrain on: recordings of many voices, cleaned and joined into one stream per voice.
 
-A stream is a FLAC file per voice beside `index.tsv`, which lists every utterance in it, and `voices.tsv`, which
-sums them up. Training crops windows out of streams, so short prompts cost no padding.
+A stream is a FLAC file per voice, beside `index.tsv`, which lists every utterance in it, and `voices.tsv`, a
+summary. Training crops windows out of streams, so short prompts cost no padding.
 """
 
 import os
