@@ -8,7 +8,11 @@ here = Path(__file__).parent
 version = {}
 exec((here / "espnet_posinv" / "__init__.py").read_text(encoding="utf-8"), version)
 
-asr = ["faster-whisper>=1.2", "num2words>=0.5.14"]
+asr = [
+    "faster-whisper>=1.2",
+    "num2words>=0.5.14",
+    "flashlight-text>=0.0.7; python_version < '3.13'",  # beam search of CTC recognisers; no later wheels
+]
 s3prl = ["espnet-s3prl>=2026.5"]  # the fork that imports beside torchaudio 2.11
 gpu = ["numba-cuda>=0.30; sys_platform == 'linux'"]
 dev = [
@@ -27,7 +31,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["espnet_posinv", "espnet_posinv.*"]),
-    package_data={"espnet_posinv": ["**/*.yaml", "**/*.json", "**/*.txt"]},
+    package_data={"espnet_posinv": ["**/*.yaml", "**/*.json", "**/*.txt", "**/*.j2"]},
     install_requires=[
         "espnet>=202511",
         "torch>=2.11",
@@ -57,6 +61,8 @@ setup(
         "scikit-learn>=1.5",
         "matplotlib>=3.8",
         "tensorboard>=2.16",
+        "jinja2>=3.1",  # report.html
+        "markdown>=3.5",
     ],
     extras_require={
         "asr": asr,

@@ -26,31 +26,44 @@ def build(backend: str, spec: str, **options) -> tuple[Recogniser, list[str]]:
     Raises:
         ValueError: no such back end or setting, or a value of the wrong type.
     """
-    cls = _load(backend)
-    types = typing.get_type_hints(cls)
-    fields = {field.name: types[field.name] for field in dataclasses.fields(cls)}
-    model, *pairs = re.split(r",(?=[a-z_]+=)", spec)
-    given = dict(pair.split("=", 1) for pair in pairs)
-    if unknown := given.keys() - fields.keys():
-        raise ValueError(f"{spec}: {backend} has no setting {min(unknown)!r}; it has {', '.join(fields)}")
-    settings = {name: _convert(value, fields[name], f"{spec}: {name}") for name, value in given.items()}
+    cls = find_class(backend, "espnet_posinv.asr", BACKENDS, "RECOGNISER")
+    fields = {field.name for field in dataclasses.fields(cls)}
     options = {name: value for name, value in options.items() if value is not None}
     known = {name: value for name, value in options.items() if name in fields}
-    return cls(model, **(known | settings)), sorted(options.keys() - known.keys())
+    return from_spec(cls, spec, **known), sorted(options.keys() - known.keys())
 
 
-def _load(backend: str) -> type:
-    if "." not in backend and backend not in BACKENDS:
-        raise ValueError(
-            f"no back end {backend!r}; there are {', '.join(BACKENDS)}, or name a module of yours (a.b)"
-        )
-    name = backend if "." in backend else f"espnet_posinv.asr.{backend}"
+def find_class(name: str, package: str, names: tuple[str, ...], attribute: str) -> type:
+    """The class that module `name` of `package`, or module `name` if it has a dot, holds as `attribute`.
+
+    Raises:
+        ValueError: none of `names`, or the module cannot be found or has no such attribute.
+    """
+    if "." not in name and name not in names:
+        raise ValueError(f"no {name!r} here: there are {', '.join(names)}, or name a module of yours (a.b)")
+    module = name if "." in name else f"{package}.{name}"
     try:
-        return importlib.import_module(name).RECOGNISER
+        return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
-        raise ValueError(f"back end {backend}: {error}; is it on PYTHONPATH?") from None
+        raise ValueError(f"{name}: {error}; is it installed, or on PYTHONPATH?") from None
     except AttributeError:
-        raise ValueError(f"{name} has no RECOGNISER; end it with RECOGNISER = <your class>") from None
+        raise ValueError(f"{module} has no {attribute}; end it with {attribute} = <your class>") from None
+
+
+def from_spec(cls: type, spec: str, **options):
+    """A dataclass from ``FIRST,name=value,...`` and further fields, which the text overrides.
+
+    Raises:
+        ValueError: no such field, or a value of the wrong type.
+    """
+    types = typing.get_type_hints(cls)
+    fields = {field.name: types[field.name] for field in dataclasses.fields(cls)}
+    first, *pairs = re.split(r",(?=[a-z_]+=)", spec)
+    given = dict(pair.split("=", 1) for pair in pairs)
+    if unknown := given.keys() - fields.keys():
+        raise ValueError(f"{spec}: no setting {min(unknown)!r}; {cls.__name__} has {', '.join(fields)}")
+    settings = {name: _convert(value, fields[name], f"{spec}: {name}") for name, value in given.items()}
+    return cls(first, **(options | settings))
 
 
 def _convert(text: str, kind: type, where: str):

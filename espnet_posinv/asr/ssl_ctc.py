@@ -57,12 +57,14 @@ class SSLCTC:
         out = {"backend": "ssl_ctc", **asdict(self), "model": Path(self.model).name}
         out |= {"upstream": recipe.upstream, "encoder": recipe.encoder_label, "units": units.kind}
         out |= {
-            "model_sha256": _sha256(Path(self.model) / "model.pt"),
+            "model_sha256": sha256(Path(self.model) / "model.pt"),
             "encoder_sha256": recipe.encoder_sha256,
         }
+        if units.kind == "phones":
+            out["lexicon"] = units.lexicon  # by it the transcripts become phones, too, when they are scored
         for key in ("lm", "words"):
             if path := getattr(self, key):
-                out |= {key: Path(path).name, f"{key}_sha256": _sha256(path)}
+                out |= {key: Path(path).name, f"{key}_sha256": sha256(path)}
         del out["device"]
         return out
 
@@ -164,7 +166,8 @@ def _words(settings: SSLCTC) -> Iterator[str]:
                 yield word
 
 
-def _sha256(path: str | Path) -> str:
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -19,12 +19,15 @@ def main(argv: list[str] | None = None) -> None:
         help="what an utterance without hypothesis is",
     )
     parser.add_argument(
-        "--unit", choices=["words", "characters", "phones"], default="words", help="counted: WER, CER or PER"
+        "--unit",
+        choices=["words", "characters", "phones"],
+        help="what is counted, for WER, CER or PER (default: words, or phones if the recogniser writes them)",
     )
     parser.add_argument(
         "--lexicon",
         default="",
-        help="dictionary that gives the transcripts' phones: a file, or g2p_en; none: --ref holds phones",
+        help="dictionary that gives the transcripts' phones: a file, or g2p_en (default: the recogniser's; "
+        "without any, --ref holds phones)",
     )
     parser.add_argument(
         "--against",
@@ -52,10 +55,10 @@ def main(argv: list[str] | None = None) -> None:
         )
     except (ValueError, OSError) as error:
         sys.exit(f"score_wer: {error}")
-    total, interval = result["total"], result["total"]["interval95"]
-    rate = f"{UNITS[args.unit]} {total['wer']:.1f} % [{interval['low']:.1f}, {interval['high']:.1f}]"
+    unit, total, interval = result["unit"], result["total"], result["total"]["interval95"]
+    rate = f"{UNITS[unit]} {total['wer']:.1f} % [{interval['low']:.1f}, {interval['high']:.1f}]"
     print(
-        f"{args.output}: {rate}, {total['S']} S {total['D']} D {total['I']} I of {total['N']} {args.unit}, "
+        f"{args.output}: {rate}, {total['S']} S {total['D']} D {total['I']} I of {total['N']} {unit}, "
         f"{total['utterances']} utterances"
     )
     for name, other in result.get("comparisons", {}).items():

@@ -140,7 +140,7 @@ def score_files(
     *,
     language: str,
     missing: str,
-    unit: str = "words",
+    unit: str | None = None,
     lexicon: str = "",
     against: Sequence[str | Path] = (),
     sclite: bool = False,
@@ -152,7 +152,8 @@ def score_files(
 
     Args:
         reference, hypothesis, output: files.
-        language, missing, unit, lexicon: see :func:`score_texts`.
+        language, missing, unit, lexicon: see :func:`score_texts`; unit None and lexicon "" take what the
+            recogniser's settings say: phones and their lexicon of a recogniser of phones, else words.
         against: such JSON files of other systems to compare with, see :func:`compare`.
         sclite: also have sclite score, in the folder `output` with ".sclite" in place of ".json".
 
@@ -163,11 +164,15 @@ def score_files(
         DataError: see :func:`score_texts`, :func:`pool`, :func:`compare`.
     """
     tables = [read_scp(path, empty_values=True) for path in (reference, hypothesis)]
-    scores = score_texts(*tables, language=language, missing=missing, unit=unit, lexicon=lexicon)
     record = Path(hypothesis).with_name("decode.json")
+    recogniser = json.loads(record.read_text(encoding="utf-8"))["recogniser"] if record.exists() else None
+    if unit is None and (recogniser or {}).get("units") == "phones":
+        unit, lexicon = "phones", lexicon or recogniser["lexicon"]
+    unit = unit or "words"
+    scores = score_texts(*tables, language=language, missing=missing, unit=unit, lexicon=lexicon)
     result = {
         "total": pool(scores),
-        "recogniser": json.loads(record.read_text())["recogniser"] if record.exists() else None,
+        "recogniser": recogniser,
         "unit": unit,
         "normalization": describe(language),
         "missing": missing,

@@ -276,6 +276,16 @@ _ALL = (
         "code MIT, weights CC-BY-4.0",
         "Microsoft (DNS Challenge baseline)",
     ),
+    Archive(
+        "wheel",
+        "Resemblyzer",
+        "0.1.4",
+        "8f12eb2f1a9982d32e8db7856de754709b59c93a77bcf0ff536584b619a9dd1f",
+        15747704,
+        "speaker encoder of GE2E, torch",
+        "Apache-2.0",
+        "Resemble AI, Corentin Jemine",
+    ),
 )
 
 ARCHIVES = {archive.name: archive for archive in _ALL}

@@ -39,14 +39,14 @@ def test_settings_after_the_model():
     assert recogniser == ESPnet("a,b/c=d", beam_size=7, lm="x")
     assert unused == ["window"]
     for spec, message in (
-        ("m,colour=red", "espnet has no setting 'colour'; it has model, model_file"),
+        ("m,colour=red", "no setting 'colour'; ESPnet has model, model_file"),
         ("m,beam_size=many", "beam_size must be int, not 'many'"),
     ):
         with pytest.raises(ValueError, match=message):
             build("espnet", spec)
-    with pytest.raises(ValueError, match=r"no back end 'nothing'; there are whisper, .*ssl_ctc"):
+    with pytest.raises(ValueError, match=r"no 'nothing' here: there are whisper, .*ssl_ctc"):
         build("nothing", "m")
-    with pytest.raises(ValueError, match=r"my.module: No module named 'my'; is it on PYTHONPATH"):
+    with pytest.raises(ValueError, match=r"my.module: No module named 'my'; is it installed"):
         build("my.module", "m")
     with pytest.raises(ValueError, match=r"os.path has no RECOGNISER; end it with"):
         build("os.path", "m")

@@ -1,0 +1,84 @@
+"""Whisper (arXiv 2212.04356) by transformers, from a folder or from the model hub by name."""
+
+import functools
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+SAMPLE_RATE = 16000
+
+
+@dataclass(frozen=True)
+class WhisperTransformers:
+    """Settings of a Whisper recogniser; :meth:`transcribe` loads the model at its first call in a process.
+
+    Args:
+        model: folder in transformers' format, or a name like openai/whisper-large-v3.
+        language: code of the language spoken; ignored by English-only models.
+        beam_size: 1 is greedy decoding.
+        device: "cpu" or "cuda".
+    """
+
+    model: str
+    language: str = "en"
+    beam_size: int = 1
+    device: str = "cpu"
+
+    def settings(self) -> dict:
+        """All that determines the output, to be kept beside it; a folder's weights by hash, not by place."""
+        from espnet_posinv.asr.ssl_ctc import sha256
+
+        out = {"backend": "whisper_transformers", **asdict(self)}
+        del out["device"]
+        if Path(self.model).is_dir():
+            weights = sorted([*Path(self.model).glob("*.safetensors"), *Path(self.model).glob("*.bin")])
+            if not weights:
+                raise ValueError(f"{self.model}: no weights (.safetensors or .bin) in this folder")
+            out |= {"model": Path(self.model).name, "model_sha256": [sha256(path) for path in weights]}
+        return out
+
+    def transcribe(self, wav: np.ndarray) -> str:
+        """Text of one utterance (T,), float32 in [-1, 1], 16 kHz, at most 30 s; limits as in `whisper.py`.
+
+        Raises:
+            ValueError: a longer one.
+        """
+        import torch
+
+        seconds = len(wav) / SAMPLE_RATE
+        if seconds > 30:
+            raise ValueError(f"{seconds:.1f} s, but Whisper takes 30 s at a time; cut the recording")
+        network, extractor, tokenizer = _load(self, os.getpid())
+        features = extractor(wav, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
+        multilingual = getattr(network.generation_config, "is_multilingual", True)
+        several = {"language": self.language, "task": "transcribe"} if multilingual else {}
+        with torch.no_grad():
+            tokens = network.generate(
+                features.to(network.device),
+                num_beams=self.beam_size,
+                do_sample=False,
+                return_timestamps=False,
+                max_new_tokens=int(6 * seconds) + 8,
+                no_repeat_ngram_size=3,
+                **several,
+            )
+        return " ".join(tokenizer.decode(tokens[0], skip_special_tokens=True).split())
+
+
+@functools.cache
+def _load(settings: WhisperTransformers, process: int):
+    """Model, feature extractor and tokenizer, loaded once in each process."""
+    from transformers import AutoFeatureExtractor, AutoTokenizer, WhisperForConditionalGeneration
+
+    try:
+        network = WhisperForConditionalGeneration.from_pretrained(settings.model)
+        extractor = AutoFeatureExtractor.from_pretrained(settings.model)
+        tokenizer = AutoTokenizer.from_pretrained(settings.model)
+    except OSError as error:
+        raise ValueError(f"{settings.model}: {str(error).splitlines()[0]}") from None
+    return network.eval().to(settings.device), extractor, tokenizer
+
+
+RECOGNISER = WhisperTransformers

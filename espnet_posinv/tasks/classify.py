@@ -1,0 +1,96 @@
+"""Classification of utterances, as of emotions: linear, on frozen SSL features, across speakers."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.scoring.bootstrap import rate_interval
+from espnet_posinv.tasks.embedding import embed
+from espnet_posinv.tasks.task import Data
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Settings; labels are whatever an ``utt2label`` file says (utt2emotion, utt2lang, ...).
+
+    As in SUPERB's emotion recognition (arXiv 2105.01051) the mean frame of an utterance is classified
+    linearly, and speakers are kept apart: each fold's speakers are tested by a classifier that was trained on
+    the others'. It is trained on clean audio where that is given, else on the audio under test.
+
+    Args:
+        model: see :func:`~espnet_posinv.tasks.embedding.embed`.
+        layer: of an SSL model.
+        folds: groups of speakers; at most one for each speaker.
+        penalty: C of the logistic regression; smaller is stronger.
+    """
+
+    model: str
+    layer: int = -1
+    folds: int = 5
+    penalty: float = 1.0
+
+    def settings(self) -> dict:
+        """All fields."""
+        return {"task": "classify", **asdict(self)}
+
+    def embed(self, wav: np.ndarray) -> np.ndarray:
+        """Mean frame."""
+        return embed(self.model, wav, self.layer)
+
+    def evaluate(self, data: Data) -> dict:
+        """Accuracy and mean recall of the classes in per cent; intervals over utterances.
+
+        Raises:
+            DataError: no speakers, fewer than two, or a fold that would be trained on one class.
+        """
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GroupKFold
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        names = sorted(data.vectors)
+        if not data.speakers:
+            raise DataError("speakers are needed, to keep them apart: --utt2spk")
+        speakers = np.array([data.speakers[name] for name in names])
+        labels = np.array([data.labels[name] for name in names])
+        tested = np.stack([data.vectors[name] for name in names])
+        learnt = np.stack([data.clean[name] for name in names]) if data.clean else tested
+        folds = min(self.folds, len(set(speakers)))
+        if folds < 2:
+            raise DataError(
+                f"two speakers are needed, to test on other voices than were learnt; got {speakers[0]}"
+            )
+        found = np.empty(len(names), dtype=labels.dtype)
+        for train, test in GroupKFold(folds).split(learnt, groups=speakers):
+            if len(set(labels[train])) < 2:
+                raise DataError(
+                    f"without {', '.join(sorted(set(speakers[test])))} all utterances are "
+                    f"{str(labels[train][0])!r}: nothing can be learnt; labels must vary within speakers"
+                )
+            classifier = make_pipeline(StandardScaler(), LogisticRegression(C=self.penalty, max_iter=2000))
+            found[test] = classifier.fit(learnt[train], labels[train]).predict(tested[test])
+        right = found == labels
+        value, low, high = (100 * x for x in rate_interval(right, np.ones(len(names))))
+        classes, counts = np.unique(labels, return_counts=True)
+        recalls = {str(c): 100 * float(right[labels == c].mean()) for c in classes}
+        return {
+            "total": {
+                "accuracy": {"value": value, "low": low, "high": high},
+                "mean recall": {"value": float(np.mean(list(recalls.values()))), "low": None, "high": None},
+            },
+            "facts": {
+                "utterances": len(names),
+                "speakers": len(set(speakers)),
+                "folds": folds,
+                "recalls": recalls,
+                "largest class": 100 * float(counts.max() / len(names)),  # accuracy of always saying it
+            },
+            "utterances": {
+                name: {"label": str(label), "found": str(guess)}
+                for name, label, guess in zip(names, labels, found, strict=True)
+            },
+        }
+
+
+TASK = Classification

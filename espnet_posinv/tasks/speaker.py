@@ -1,0 +1,149 @@
+"""Speaker verification: have two recordings one speaker? Equal error rate of the cosine of their vectors."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from espnet_posinv.kaldi.cli import fields_of
+from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.scoring.bootstrap import LEVEL, rate_interval
+from espnet_posinv.tasks.embedding import embed
+from espnet_posinv.tasks.task import Data
+
+
+@dataclass(frozen=True)
+class SpeakerVerification:
+    """Settings; labels are speakers (utt2spk).
+
+    A trial compares an enrolled utterance, clean where clean audio is given, with another one under test. All
+    pairs with one speaker are trials, and as many others as `nontargets`, drawn at random. With clean audio
+    the cosine of an utterance to its own clean recording is given, too: how much of the voice is left.
+
+    Args:
+        model: see :func:`~espnet_posinv.tasks.embedding.embed`.
+        layer: of an SSL model.
+        trials: file of lines ``enrolled tested target|nontarget`` or ``1|0 enrolled tested`` in their place.
+        nontargets: trials with two speakers, at most.
+        seed: of their choice and of the interval's resamples.
+    """
+
+    model: str
+    layer: int = -1
+    trials: str = ""
+    nontargets: int = 100000
+    seed: int = 0
+
+    def settings(self) -> dict:
+        """All fields."""
+        return {"task": "speaker", **asdict(self)}
+
+    def embed(self, wav: np.ndarray) -> np.ndarray:
+        """Vector of length 1."""
+        vector = embed(self.model, wav, self.layer)
+        length = np.linalg.norm(vector)
+        if not length > 0:
+            raise ValueError(f"{self.model} gives a vector of zeros")
+        return vector / length
+
+    def evaluate(self, data: Data) -> dict:
+        """EER in per cent with an interval over speakers, and the mean cosine to clean speech.
+
+        Raises:
+            DataError: no trial of one kind.
+        """
+        names = sorted(data.vectors)
+        tested = np.stack([data.vectors[name] for name in names])
+        enrolled = np.stack([data.clean[name] for name in names]) if data.clean else tested
+        label, speakers = np.unique([data.labels[name] for name in names], return_inverse=True)
+        first, second, target = self._trials(names, speakers, ordered=bool(data.clean))
+        if not target.any() or target.all():
+            kind = "nontarget" if target.any() else "target"
+            raise DataError(
+                f"no {kind} trial among {len(names)} utterances of {len(label)} speakers; two speakers with "
+                "two utterances each are needed"
+            )
+        scores = (enrolled[first] * tested[second]).sum(1)
+        value, threshold = equal_error_rate(scores, target)
+        low, high = _interval(scores, target, speakers[first], speakers[second], len(label), self.seed)
+        total = {"EER": {"value": 100 * value, "low": low, "high": high}}
+        facts = {"targets": int(target.sum()), "nontargets": int((~target).sum())}
+        facts |= {"speakers": len(label), "threshold": threshold}
+        utterances = {}
+        if data.clean and data.clean is not data.vectors:
+            cosines = (enrolled * tested).sum(1)
+            utterances = {name: {"similarity": float(c)} for name, c in zip(names, cosines, strict=True)}
+            mean, below, above = rate_interval(cosines, np.ones(len(names)))
+            total["similarity"] = {"value": mean, "low": below, "high": above}
+        return {"total": total, "facts": facts, "utterances": utterances}
+
+    def _trials(self, names: list[str], speakers: np.ndarray, ordered: bool):
+        """Indices of the enrolled and tested utterance of each trial, and whether it has one speaker."""
+        if self.trials:
+            return self._read_trials(names)
+        first, second = np.triu_indices(len(names), 1)
+        if ordered:
+            first, second = np.concatenate([first, second]), np.concatenate([second, first])
+        target = speakers[first] == speakers[second]
+        others = np.flatnonzero(~target)
+        if len(others) > self.nontargets:
+            others = np.random.default_rng(self.seed).choice(others, self.nontargets, replace=False)
+        kept = np.concatenate([np.flatnonzero(target), np.sort(others)])
+        return first[kept], second[kept], target[kept]
+
+    def _read_trials(self, names: list[str]):
+        index = {name: number for number, name in enumerate(names)}
+        rows = []
+        for number, fields in enumerate(fields_of(self.trials, exactly=3), 1):
+            if fields[0] in ("0", "1") and fields[2] not in ("target", "nontarget"):
+                fields = [*fields[1:], "target" if fields[0] == "1" else "nontarget"]
+            if fields[2] not in ("target", "nontarget"):
+                raise DataError(f"{self.trials}:{number}: {fields[2]!r} is neither target nor nontarget")
+            if lacking := [name for name in fields[:2] if name not in index]:
+                raise DataError(f"{self.trials}:{number}: no utterance {lacking[0]!r} in the test set")
+            rows.append((index[fields[0]], index[fields[1]], fields[2] == "target"))
+        first, second, target = zip(*rows, strict=True)
+        return np.array(first), np.array(second), np.array(target)
+
+
+def equal_error_rate(
+    scores: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[float, float]:
+    """Rate at which as many targets are rejected as nontargets accepted, and the threshold there.
+
+    Both rates are steps of the threshold; between two neighbouring thresholds they are joined by a line.
+
+    Args:
+        scores: (n,) higher for targets.
+        target: (n,) bool.
+        weights: (n,) of trials; default: ones.
+
+    Returns:
+        A rate between 0 and 1, and the score nearest to the crossing.
+    """
+    order = np.argsort(-scores, kind="stable")
+    scores, target = scores[order], target[order]
+    weights = np.ones(len(scores)) if weights is None else weights[order]
+    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))  # trials of one score go together
+    accepted = np.append(0.0, np.cumsum(weights * ~target)[last] / (weights * ~target).sum())
+    rejected = np.append(1.0, 1 - np.cumsum(weights * target)[last] / (weights * target).sum())
+    k = int(np.argmax(accepted >= rejected))
+    gap, next_gap = rejected[k - 1] - accepted[k - 1], accepted[k] - rejected[k]
+    share = gap / (gap + next_gap)
+    rate = accepted[k - 1] + share * (accepted[k] - accepted[k - 1])
+    return float(rate), float(scores[last[k - 1]])
+
+
+def _interval(scores, target, first, second, speakers: int, seed: int, samples: int = 500):
+    """Percentiles of the EER over resamples of speakers, both sides of a trial being weighted."""
+    generator = np.random.default_rng(seed)
+    rates = []
+    for _ in range(samples):
+        copies = generator.multinomial(speakers, np.full(speakers, 1 / speakers)).astype(float)
+        weights = np.where(target, copies[first], copies[first] * copies[second])
+        if (weights * target).sum() > 0 and (weights * ~target).sum() > 0:
+            rates.append(equal_error_rate(scores, target, weights)[0])
+    low, high = np.percentile(rates, LEVEL)
+    return 100 * float(low), 100 * float(high)
+
+
+TASK = SpeakerVerification

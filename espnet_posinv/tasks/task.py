@@ -1,0 +1,131 @@
+"""What every task shares: its interface, and from wav.scp files and labels to a JSON file of scores."""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from espnet_posinv.asr.backend import find_class, from_spec
+from espnet_posinv.kaldi.audio import read_audio
+from espnet_posinv.kaldi.parallel import parallel_map
+from espnet_posinv.kaldi.scp import DataError, atomic_write, read_scp
+
+SAMPLE_RATE = 16000
+TASKS = ("speaker", "classify")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a task is scored on.
+
+    Args:
+        vectors: a vector for each utterance of the audio under test.
+        clean: those of the same utterances before noise and enhancement; empty if not given.
+        labels: of each utterance.
+        speakers: of each utterance; empty if not given.
+    """
+
+    vectors: Mapping[str, np.ndarray]
+    clean: Mapping[str, np.ndarray]
+    labels: Mapping[str, str]
+    speakers: Mapping[str, str]
+
+
+class Task(Protocol):
+    """Settings of a task; hashable and picklable, so that each process can load the model once."""
+
+    def settings(self) -> dict:
+        """JSON-like values that determine the score."""
+
+    def embed(self, wav: np.ndarray) -> np.ndarray:
+        """A vector (D,) for one utterance (T,), float32, 16 kHz."""
+
+    def evaluate(self, data: Data) -> dict:
+        """Scores: ``{"total": {NAME: {"value", "low", "high"}}, "facts": {...}, "utterances": {...}}``.
+
+        Values are per cent or plain numbers, low and high a 95 % interval or None. Facts are counts that a
+        reader needs; utterances hold what single utterances contribute.
+        """
+
+
+def build(task: str, spec: str) -> Task:
+    """A task from its name, one of `TASKS` or a module of yours, and ``MODEL,name=value,...``.
+
+    Raises:
+        ValueError: no such task or setting.
+    """
+    return from_spec(find_class(task, "espnet_posinv.tasks", TASKS, "TASK"), spec)
+
+
+def score(
+    task: Task,
+    wav_scp: str | Path,
+    labels: str | Path,
+    output: str | Path,
+    *,
+    clean_scp: str | Path | None = None,
+    utt2spk: str | Path | None = None,
+    nj: int = 1,
+) -> dict:
+    """Score a task on a set of utterances and write a JSON file.
+
+    Args:
+        task: what is scored.
+        wav_scp: audio under test, mono, 16 kHz.
+        labels: file ``utterance label``; it may hold more utterances.
+        output: JSON file.
+        clean_scp: the same utterances before noise and enhancement, for tasks that learn or enrol on them.
+        utt2spk: speakers, for tasks that must keep them apart.
+        nj: processes.
+
+    Returns:
+        What ``evaluate`` returned.
+
+    Raises:
+        DataError: utterances without label, speaker or clean audio; audio that cannot be read.
+    """
+    wavs = read_scp(wav_scp)
+    tables = {name: read_scp(path) if path else {} for name, path in (("clean", clean_scp), ("spk", utt2spk))}
+    tables["labels"] = read_scp(labels)
+    for name, path in (("clean", clean_scp), ("spk", utt2spk), ("labels", labels)):
+        if path and (lacking := wavs.keys() - tables[name].keys()):
+            raise DataError(
+                f"{path}: {len(lacking)} utterances of {wav_scp} are not in it, like {min(lacking)}"
+            )
+    tables = {name: {key: table[key] for key in wavs if key in table} for name, table in tables.items()}
+    vectors = _embed(task, wavs, nj)
+    clean = vectors if tables["clean"] == wavs else _embed(task, tables["clean"], nj)
+    result = task.evaluate(Data(vectors, clean, tables["labels"], tables["spk"]))
+    record = {"settings": task.settings(), "clean": clean_scp is not None, "labels": Path(labels).name}
+    with atomic_write(output) as file:
+        json.dump({**record, **result}, file, indent=1, ensure_ascii=False)
+    return result
+
+
+def _embed(task: Task, wavs: dict[str, str], nj: int) -> dict[str, np.ndarray]:
+    label = f"vectors of {len(wavs)} utterances"
+    vectors = parallel_map(functools.partial(_embed_one, task), list(wavs.items()), label=label, jobs=nj)
+    return dict(zip(wavs, vectors, strict=True))
+
+
+def _embed_one(task: Task, item: tuple[str, str]) -> np.ndarray:
+    import torch
+
+    torch.set_num_threads(1)  # one process a core
+    name, entry = item
+    try:
+        samples, rate = read_audio(entry)
+        if rate != SAMPLE_RATE or samples.shape[1] != 1:
+            raise DataError(
+                f"{entry}: {samples.shape[1]} channel(s) at {rate} Hz, need one at {SAMPLE_RATE} Hz"
+            )
+        vector = np.asarray(task.embed(samples[:, 0].astype("float32")), dtype=float)
+        if vector.ndim != 1 or not np.isfinite(vector).all():
+            raise DataError(f"{entry}: the model gives no finite vector")
+    except Exception as error:  # whatever a model raises, the user must learn where
+        raise DataError(f"utterance {name}: {error}") from error
+    return vector
