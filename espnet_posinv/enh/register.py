@@ -1,4 +1,4 @@
-"""Make our criterions and separators known to ESPnet, and our tasks the ones that its tools run."""
+"""Make our criterions, separators and preprocessor known to ESPnet; let its tools run our tasks."""
 
 from types import ModuleType
 
@@ -9,6 +9,8 @@ from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
 from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
 from espnet_posinv.enh.chunks import repair_chunk_iterator
 from espnet_posinv.enh.demucs import DemucsSeparator
+from espnet_posinv.enh.noise_mixing import NAME as NOISE_MIXING
+from espnet_posinv.enh.noise_mixing import NoiseMixing
 from espnet_posinv.enh.nsnet2 import NSNet2Separator
 
 CRITERIONS = {"ssl_mse": SSLMSELoss, "ssl_mse_pad": SSLMSEPadLoss, "ssl_softdtw": SSLSoftDTWLoss}
@@ -20,6 +22,7 @@ def register() -> None:
     repair_chunk_iterator()
     enh.criterion_choices.classes.update(CRITERIONS)
     enh.separator_choices.classes.update(SEPARATORS)
+    enh.preprocessor_choices.classes[NOISE_MIXING] = NoiseMixing
     enh_s2t.enh_separator_choices.classes.update(SEPARATORS)
 
 

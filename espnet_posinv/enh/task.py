@@ -9,11 +9,14 @@ from espnet2.tasks.enh import EnhancementTask
 from espnet2.tasks.enh_s2t import EnhS2TTask, name2task
 
 from espnet_posinv.enh.model import PosinvEnhancementModel, PosinvEnhS2TModel
+from espnet_posinv.enh.noise_mixing import NAME as NOISE_MIXING
+from espnet_posinv.enh.noise_mixing import NoiseMixing
+from espnet_posinv.enh.rates import CheckedRates
 from espnet_posinv.enh.register import register
 from espnet_posinv.enh.trainer import Preemptible, PreemptibleTrainer
 
 
-class PosinvEnhancementTask(Preemptible, EnhancementTask):
+class PosinvEnhancementTask(Preemptible, CheckedRates, EnhancementTask):
     """Enhancement; takes ``perturbed_ref1`` as additional data."""
 
     trainer = PreemptibleTrainer
@@ -28,6 +31,12 @@ class PosinvEnhancementTask(Preemptible, EnhancementTask):
         return (*super().optional_data_names(train, inference), "perturbed_ref1")
 
     @classmethod
+    def build_preprocess_fn(cls, args, train):
+        if getattr(args, "preprocessor", None) == NOISE_MIXING:  # ESPnet knows its own by name only
+            return NoiseMixing(train, **args.preprocessor_conf)
+        return super().build_preprocess_fn(args, train)
+
+    @classmethod
     def build_model(cls, args):
         register()
         model = super().build_model(args)
@@ -36,7 +45,7 @@ class PosinvEnhancementTask(Preemptible, EnhancementTask):
         return model
 
 
-class PosinvEnhS2TTask(Preemptible, EnhS2TTask):
+class PosinvEnhS2TTask(Preemptible, CheckedRates, EnhS2TTask):
     """Joint enhancement and recognition; takes ``perturbed_ref1`` as additional data."""
 
     trainer = PreemptibleTrainer

@@ -17,6 +17,10 @@ SILENT_DB = -70.0  # dBFS; a noise segment below it over the active frames canno
 LIMIT = 0.99  # peak allowed in a mixture: 16-bit files clip at 1
 
 
+class SilentNoise(ValueError):
+    """There is no noise where it is needed; another segment may have some."""
+
+
 @dataclass
 class Mixture:
     """Samples `(T,)` float32, `mix = speech + noise`; `gain` is what the peak limit scaled all three by."""
@@ -89,7 +93,8 @@ def mix_at_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float, rate: int =
         still add up and the ratio stays what it is.
 
     Raises:
-        ValueError: lengths differ, NaN, silent speech, noise silent where the speech is, ratio not finite.
+        SilentNoise: the noise is silent where the speech is.
+        ValueError: lengths differ, NaN, silent speech, ratio not finite.
     """
     speech, noise = check_signal(speech, "speech"), check_signal(noise, "noise")
     if len(speech) != len(noise):
@@ -105,7 +110,7 @@ def mix_at_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float, rate: int =
     power_n = np.mean(highpass(noise, rate)[active].astype(np.float64) ** 2)
     if 10 * np.log10(power_n + 1e-30) < SILENT_DB:
         level = 10 * np.log10(power_n + 1e-30)
-        raise ValueError(f"noise: {level:.0f} dBFS where there is speech: silent; use another segment")
+        raise SilentNoise(f"noise: {level:.0f} dBFS where there is speech: silent; use another segment")
     noise = noise * np.float32(np.sqrt(power_s / power_n / 10 ** (snr_db / 10)))
     mix = speech + noise
     peak = max(np.abs(mix).max(), np.abs(speech).max(), np.abs(noise).max())
@@ -130,7 +135,8 @@ class NoiseCutter:
         """A segment `(length,)` float32 of `noise` `(T,)`.
 
         Raises:
-            ValueError: length not positive, NaN, or every segment drawn was silent.
+            SilentNoise: every segment drawn was silent.
+            ValueError: length not positive, or NaN.
         """
         if length <= 0:
             raise ValueError(f"length must be positive, got {length}")
@@ -146,7 +152,7 @@ class NoiseCutter:
             )
             if np.median(10 * np.log10(power + 1e-30)) >= SILENT_DB:
                 return segment.copy()
-        raise ValueError(
+        raise SilentNoise(
             f"noise: {self.tries} segments of {length} samples drawn, each silent for over half of it"
         )
 

@@ -16,6 +16,8 @@ MODEL_KEYS = (
     *("encoder", "encoder_conf", "separator", "separator_conf", "decoder", "decoder_conf"),
     *("mask_module", "mask_module_conf", "model_conf", "preprocessor", "preprocessor_conf", "num_spk"),
 )
+# Makes training data only, from files of the training machine; ESPnet's own tools do not know it.
+TRAINING_ONLY = "noise_mixing"
 
 
 def pack(config: Path, checkpoint: Path, output_dir: Path) -> None:
@@ -47,6 +49,8 @@ def pack(config: Path, checkpoint: Path, output_dir: Path) -> None:
             f"{checkpoint} holds more than tensors ({', '.join(others[:3])}); give the model's weights"
         )
     kept = {key: values[key] for key in MODEL_KEYS if key in values}
+    if kept.get("preprocessor") == TRAINING_ONLY:
+        del kept["preprocessor"], kept["preprocessor_conf"]
     text = yaml.safe_dump({**kept, "criterions": [], "init": None}, sort_keys=False)
     output_dir.mkdir(parents=True, exist_ok=True)
     for name, write in (

@@ -33,7 +33,7 @@ valid_set=               # name of the validation set
 test_sets=               # names of the test sets
 clean_set=               # the test set without noise, whose scores are the clean row
 # Speech enhancement
-pretrained=              # ONNX file of NSNet2 to import as the model "nsnet2"
+pretrained=              # model to import: NSNet2's ONNX file as "nsnet2", denoiser's checkpoint (.th) as "demucs"
 se_config=               # configuration of a model to train from scratch; its name is the file's
 init=nsnet2              # the model that fine-tuning starts from
 finetune_config=         # configuration of the fine-tuning
@@ -72,7 +72,7 @@ posinv="${python} -m espnet_posinv"
 raw=${dumpdir}/raw
 se_name=$(basename "${se_config}" .yaml)
 models=()                # finished models: imported, trained, fine-tuned
-[ -n "${pretrained}" ] && models+=(nsnet2)
+case ${pretrained} in '') ;; *.th) models+=(demucs) ;; *) models+=(nsnet2) ;; esac
 [ -n "${se_config}" ] && models+=("${se_name}")
 tuned=()
 for u in ${upstreams}; do for c in ${criterion}; do for s in ${seeds}; do
@@ -149,9 +149,11 @@ fi
 if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} ${se_args}" \
     --reads ${pretrained:+"${pretrained}"} $(each "${raw}/%/utt2num_samples" ${sets}) \
     --writes $(each "${expdir}/%/config.yaml" "${models[@]}"); then
-    if [ -n "${pretrained}" ]; then
-        ${python} -m espnet_posinv.bin.import_nsnet2 --onnx "${pretrained}" --output-dir "${expdir}/nsnet2"
-    fi
+    case ${pretrained} in
+        '') ;;
+        *.th) ${python} -m espnet_posinv.bin.import_demucs --checkpoint "${pretrained}" --output-dir "${expdir}/demucs" ;;
+        *) ${python} -m espnet_posinv.bin.import_nsnet2 --onnx "${pretrained}" --output-dir "${expdir}/nsnet2" ;;
+    esac
     [ -z "${se_config}" ] || train_one "${se_name}" ${se_args} "${se_config}"
     stage_done
 fi

@@ -1,0 +1,41 @@
+"""Make a data directory of noisy speech from one of clean speech: fixed noise and SNR for each utterance.
+
+Several jobs may share the work: call with --jobs N --job 1 ... N, then without --job to finish.
+"""
+
+import sys
+
+from espnet_posinv.kaldi.cli import Parser, positive, run
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    parser = Parser("mix_data_dir", __doc__)
+    parser.add_argument("src_dir")
+    parser.add_argument("dest_dir")
+    parser.add_argument("--noise-scp", required=True, help="lines: kind path")
+    parser.add_argument("--snrs", nargs="+", type=float, default=[5.0, 10.0, 20.0], help="dB")
+    parser.add_argument("--seed", type=int, default=0, help="of noises and SNRs")
+    parser.add_argument("--jobs", type=positive, default=1, help="that share the work")
+    parser.add_argument("--job", type=positive, help="which of them this is")
+    args = parser.parse_args(argv)
+    return run(parser.prog, lambda: _mix(args))
+
+
+def _mix(args) -> None:
+    from espnet_posinv.corpora.mix import mix_data_dir
+
+    count = mix_data_dir(
+        args.src_dir,
+        args.dest_dir,
+        args.noise_scp,
+        args.snrs,
+        seed=args.seed,
+        job=args.job,
+        jobs=args.jobs,
+    )
+    print(f"{args.dest_dir}: {count} utterances mixed now")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Large files from the web: resumed where they broke off, and checked against their published MD5."""
+
+import hashlib
+import http.client
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from espnet_posinv.sources.fetch import FetchError, check_space
+
+BLOCK = 1 << 20
+TIMEOUT_S = 60
+# Zenodo turns nameless clients away.
+AGENT = {"User-Agent": "espnet_posinv"}
+
+
+def md5(path: Path) -> str:
+    """MD5 of a file as 32 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def download(
+    urls: Sequence[str],
+    target: Path,
+    expected_md5: str,
+    *,
+    tries: int = 5,
+    say: Callable[[str], None] = print,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Path:
+    """Fetch a file from the first of several places that gives it; a file that is there is kept.
+
+    What has arrived stays in ``target.part``, and the next try, or the next run, asks for the rest. The file
+    takes its name when it is complete and its MD5 is right.
+
+    Args:
+        urls: where the file is, in order of preference.
+        target: where it goes.
+        expected_md5: as published.
+        tries: rounds over all places.
+        say: gets a line for each connection that failed.
+        sleep: waits between rounds, in seconds; replaced in tests.
+
+    Returns:
+        `target`.
+
+    Raises:
+        FetchError: no place gave the file, the disk is full, or what came has another MD5.
+    """
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    reasons: dict[str, str] = {}
+    left = list(urls)
+    for round_ in range(tries):
+        if round_:
+            sleep(min(60, 2**round_))
+        for url in list(left):
+            try:
+                _continue(url, part)
+            except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+                reasons[url] = f"{url}: {getattr(error, 'reason', '') or error}"
+                say(f"{reasons[url]}; {part.stat().st_size if part.exists() else 0} bytes are here")
+                continue
+            if (got := md5(part)) == expected_md5:
+                os.replace(part, target)
+                return target
+            part.unlink()
+            left.remove(url)
+            reasons[url] = f"{url}: MD5 {got}, published is {expected_md5}; what came was deleted"
+            say(reasons[url])
+        if not left:
+            break
+    raise FetchError(
+        f"{target.name} could not be fetched ({'; '.join(reasons.values())}). Run again to go on where it "
+        "broke off, or fetch it elsewhere and name its folder in db.sh"
+    )
+
+
+def _continue(url: str, part: Path) -> None:
+    """Append what is missing to `part`."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={**AGENT, **({"Range": f"bytes={have}-"} if have else {})})
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # nothing lies behind what is here: it is complete, or too long
+            return
+        raise
+    with response, open(part, "ab") as file:
+        if response.status != 206:  # the whole file, whatever was asked for
+            file.truncate(0)
+            have = 0
+        length = response.headers.get("Content-Length")
+        if length is not None:
+            check_space(part.parent, int(length))
+        while block := response.read(BLOCK):
+            file.write(block)
+            have += len(block)
+    # read() returns what there is when a connection ends early
+    if length is not None and response.length:
+        raise http.client.IncompleteRead(b"", response.length)

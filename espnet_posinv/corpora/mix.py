@@ -1,0 +1,136 @@
+"""A data directory of noisy speech from one of clean speech: fixed mixtures for validation and test."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+import numpy as np
+import soundfile
+
+from espnet_posinv.kaldi.audio import read_audio
+from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
+from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.perturb.random_noise import RandomNoise, read_noises
+from espnet_posinv.perturb.seeding import generator
+
+RATE = 16000
+
+
+class Mixed(NamedTuple):
+    """What became of an utterance; `reference` is the path of the clean speech as it is in the mixture."""
+
+    noise: str
+    snr: str
+    reference: str
+
+
+def mix_data_dir(
+    source: str | Path,
+    target: str | Path,
+    noise_scp: str | Path,
+    snrs: Sequence[float],
+    *,
+    seed: int = 0,
+    job: int | None = None,
+    jobs: int = 1,
+) -> int:
+    """Mix each utterance with noise that depends on its id, the seed, the noises and the ratios alone.
+
+    Several jobs may share the work: each makes the audio of every `jobs`-th utterance and leaves a journal.
+    A call without `job` makes what is left, then writes the directory's files. What an earlier call with the
+    same settings made is kept.
+
+    Args:
+        source: data directory of clean speech, one channel at 16 kHz.
+        target: data directory to be made; gets wav.scp, spk1.scp, utt2noise, utt2snr, and the source's text
+            and utt2spk. Mixtures are 16-bit flac files within it.
+        noise_scp: lines ``kind path``.
+        snrs: dB, of which one is drawn for each utterance.
+        seed: another seed, other mixtures.
+        job: number of this job, from 1; None: finish.
+        jobs: number of jobs.
+
+    Returns:
+        Number of utterances mixed by this call.
+
+    Raises:
+        DataError: audio that cannot be read or mixed; the utterance is named.
+    """
+    data, target = DataDir(source), Path(target)
+    entries = data.read("wav.scp")
+    noises = RandomNoise(read_noises(noise_scp), tuple(snrs))
+    folder = target / f"audio-{_digest(entries, noise_scp, snrs, seed)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    done = {utt: mixed for path in sorted(folder.glob("mixed.*")) for utt, mixed in _read(path)}
+    utts = [utt for utt in (list(entries)[job - 1 :: jobs] if job else entries) if utt not in done]
+    with _append(folder / f"mixed.{job or 0}") as journal:
+        for utt in utts:
+            done[utt] = _mix(utt, entries[utt], folder, noises, seed)
+            journal.write(f"{utt} {' '.join(done[utt])}\n")
+            journal.flush()
+    if not job:
+        tables = {
+            "wav.scp": {utt: str(folder / f"{utt}.flac") for utt in entries},
+            "spk1.scp": {utt: done[utt].reference for utt in entries},
+            "utt2noise": {utt: done[utt].noise for utt in entries},
+            "utt2snr": {utt: done[utt].snr for utt in entries},
+            **{name: data.read(name) for name in ("utt2spk", "text") if name in data.names},
+        }
+        write_data_dirs([target], ((name, [table]) for name, table in tables.items()))
+        for old in target.glob("audio-*"):
+            if old != folder:
+                shutil.rmtree(old)
+    return len(utts)
+
+
+def _mix(utt: str, entry: str, folder: Path, noises: RandomNoise, seed: int) -> Mixed:
+    samples, rate = read_audio(entry)
+    if rate != RATE or samples.shape[1] != 1:
+        raise DataError(f"{utt}: {entry}: {samples.shape[1]} channels at {rate} Hz, one at {RATE} is needed")
+    try:
+        mixture, kind, snr = noises.mix(samples[:, 0].astype(np.float32), generator("noise", utt, seed))
+    except ValueError as error:
+        raise DataError(f"{utt}: {entry}: {error}") from error
+    reference = entry
+    if mixture.gain < 1:
+        reference = str(folder / "reference" / f"{utt}.flac")
+        _write(Path(reference), mixture.speech)
+    _write(folder / f"{utt}.flac", mixture.mix)
+    return Mixed(kind, f"{snr:g}", reference)
+
+
+def _write(path: Path, samples: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    # Rounded here: libsndfile scales floats by 32767, so 16-bit speech would not come back as it was.
+    integers = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
+    soundfile.write(temporary, integers, RATE, subtype="PCM_16", format="FLAC")
+    os.replace(temporary, path)
+
+
+def _append(path: Path) -> TextIO:
+    """Open a journal behind its last complete line."""
+    whole = path.read_bytes() if path.exists() else b""
+    journal = open(path, "a", encoding="utf-8")  # noqa: SIM115 (the caller closes it)
+    journal.truncate(whole.rfind(b"\n") + 1)
+    return journal
+
+
+def _read(journal: Path) -> Iterator[tuple[str, Mixed]]:
+    """Entries of a journal; a last line that was cut off by a kill does not count."""
+    for line in journal.read_text(encoding="utf-8").split("\n")[:-1]:
+        utt, noise, snr, reference = line.split(" ", 3)
+        yield utt, Mixed(noise, snr, reference)
+
+
+def _digest(entries: dict[str, str], noise_scp: str | Path, snrs: Sequence[float], seed: int) -> str:
+    """Changes with whatever the mixtures depend on; of the noises by size and time of their files."""
+    settings = repr((sorted(entries.items()), tuple(map(float, snrs)), seed))
+    digest = hashlib.blake2b(settings.encode(), digest_size=4)
+    for line in Path(noise_scp).read_text(encoding="utf-8").splitlines():
+        status = os.stat(line.split(" ", 1)[1])
+        digest.update(f"{line} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,62 @@
+"""Training mixtures made on the fly, as reproducible as mixtures on disk.
+
+ESPnet's own ``preprocessor: enh`` can add noise as well. It draws from one random stream, in the order in
+which utterances come to a worker, so mixtures depend on the number of workers and on the batches, and all
+processes of a multi-GPU training draw the same noises; it takes ratios from a range, sets them by the power
+of the whole noise segment, and scales up a silent one. Here an utterance's noise follows from its id and the
+epoch alone, its ratio is one of a list, and mixtures are made by the same code as those of the test sets.
+"""
+
+import numpy as np
+import torch
+from espnet2.train.preprocessor import AbsPreprocessor
+
+from espnet_posinv.perturb.random_noise import RandomNoise, read_noises
+from espnet_posinv.perturb.seeding import generator
+
+NAME = "noise_mixing"  # in a configuration: preprocessor: noise_mixing
+
+
+class NoiseMixing(AbsPreprocessor):
+    """Replace the mixture of a training utterance by its reference with noise; leave all else alone.
+
+    Args:
+        train: False for validation and inference, where the data come as they are.
+        noise_scp: lines ``kind path``; all recordings are kept in memory (one copy for all workers).
+        snrs: dB, of which one is drawn.
+    """
+
+    def __init__(self, train: bool, noise_scp: str, snrs=(5.0, 10.0, 20.0)):
+        super().__init__(train)
+        self.noises = RandomNoise(read_noises(noise_scp), tuple(snrs)) if train else None
+
+    def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Mix; references are scaled together with the mixture where it would clip.
+
+        Args:
+            uid: utterance id.
+            data: ``speech_ref1`` (T,) and, to be replaced, ``speech_mix`` and ``noise_ref1``.
+
+        Raises:
+            ValueError: an utterance that cannot be mixed, by its id.
+        """
+        if not self.train:
+            return data
+        try:
+            mixture = self.noises.mix(data["speech_ref1"], generator("noise", uid, epoch_seed())).mixture
+        except ValueError as error:
+            raise ValueError(f"utterance {uid}: {error}") from error
+        new = {"speech_mix": mixture.mix, "speech_ref1": mixture.speech}
+        if "noise_ref1" in data:
+            new["noise_ref1"] = mixture.noise
+        return {**data, **new}
+
+
+def epoch_seed() -> int:
+    """A number that changes with the epoch, and is the same in all workers and processes of a training.
+
+    ESPnet seeds torch with ``seed + epoch`` before each epoch. Workers are seeded with a number drawn from
+    that generator when the epoch's iterator starts, plus their own number.
+    """
+    worker = torch.utils.data.get_worker_info()
+    return torch.initial_seed() if worker is None else worker.seed - worker.id
