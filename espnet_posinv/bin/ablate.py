@@ -1,0 +1,49 @@
+"""Run an ablation grid through a recipe, from the recipe's folder, and collect its table."""
+
+import argparse
+import shlex
+import sys
+from functools import partial
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("grid", help="YAML file, e.g. conf/ablation.yaml")
+    parser.add_argument("--cmd", default="", help="launcher of trainings, e.g. 'utils/slurm.pl --mem 8G'")
+    parser.add_argument("--dry-run", action="store_true", help="only list the experiments and their calls")
+    parser.add_argument("--collect", action="store_true", help="only write the table of what is scored")
+    parser.add_argument("--train", type=int, metavar="N", help="only train the N-th experiment (for --cmd)")
+    args = parser.parse_args(argv)
+
+    from espnet_posinv.analysis.ablation import read_ablation, run_ablation, train_one
+    from espnet_posinv.analysis.ablation_table import collect
+
+    say = partial(print, flush=True)
+    try:
+        if args.train is not None:
+            return train_one(args.grid, args.train, say)
+        if args.dry_run:
+            ablation = read_ablation(args.grid)
+            for number, e in enumerate(ablation.experiments, 1):
+                say(f"{number:3d}  {e.tag}{'  (done)' if ablation.is_done(e) else ''}")
+                say(f"     {shlex.join(ablation.command(e, 5, 8))}")
+            return 0
+        if args.collect:
+            ablation, failed = read_ablation(args.grid), []
+        else:
+            ablation, failed = run_ablation(args.grid, args.cmd, say)
+        say(f"ablate: {collect(ablation)}")
+    except (ValueError, OSError) as error:
+        sys.exit(f"ablate: {error}")
+    for tag in failed:
+        print(
+            f"ablate: {tag} failed; its call is printed above, run this again when it works", file=sys.stderr
+        )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
