@@ -26,28 +26,39 @@ stage_done() {
         --started "${_stage_started}" "${_stage_number}" || exit 1
 }
 
-_beside_failed=false
 _beside_groups=()
+
+# _ends_with_run GROUP: end a group when the run is gone, killed without a word: its jobs would go on writing
+# what the next run writes.
+_ends_with_run() {
+    while kill -0 "$1" 2> /dev/null; do
+        kill -0 "$$" 2> /dev/null || kill -TERM -- "-$1"
+        sleep 1
+    done
+}
 
 # Each command is a process group of its own, so that all it started can be ended with it.
 beside() {
     local most=$1; shift
-    while [ "$(jobs -rp | wc -l)" -ge "${most}" ]; do wait -n || _beside_failed=true; done
-    set -m; (set +m; "$@") & set +m
+    while [ "$(jobs -rp | wc -l)" -ge "${most}" ]; do wait -n || true; done
+    set -m; (set +m; group=${BASHPID}; _ends_with_run "${group}" & "$@") & set +m
     _beside_groups+=("$!")
 }
 
+# By number: of what has ended before it is waited for, bash remembers the status of these only.
 all_done() {
-    while [ -n "$(jobs -p)" ]; do wait -n || _beside_failed=true; done
+    local group status=0
+    for group in "${_beside_groups[@]}"; do wait "${group}" || status=1; done
     _beside_groups=()
-    ! ${_beside_failed} || exit 1
+    [ ${status} = 0 ] || exit 1
 }
 
 _end_groups() {
     local group
-    trap - INT TERM
+    trap - HUP INT TERM
     for group in "${_beside_groups[@]}"; do kill -TERM -- "-${group}" 2> /dev/null || true; done
     exit "$1"
 }
+trap '_end_groups 129' HUP
 trap '_end_groups 130' INT
 trap '_end_groups 143' TERM
