@@ -256,16 +256,19 @@ def test_ids_with_slashes_keep_apart(wavs):
 
 def test_a_killed_run_goes_on_where_it_was(wavs):
     """Kill -9 in the middle: complete files stay, no temporary file is taken for an output."""
-    write_scp("in.scp", {f"u{k:02d}": "sleep 0.1; cat x.wav |" for k in range(40)})
+    wait = "until [ -e go ]; do sleep 0.1; done; "  # so that the kill never comes too late
+    write_scp("in.scp", {f"u{k:02d}": f"{wait if k >= 20 else ''}cat x.wav |" for k in range(40)})
     command = [sys.executable, "-m", "espnet_posinv.bin.format_wav_scp", "--nj", "2", "in.scp", "out"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(command, env=environment, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while not any(p.stat().st_size for p in Path("out").rglob(".journal.*")) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 300
+    while not any(p.stat().st_size for p in Path("out").rglob(".journal.*")):
+        assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not Path("out/wav.scp").exists()
+    Path("go").touch()
     result = format_wav_scp("in.scp", "out/data/wav", jobs=2)
     assert 0 < result.made < 40
     for path in result.path.values():
