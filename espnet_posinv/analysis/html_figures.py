@@ -1,0 +1,146 @@
+"""Pictures and sound for a page without files beside it: themed SVG, spectrograms, alignments, audio."""
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from html import escape
+
+import numpy as np
+
+from espnet_posinv.analysis.plots import COLOURS, _pyplot
+
+INK = "#131415"  # drawn with; becomes the colour of the page's text
+VARIABLES = {INK: "currentColor", "#dddddd": "var(--line)"} | {
+    colour.lower(): f"var(--{name or 'pretrained'})" for name, colour in COLOURS.items()
+}
+SAMPLE_RATE = 16000
+WINDOW, HOP = 512, 100  # samples
+RANGE = 75.0  # dB below the loudest point that are told apart
+NEAR = 3  # frames
+
+
+def themed_svg(name: str, label: str, draw: Callable, size: tuple[float, float] = (4.2, 2.7)) -> str:
+    """An inline SVG whose colours are those of the page around it, light or dark.
+
+    Args:
+        name: unique on the page, a word; begins its ids.
+        label: what a screen reader says.
+        draw: called with matplotlib's axes.
+        size: inches, for proportion and size of text.
+    """
+    plt = _pyplot()
+    ink = dict.fromkeys(
+        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK
+    )
+    options = {"svg.fonttype": "none", "svg.hashsalt": name, "svg.image_inline": True, "font.size": 9}
+    with plt.rc_context(ink | options):
+        figure, axis = plt.subplots(figsize=size, layout="constrained")
+        draw(axis)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True)
+        plt.close(figure)
+    svg = buffer.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(
+        r'<svg [^>]*viewBox="([^"]*)"[^>]*>',
+        rf'<svg viewBox="\1" role="img" aria-label="{escape(label)}">',
+        svg,
+    )
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'(url\(|xlink:href=")#', rf"\1#{name}-", svg).replace("xlink:href", "href")
+    return re.sub(r"#[0-9a-f]{6}\b", lambda match: VARIABLES.get(match[0], match[0]), svg)
+
+
+def audio_uri(samples: np.ndarray) -> str:
+    """FLAC, which loses nothing, of (T,) at 16 kHz in [-1, 1]."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(samples, -1, 1), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return _uri("audio/flac", buffer.getvalue())
+
+
+def level(samples: np.ndarray) -> float:
+    """Level of the loudest point of the spectrogram of (T,), dB."""
+    return float(_decibels(samples).max())
+
+
+def spectrogram_uri(samples: np.ndarray, top: float) -> str:
+    """Spectrogram of (T,), 0 to 8 kHz upwards, from `top` dB down to `RANGE` below."""
+    import matplotlib
+    from PIL import Image
+
+    shade = np.clip((_decibels(samples) - top) / RANGE + 1, 0, 1)
+    pixels = matplotlib.colormaps["magma"](shade[::-1], bytes=True)[..., :3]
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="WEBP", quality=75, method=6)
+    return _uri("image/webp", buffer.getvalue())
+
+
+def _decibels(samples: np.ndarray) -> np.ndarray:
+    """(bands, frames)"""
+    padded = np.pad(samples, WINDOW // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
+    power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW))).T ** 2
+    # Pairs of bands, 62.5 Hz: as many as there are pixels to show them.
+    return 10 * np.log10(power[:-1].reshape(WINDOW // 4, 2, -1).mean(1) + 1e-9)
+
+
+def image_uri(data: bytes, suffix: str) -> str:
+    """A picture file's bytes; `suffix` like ``.png``."""
+    kind = {".png": "png", ".svg": "svg+xml", ".jpg": "jpeg", ".webp": "webp"}[suffix.lower()]
+    return _uri(f"image/{kind}", data)
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def alignment(
+    criterion, clean: np.ndarray, signal: np.ndarray, speed: float
+) -> tuple[np.ndarray, float, float]:
+    """How soft-DTW aligns a signal with the clean speech at another speed.
+
+    Args:
+        criterion: an SSLSoftDTWLoss.
+        clean: (T,), 16 kHz.
+        signal: (T,), the enhanced or noisy speech.
+        speed: factor of the clean speech.
+
+    Returns:
+        Expected alignment (N, M); the criterion's value for this speed; the share of the alignment that
+        is within `NEAR` frames of where the content is.
+    """
+    import torch
+
+    from espnet_posinv.perturb.speed import change_speed
+    from espnet_posinv.softdtw import soft_alignment
+
+    with torch.no_grad():
+        wav = torch.from_numpy(np.stack([signal, clean]).astype(np.float32))
+        lengths = torch.tensor([wav.shape[1]])
+        moved, moved_lengths = change_speed(wav[1:], lengths, [speed])
+        encoder = criterion.encoder(wav.device)
+        (x, n), (y, m) = encoder(wav[:1], lengths), encoder(moved, moved_lengths)
+        options = {"x_lengths": n, "y_lengths": m, **criterion.softdtw_options}
+        loss = criterion.distance_of(x, y, **options)
+        path = soft_alignment(x, y, **options)[0].double().numpy()
+    if criterion.scale == "sum":
+        loss = loss / (n + m)
+    i, j = np.indices(path.shape)
+    return path, float(loss), float(path[np.abs(j - i / speed) <= NEAR].sum() / path.sum())
+
+
+def draw_alignment(axis, path: np.ndarray, speed: float) -> None:
+    """The expected alignment, and as a dashed line where the content is."""
+    colour = tuple(int(COLOURS["ssl_softdtw"][k : k + 2], 16) for k in (1, 3, 5))
+    pixels = np.zeros((*path.T.shape, 4), np.uint8)
+    pixels[..., :3] = colour
+    pixels[..., 3] = 255 * np.sqrt(np.clip(path.T, 0, 1))
+    axis.imshow(pixels, origin="lower", aspect="auto", interpolation="nearest")
+    ends = np.array([0, min(path.shape[0] - 1, (path.shape[1] - 1) * speed)])
+    axis.plot(ends, ends / speed, "--", color=INK, lw=0.8, alpha=0.7)
+    axis.set_xlabel("frame")
+    axis.set_ylabel(f"frame of clean, {speed:g} x")
+    axis.spines[["top", "right"]].set_visible(False)
