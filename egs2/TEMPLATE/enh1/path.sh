@@ -12,3 +12,6 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 # Threads that wait for each other by spinning take the core from whoever they wait for, once anything else
 # runs on the machine; sleeping costs next to nothing.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
+# oneDNN keeps the code of 1024 operations, each for one length of audio; lengths hardly repeat, and a training
+# would grow by gigabytes.
+export ONEDNN_PRIMITIVE_CACHE_CAPACITY=${ONEDNN_PRIMITIVE_CACHE_CAPACITY:-64}
