@@ -50,7 +50,7 @@ def pack(config: Path, checkpoint: Path, output_dir: Path) -> None:
         )
     kept = {key: values[key] for key in MODEL_KEYS if key in values}
     if kept.get("preprocessor") == TRAINING_ONLY:
-        del kept["preprocessor"], kept["preprocessor_conf"]
+        kept = {key: value for key, value in kept.items() if not key.startswith("preprocessor")}
     text = yaml.safe_dump({**kept, "criterions": [], "init": None}, sort_keys=False)
     output_dir.mkdir(parents=True, exist_ok=True)
     for name, write in (

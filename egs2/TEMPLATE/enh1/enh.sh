@@ -186,13 +186,15 @@ if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
     --reads $(for t in ${test_sets}; do for m in "${systems[@]}"; do audio "${m}" "${t}"; done; done) \
     --writes $(for r in ${recognisers}; do for t in ${test_sets}; do
         each "${expdir}/decoded/${r%%=*}/%/${t}/text" "${systems[@]}"; done; done); then
+    by_jobs=()  # on one machine processes share what is loaded
+    [ "${cmd_backend}" = local ] || by_jobs=(--cmd "${decode_cmd}")
     for r in ${recognisers}; do
         pairs=()
         for t in ${test_sets}; do for m in "${systems[@]}"; do
             pairs+=(--wav-scp "$(audio "${m}" "${t}")" --output-dir "${expdir}/decoded/${r%%=*}/${m}/${t}")
         done; done
         ${python} -m espnet_posinv.bin.asr_decode --backend "$(cut -d: -f1 <<< "${r#*=}")" \
-            --model "$(cut -d: -f2- <<< "${r#*=}")" --language "${lang}" ${asr_args} --nj "${nj}" "${pairs[@]}"
+            --model "$(cut -d: -f2- <<< "${r#*=}")" --language "${lang}" ${asr_args} --nj "${nj}" "${by_jobs[@]}" "${pairs[@]}"
     done
     stage_done
 fi

@@ -1,0 +1,131 @@
+"""The recipe's configurations: models of the published sizes that enhance, and fine-tuning laid over them."""
+
+import argparse
+import importlib.util
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from espnet_posinv.recipe.config import load
+
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "egs2/librispeech_demand/enh1"
+spec = importlib.util.spec_from_file_location("recipe_scale", ROOT / "bench/recipe_scale.py")
+recipe_scale = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(recipe_scale)
+
+# Millions of parameters: of Demucs as its authors give them (18.87, 33.53), of the others by counting.
+SIZES = {
+    "demucs48": (18.86, 18.88),
+    "demucs64": (33.52, 33.54),
+    "convtasnet": (3.3, 3.5),
+    "bsrnn": (3.5, 4.2),
+    "tfgridnet": (2.2, 2.7),
+}
+
+
+@pytest.mark.parametrize("model", SIZES)
+def test_model_has_its_size_and_enhances(model):
+    config = recipe_scale.configuration(model)
+    network = recipe_scale.build(config).eval()
+    low, high = SIZES[model]
+    assert low < sum(p.numel() for p in network.parameters()) / 1e6 < high
+    wav, lengths = 0.1 * torch.randn(1, 4000), torch.tensor([4000])
+    with torch.no_grad():
+        feature, frames = network.encoder(wav, lengths)
+        enhanced, _ = network.decoder(network.separator(feature, frames)[0][0], lengths)
+        loss, _, _ = network(wav, lengths, speech_ref1=wav, utt_id=["a"])
+    assert enhanced.shape == wav.shape and torch.isfinite(enhanced).all() and torch.isfinite(loss)
+
+
+@pytest.mark.parametrize("model", SIZES)
+@pytest.mark.parametrize("criterion", ["ssl_mse", "ssl_mse_pad", "ssl_softdtw"])
+def test_fine_tuning_keeps_the_architecture_and_makes_3600_updates(model, criterion):
+    start, tuned = (
+        recipe_scale.configuration(model),
+        recipe_scale.configuration(model, criterion, "transformers:x"),
+    )
+    for key in (
+        "encoder",
+        "encoder_conf",
+        "separator",
+        "separator_conf",
+        "decoder",
+        "decoder_conf",
+        "preprocessor",
+    ):
+        assert tuned.get(key) == start.get(key), key
+    assert [c["name"] for c in tuned["criterions"]] == [criterion]
+    assert tuned["optim_conf"]["lr"] < start["optim_conf"]["lr"] / 5
+    assert tuned["max_epoch"] * tuned["num_iters_per_epoch"] / tuned["accum_grad"] == 3600
+    seconds = tuned["batch_bins"] * tuned["accum_grad"] / 16000
+    assert seconds == pytest.approx(8 * 12.8, rel=0.02)
+    assert tuned["iterator_type"] == "sequence" and start["iterator_type"] == "chunk"
+
+
+def test_band_split_covers_each_bin_once():
+    bands = load(RECIPE / "conf/train_bsrnn.yaml")["separator_conf"]["subbands"]
+    bins = [b for first, last in bands for b in range(first, last + 1)]
+    assert bins == list(range(161)) and len(bands) == 27
+
+
+def test_list_of_the_sweep_and_its_commands(tmp_path):
+    """local/sweep_ssl.sh calls run.sh once for each model and layer, then for the report."""
+    folder = tmp_path / "enh1"
+    folder.mkdir()
+    (folder / "conf").symlink_to(RECIPE / "conf")
+    (folder / "local").symlink_to(RECIPE / "local")
+    (folder / "run.sh").write_text('#!/bin/sh\necho "$@" >> calls\n')
+    (folder / "run.sh").chmod(0o755)
+    subprocess.run([folder / "local/sweep_ssl.sh", "--ngpu", "2"], check=True, capture_output=True)
+    calls = (folder / "calls").read_text().splitlines()
+    lines = [
+        line.split() for line in (RECIPE / "conf/ssl_models.txt").read_text().splitlines() if line[0] != "#"
+    ]
+    wanted = [(name, encoder, layer) for name, encoder, *layers in lines for layer in layers]
+    assert len(calls) == len(wanted) + 1 and len({name for name, *_ in wanted}) == 6
+    for call, (name, encoder, layer) in zip(calls, wanted, strict=False):
+        assert (
+            f"--ngpu 2 --stage 5 --stop_stage 8 --layers {layer} --upstreams {name}_layer{layer}={encoder}"
+            in call
+        )
+    assert "--stage 9 --stop_stage 9" in calls[-1]
+    empty = tmp_path / "empty.txt"
+    empty.write_text("# nothing\n")
+    failed = subprocess.run([folder / "local/sweep_ssl.sh", "--list", empty], capture_output=True, text=True)
+    assert failed.returncode == 1 and "no model in it" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [(["--train", "500"], "--train 500: 100 or 960"), (["--model=unet"], "no conf/train_unet.yaml")],
+)
+def test_mistakes_stop_the_recipe(args, message):
+    failed = subprocess.run([RECIPE / "run.sh", *args], capture_output=True, text=True)
+    assert failed.returncode == 2 and message in failed.stderr
+
+
+def test_scale_table_multiplies_what_was_measured(tmp_path):
+    # (3 sets of 5.4 h x 5 systems) recognised at 36 s an hour: 0.81 core-hours, on 2 cores 0.405 h
+    (tmp_path / "cpu.json").write_text(
+        json.dumps({"device": "a CPU", "recognise": 36.0, "mixture bytes": 1e8})
+    )
+    gpu = {"batch": 0.36, "valid": 0.0, "audio": 102.4, "parameters": 10.0}
+    names = ("train", "ssl_mse", "ssl_mse_pad", "ssl_softdtw")
+    (tmp_path / "gpu.json").write_text(
+        json.dumps({"device": "a GPU", **{f"demucs64 {n}": gpu for n in names}})
+    )
+    files = [str(tmp_path / "cpu.json"), str(tmp_path / "gpu.json")]
+    args = argparse.Namespace(files=files, model="demucs64", cores=2, gpus=1, bandwidth=20.0)
+    text = recipe_scale.table(args)
+    assert text.startswith("Measured on a CPU and a GPU; for 2 cores")
+    row = re.search(r"\| 7 recognise, 5 systems \| (.*) \|", text)[1]
+    assert row == "- | 0.81 | - | 0.41"
+    assert "| 4 train demucs64 | 0.2 | - | 5 | 5 |" in text  # 50000 batches; 5 x 40 MB
+    assert "| 5 fine-tune, 3 criterions | 0.6 | - | 1.1 | 1.1 |" in text  # 3 x 3600 batches
+    assert re.search(r"\| 6 enhance, 4 systems \| 7\.5 \| not measured \|", text)
+    assert text.index("LibriSpeech-100") < text.index("LibriSpeech-960")

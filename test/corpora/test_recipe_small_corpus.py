@@ -1,0 +1,105 @@
+"""The unchanged recipe, from stage 1 to its report, on a small corpus in LibriSpeech's and DEMAND's layout.
+
+Small models, few updates: what is proved is that the stages fit together, from folders, tarballs and zips to
+word error rates by condition. Fetches a few recordings and a recogniser, as the mini recipe does.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from espnet_posinv.corpora.demand import INDOOR, OUTDOOR
+from espnet_posinv.kaldi.check import check_data_dir
+from espnet_posinv.kaldi.scp import read_scp
+from espnet_posinv.sources.models import whisper
+
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "egs2/librispeech_demand/enh1"
+DOWNLOADS = ROOT / "egs2/mini_debian/downloads"
+FEW = "--set separator_conf.hidden=2 --set max_epoch=1 --set num_iters_per_epoch=2 --set num_workers=0"
+SETS = ("test_clean", "test_clean_seen", "test_clean_unseen")
+TUNED = "ssl_softdtw_mini_seed0"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """A folder with the recipe's own files, linked, and a function that runs it there."""
+    folder = tmp_path_factory.mktemp("recipe")
+    spec = importlib.util.spec_from_file_location("small_corpus", Path(__file__).with_name("small_corpus.py"))
+    small_corpus = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(small_corpus)
+    small_corpus.make(folder / "corpus", DOWNLOADS)
+    (folder / "enh1").mkdir()
+    for name in ("run.sh", "enh.sh", "path.sh", "cmd.sh", "db.sh", "conf", "local", "utils"):
+        (folder / "enh1" / name).symlink_to(RECIPE / name)
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "WHISPER": str(whisper("tiny.en", DOWNLOADS))}
+    env |= {"LIBRISPEECH": str(folder / "corpus"), "DEMAND": str(folder / "corpus")}
+
+    def run(*more):
+        command = [folder / "enh1/run.sh", "--nj", "2", "--ngpu", "0", "--train_threads", "1"]
+        command += ["--se_args", f"{FEW} --set batch_size=2 --set chunk_length=16000"]
+        command += ["--finetune_args", f"{FEW} --set batch_bins=160000", "--criterion", "ssl_softdtw"]
+        command += ["--upstreams", f"mini=transformers:{ROOT}/egs2/mini_debian/ssl1/mini_hubert"]
+        command += ["--metrics", "si_sdr", "--asr_args", "--window 15", *more]
+        done = subprocess.run(command, capture_output=True, text=True, env=env)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    run.folder = folder / "enh1"
+    return run
+
+
+@pytest.fixture(scope="module")
+def done(recipe):
+    recipe()
+    return recipe.folder
+
+
+def test_data_directories(done):
+    for name in ("train_clean_100", "dev", *SETS):
+        assert not list(check_data_dir(done / "data" / name)), name
+    tables = {name: read_scp(done / "data" / name / "utt2noise") for name in ("dev", *SETS)}
+    assert (
+        tables["test_clean"].keys() == tables["test_clean_seen"].keys() == tables["test_clean_unseen"].keys()
+    )
+    assert set(tables["dev"].values()) | set(tables["test_clean_seen"].values()) <= set(INDOOR)
+    assert set(tables["test_clean_unseen"].values()) <= set(OUTDOOR)
+    for name in SETS[1:]:
+        assert set(read_scp(done / f"dump/raw/{name}/utt2snr").values()) <= {"5", "10", "20"}
+    # the corpus's own files are used where they are
+    wavs = read_scp(done / "dump/raw/train_clean_100/wav.scp").values()
+    assert all(Path(wav).is_relative_to(done.parent / "corpus") for wav in wavs)
+
+
+def test_trainings_used_noise_on_the_fly_and_the_start_model(done):
+    train, tuned = (
+        yaml.safe_load((done / f"exp/{name}/config.yaml").read_text()) for name in ("train_demucs64", TUNED)
+    )
+    for config in (train, tuned):
+        assert config["preprocessor_conf"] == {"noise_scp": "data/noise/train.scp", "snrs": [5, 10, 20]}
+    assert tuned["init_param"] == ["exp/train_demucs64/valid.loss.best.pth"]
+    assert tuned["optim_conf"]["lr"] == 2e-5 and tuned["iterator_type"] == "sequence"
+    assert tuned["criterions"][0]["conf"]["layers"] == -1
+    assert "preprocessor" not in yaml.safe_load((done / f"exp/packed/{TUNED}/config.yaml").read_text())
+
+
+def test_scores_and_report(done):
+    for system in ("noisy", "train_demucs64", TUNED):
+        for name in SETS:
+            score = json.loads((done / f"exp/scores/whisper-base/{system}/{name}.json").read_text())
+            assert score["total"]["utterances"] == 8
+    report = (done / "RESULTS.md").read_text()
+    assert "test_clean_seen by noise" in report and "test_clean_unseen by SNR" in report
+    assert f"`{TUNED}`" in report and "`train_demucs64`" in report
+
+
+def test_again_nothing_is_done(done, recipe):
+    out = recipe()
+    assert out.count("done, skipped") == 10 and "=== stage" not in out
