@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A real Slurm on this machine for tests: controller, three virtual nodes ci-n1..ci-n3 (2 cores, 16 GB, 2 fake GPUs
-# each), partitions cpu and gpu (ci-n2, ci-n3). Private in every way: own folder, own key, own ports. Needs root.
+# each), partitions cpu, gpu (ci-n2, ci-n3) and urgent, whose jobs take the place of others. Private in every way:
+# own folder, own key, own ports. Needs root.
 #   eval "$(ci/slurm_up.sh DIR)"     sets SLURM_CONF;  ci/slurm_down.sh DIR ends it.
 set -euo pipefail
 dir=${1:?usage: slurm_up.sh DIR (a new folder for its state)}
@@ -61,6 +62,10 @@ SelectTypeParameters=CR_CPU_Memory
 # Quick decisions: a test should not wait for what only matters to thousands of jobs.
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,bf_interval=1,requeue_delay=1
+# A job that has to give way is warned, has GraceTime left, and goes back into the queue.
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SlurmctldParameters=preempt_send_user_signal
 EnforcePartLimits=ALL
 ReturnToService=2
 SlurmdTimeout=10
@@ -70,8 +75,9 @@ MinJobAge=300
 MpiDefault=none
 GresTypes=gpu
 NodeName=ci-n[1-3] NodeHostName=${host} NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + 3))] CPUs=2 RealMemory=16000 Gres=gpu:fake:2
-PartitionName=cpu Nodes=ci-n[1-3] Default=YES DefMemPerCPU=500 MaxTime=INFINITE State=UP
+PartitionName=cpu Nodes=ci-n[1-3] Default=YES DefMemPerCPU=500 MaxTime=INFINITE GraceTime=60 State=UP
 PartitionName=gpu Nodes=ci-n[2-3] DefMemPerCPU=500 MaxTime=60 State=UP
+PartitionName=urgent Nodes=ci-n[1-3] DefMemPerCPU=500 PriorityTier=2 PreemptMode=OFF State=UP
 EOF
 printf 'AutoDetect=off\nNodeName=ci-n[1-3] Name=gpu Type=fake File=%s/dev/nvidia[0-1]\n' "${dir}" >"${dir}/gres.conf"
 echo 'CgroupPlugin=cgroup/v1' >"${dir}/cgroup.conf" # lets slurmd start where /sys/fs/cgroup is absent

@@ -28,7 +28,7 @@ def script(tmp_path, monkeypatch):
     Path("script.sh").write_text(SCRIPT.format(utils=UTILS))
 
     def run(*args):
-        done = subprocess.run(["bash", "script.sh", *args], capture_output=True, text=True, timeout=20)
+        done = subprocess.run(["bash", "script.sh", *args], capture_output=True, text=True, timeout=120)
         assert not Path("touched").exists(), "a value was executed"
         return done
 

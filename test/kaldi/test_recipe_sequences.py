@@ -55,7 +55,7 @@ def recipe(tmp_path, monkeypatch):
             capture_output=True,
             text=True,
             env=os.environ | {"PYTHON": sys.executable, "PYTHONPATH": ""},
-            timeout=120,
+            timeout=600,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -25,7 +25,7 @@ class Launcher:
             cwd=self.directory,
             capture_output=True,
             text=True,
-            timeout=kwargs.pop("timeout", 120),
+            timeout=kwargs.pop("timeout", 300),
             env={**self.environment, **kwargs.pop("env", {})},
             **kwargs,
         )
@@ -43,7 +43,7 @@ class Launcher:
     def tool(self, *args):
         """Output of a command of the scheduler."""
         return subprocess.run(
-            args, env=self.environment, capture_output=True, text=True, check=True, timeout=30
+            args, env=self.environment, capture_output=True, text=True, check=True, timeout=120
         ).stdout
 
     def job_number(self, name):
@@ -60,7 +60,7 @@ class Launcher:
 
         Not all: its nodes refuse credentials as old as the end of its last attempt.
         """
-        self.wait_for(lambda: self.tool("squeue", "-h", "-j", number, "-o", "%T").strip() == "PENDING", 90)
+        self.wait_for(lambda: self.tool("squeue", "-h", "-j", number, "-o", "%T").strip() == "PENDING", 300)
         time.sleep(3)
         self.tool("scontrol", "update", f"JobId={number}", "StartTime=now")
 
@@ -70,7 +70,7 @@ class Launcher:
         return [line for line in lines if not line.startswith("#")]
 
     @staticmethod
-    def wait_for(condition, seconds=30):
+    def wait_for(condition, seconds=120):
         """Poll a condition until it gives something true, which is returned."""
         deadline = time.monotonic() + seconds
         while not (value := condition()):

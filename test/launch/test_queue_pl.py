@@ -39,12 +39,10 @@ def test_a_task_that_ends_in_137_is_a_failure(sge):
 
 
 def test_a_task_killed_with_its_runner_is_noticed(sge):
-    start = time.monotonic()
-    result = sge(
-        "JOB=1:2", "x.JOB.log", "test", "JOB", "=", 1, "||", "{", "kill", "-9", "$PPID;", "sleep", "60;", "}"
-    )
+    death = ("{", "touch", "now;", "kill", "-9", "$PPID;", "sleep", "60;", "}")
+    result = sge("JOB=1:2", "x.JOB.log", "test", "JOB", "=", 1, "||", *death)
     assert result.returncode == 1
-    assert time.monotonic() - start < 15
+    assert time.time() - (sge.directory / "now").stat().st_mtime < 15
     assert "1 / 2 failed" in result.stderr
     assert "exit code 137, killed by signal 9 (SIGKILL), probably out of memory" in result.stderr
 
@@ -82,7 +80,7 @@ def test_deleted_by_somebody(sge):
     sge.wait_for((sge.directory / "here").exists)
     number = (sge.directory / "q/x/jobs").read_text().split()[-1]
     sge.tool("qdel", number)
-    assert launcher.wait(20) == 1
+    assert launcher.wait(180) == 1
     assert "killed by signal" in launcher.stderr.read()
 
 
@@ -95,7 +93,7 @@ def test_signal_cancels_the_job(sge):
 
     pids = sge.wait_for(started)
     launcher.send_signal(signal.SIGTERM)
-    assert launcher.wait(20) == 2
+    assert launcher.wait(180) == 2
     sge.wait_for(lambda: not any(map(sge.alive, pids)))
 
 
@@ -104,7 +102,7 @@ def test_rescheduled_attempts_do_not_share_a_log(sge):
     launcher = sge.start("--requeue", 60, "x.log", "eval", command)
     sge.wait_for((sge.directory / "here").exists)
     sge.tool("qmod", "-rj", (sge.directory / "q/x/jobs").read_text().split()[-1])
-    assert launcher.wait(60) == 0, launcher.stderr.read()
+    assert launcher.wait(180) == 0, launcher.stderr.read()
     assert sge.output("x.log") == ["second"]
     assert sge.output("x.log.attempt1") == ["first"]
 

@@ -210,9 +210,9 @@ def test_signal_cancels_all_processes_and_exits_2(run, tmp_path, number):
     pids = tmp_path / "pids"
     run.wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 4)
     launcher.send_signal(number)
-    assert launcher.wait(20) == 2
+    assert launcher.wait(180) == 2
     assert f"caught {number.name}, cancelling" in launcher.stderr.read()
-    run.wait_for(lambda: not any(map(run.alive, pids.read_text().split())), 5)
+    run.wait_for(lambda: not any(map(run.alive, pids.read_text().split())), 60)
     assert len(pids.read_text().split()) == 4  # the third task never started
     log = tmp_path / "x.1.log"
     assert log.read_text().splitlines()[-1].startswith("# Ended (code 143; signal 15)")
@@ -223,7 +223,7 @@ def test_a_task_that_ignores_sigterm_is_killed(run, tmp_path):
     launcher = run.start("x.log", *command)
     run.wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
     launcher.terminate()
-    assert launcher.wait(20) == 2
+    assert launcher.wait(180) == 2
     assert not run.alive((tmp_path / "pid").read_text().strip())
 
 
@@ -245,7 +245,7 @@ def test_two_runs_of_one_log_at_a_time_are_refused(run, tmp_path, monkeypatch):
     assert result.returncode == 255
     assert f"x.log is being written by another run (process {launcher.pid} on" in result.stderr
     launcher.terminate()
-    assert launcher.wait(20) == 2
+    assert launcher.wait(180) == 2
 
 
 def test_a_full_disc_is_a_failure(run, tmp_path):

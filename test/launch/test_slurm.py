@@ -28,9 +28,14 @@ def test_array_on_three_nodes(slurm):
 
 def test_a_short_array_costs_no_fixed_sleeps(slurm):
     """The original took 7-11 s for an array of 1 s."""
-    start = time.monotonic()
-    assert slurm("--mem", "100M", "JOB=1:4", "x.JOB.log", "sleep", 1).returncode == 0
-    assert time.monotonic() - start < 5
+
+    def seconds():
+        start = time.monotonic()
+        assert slurm("--mem", "100M", "JOB=1:4", "x.JOB.log", "sleep", 1).returncode == 0
+        return time.monotonic() - start
+
+    # On an idle machine 2 s; one that is busy may need several attempts.
+    assert any(seconds() < 6 for _ in range(5))
 
 
 def test_printed_success_is_no_success(slurm):
@@ -55,10 +60,9 @@ def test_failing_tasks_of_an_array_are_named(slurm):
 def test_memory_kill_is_noticed_soon_and_called_so(slurm):
     """The original noticed a killed job after 3 min, with a misleading reason."""
     eat = "import time; x = bytearray(400 << 20); time.sleep(100)"
-    start = time.monotonic()
     result = slurm("--mem", "100M", "x.log", sys.executable, "-c", eat)
     assert result.returncode == 1
-    assert time.monotonic() - start < 15
+    assert time.time() - (slurm.directory / "q/x/scheduler.1.out").stat().st_mtime < 15  # Slurm's last words
     assert (
         "task 1 on ci-n1: killed by signal 9 (SIGKILL), probably out of memory (Slurm wrote: "
         in result.stderr
@@ -76,7 +80,7 @@ def test_cancelled_by_somebody(slurm):
     launcher = slurm.start("x.log", "sleep", "100")
     number = slurm.job_number("x")
     slurm.tool("scancel", number)
-    assert launcher.wait(20) == 1
+    assert launcher.wait(180) == 1
     assert "cancelled by somebody else (Slurm: CANCELLED)" in launcher.stderr.read()
 
 
@@ -150,7 +154,7 @@ def test_signal_cancels_the_job(slurm):
 
     pids = slurm.wait_for(started)
     launcher.send_signal(signal.SIGINT)
-    assert launcher.wait(20) == 2
+    assert launcher.wait(180) == 2
     assert "caught SIGINT, cancelling" in launcher.stderr.read()
     slurm.wait_for(lambda: not any(map(slurm.alive, pids)))
     slurm.wait_for(lambda: "x.JOB" not in slurm.tool("squeue", "-h", "-o", "%j"))
@@ -180,26 +184,43 @@ def test_requeued_attempts_do_not_share_a_log(slurm):
     number = slurm.job_number("x")
     slurm.tool("scontrol", "requeue", number)
     slurm.run_now(number)
-    assert launcher.wait(40) == 0, launcher.stderr.read()
+    assert launcher.wait(180) == 0, launcher.stderr.read()
     assert slurm.output("x.log") == ["attempt 1"]
     assert slurm.output("x.log.attempt1") == ["attempt 0"]
 
 
+SAVES_WHEN_WARNED = """\
+import os, signal, sys, time
+def save(*_):
+    print("saved", flush=True)
+    sys.exit(99)
+signal.signal(signal.SIGUSR1, save)
+print("start", os.environ.get("SLURM_RESTART_COUNT", 0), flush=True)
+time.sleep(0 if "SLURM_RESTART_COUNT" in os.environ else 100)
+"""
+
+
 def test_warned_of_its_time_limit_a_job_goes_back_into_the_queue(slurm):
-    task = slurm.directory / "task.py"
-    task.write_text(
-        "import os, signal, sys, time\n"
-        "def save(*_):\n"
-        "    print('saved', flush=True)\n"
-        "    sys.exit(99)\n"
-        "signal.signal(signal.SIGUSR1, save)\n"
-        "print('start', os.environ.get('SLURM_RESTART_COUNT', 0), flush=True)\n"
-        "time.sleep(0 if 'SLURM_RESTART_COUNT' in os.environ else 100)\n"
-    )
-    launcher = slurm.start("--time", "1", "--requeue", "55", "x.log", sys.executable, task)
+    (slurm.directory / "task.py").write_text(SAVES_WHEN_WARNED)
+    launcher = slurm.start("--time", "1", "--requeue", "55", "x.log", sys.executable, "task.py")
     number = slurm.job_number("x")
     slurm.run_now(number)
-    assert launcher.wait(60) == 0, launcher.stderr.read()
+    assert launcher.wait(180) == 0, launcher.stderr.read()
+    assert slurm.output("x.log.attempt1") == ["start 0", "saved"]
+    assert slurm.output("x.log") == ["start 1"]
+
+
+def test_preempted_a_job_is_warned_and_goes_on_later(slurm):
+    """A job of another partition takes its place."""
+    (slurm.directory / "task.py").write_text(SAVES_WHEN_WARNED)
+    launcher = slurm.start("--requeue", "120", "x.log", sys.executable, "task.py")
+    log = slurm.directory / "x.log"
+    slurm.wait_for(lambda: log.exists() and "start 0" in log.read_text())
+    number = slurm.job_number("x")
+    node = slurm.tool("squeue", "-h", "-j", number, "-o", "%N").strip()
+    slurm.tool("sbatch", "-p", "urgent", "-w", node, "-c", "2", "-o", "/dev/null", "--wrap", "sleep 1")
+    slurm.run_now(number)
+    assert launcher.wait(180) == 0, launcher.stderr.read()
     assert slurm.output("x.log.attempt1") == ["start 0", "saved"]
     assert slurm.output("x.log") == ["start 1"]
 
@@ -227,7 +248,7 @@ def test_path_sh_is_sourced_in_jobs(slurm):
         (("--gpu", 3, "--partition", "gpu"), "--gpu 3: a node of partition gpu has at most 2"),
         (("--num-threads", 8), "--num-threads 8: a node has at most 2"),
         (("--mem", "90G"), "--mem 90G: a node has at most 16000 MB"),
-        (("--partition", "none"), "no partition none here (there are cpu, gpu)"),
+        (("--partition", "none"), "no partition none here (there are cpu, gpu, urgent)"),
         (("--partition", "gpu", "--time", "90"), "Slurm would refuse the job"),
         (("--nonsense", "1"), "option --nonsense 1 is not declared in"),
         (("JOB=1:5000",), "this Slurm allows array numbers up to 1000"),
@@ -271,7 +292,7 @@ def test_a_lost_node_whose_task_lives_on(slurm_engine, slurm):
     os.kill(int((state / f"run/slurmd.{node}.pid").read_text()), signal.SIGKILL)
     try:
         slurm.run_now(number)
-        assert launcher.wait(40) == 0, launcher.stderr.read()
+        assert launcher.wait(180) == 0, launcher.stderr.read()
         (slurm.directory / "stop").touch()
         first = slurm.wait_for(lambda: (out := slurm.output("x.log.attempt1"))[1:] and out)
         assert first == [f"first on {node}", "late"]

@@ -84,7 +84,7 @@ def undisturbed(data, tmp_path_factory):
     """The same training by one process."""
     folder = tmp_path_factory.mktemp("alone")
     command = [*POSINV, "espnet2.bin.enh_train", *data, "--output_dir", str(folder), "--ngpu", "0"]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
     return models(folder)
 
 
@@ -112,10 +112,10 @@ def test_two_nodes_warned_and_requeued_end_the_same(slurm, data, undisturbed):
         two_nodes(slurm, data, "--requeue 60 --time 30"), cwd=slurm.directory, env=slurm.environment
     )
     number = slurm.job_number("train")
-    slurm.wait_for((exp / "1epoch.pth").exists, 90)
+    slurm.wait_for((exp / "1epoch.pth").exists, 600)
     slurm.tool("scancel", "--batch", "--signal=USR1", number)  # what Slurm does before a time limit
     slurm.run_now(number)
-    assert launcher.wait(120) == 0
+    assert launcher.wait(600) == 0
     first = (slurm.directory / "train.log.attempt1").read_text()
     for rank in (0, 1):
         assert f"task {rank}: Exited with exit code 99" in first
