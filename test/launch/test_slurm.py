@@ -278,7 +278,6 @@ def test_configuration_with_local_override(slurm):
     assert result.returncode == 255 and "conf/slurm.conf:2: 'optoin mem=* --mem $0'" in result.stderr
 
 
-@pytest.mark.slow
 def test_a_lost_node_whose_task_lives_on(slurm_engine, slurm):
     """Slurm gives the task to another node while the first attempt still writes: each has its own log."""
     (slurm.directory / "task.sh").write_text(
