@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from espnet_posinv.analysis import ssl_quality as q
+from espnet_posinv.analysis.environment import environment
+from espnet_posinv.kaldi.scp import atomic_write
 from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.pretrain.labels import mfcc
 from espnet_posinv.scoring.normalize import normalize
@@ -162,9 +164,13 @@ def main(argv: list[str] | None = None) -> int:
         table = measure(args, say)
     except (FetchError, OSError, ValueError) as error:
         sys.exit(f"{Path(__file__).stem}: {error}")
+    where = environment()
+    head = ", ".join(f"{name} {where[name]}" for name in ("date", "espnet_posinv", "torch", "transformers"))
+    table = f"{head}; seed 0, {' '.join(args.upstream)}\n\n{table}"
     print(table)
     if args.output:
-        args.output.write_text(table, encoding="utf-8")
+        with atomic_write(args.output) as file:
+            file.write(table)
     return 0
 
 
