@@ -33,7 +33,7 @@ class DataDir:
         by_utterance: unknown files that are keyed by utterance.
 
     Raises:
-        DataError: no such directory, no utt2spk, or an unknown file that is refused.
+        DataError: no such directory, no utt2spk or an empty one, or an unknown file that is refused.
     """
 
     def __init__(self, path: str | Path, *, unknown: str = "refuse", by_utterance: Iterable[str] = ()):
@@ -43,6 +43,8 @@ class DataDir:
         files = {p.name for p in self.path.iterdir() if p.is_file() and not p.name.startswith(".")}
         if "utt2spk" not in files:
             raise DataError(f"{path}/utt2spk: no such file; write a line 'utterance speaker' per utterance")
+        if not (self.path / "utt2spk").stat().st_size:
+            raise DataError(f"{path}/utt2spk: the file is empty; there is no utterance to work on")
         self.segmented = "segments" in files
         self._by_utterance = files.intersection(by_utterance)
         known = {n for n in files if schema.keyed_by(n, segmented=self.segmented)}

@@ -21,6 +21,8 @@ def even_bounds(count: int, parts: int) -> list[int]:
     Raises:
         DataError: fewer entries than parts, so that some part would be empty.
     """
+    if count == 0:
+        raise DataError(f"cannot split into {parts} parts what has no entries")
     if not 1 <= parts <= count:
         raise DataError(f"cannot split {count} entries into {parts} parts; use between 1 and {count} parts")
     size, larger = divmod(count, parts)
