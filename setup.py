@@ -64,6 +64,7 @@ setup(
         "jinja2>=3.1",  # report.html
         "markdown>=3.5",
     ],
+    entry_points={"console_scripts": ["posinv-probe=espnet_posinv.bin.probe:main"]},
     extras_require={
         "asr": asr,
         "s3prl": s3prl,
