@@ -57,8 +57,11 @@ class ESPnet:
 @functools.cache
 def _load(settings: ESPnet, process: int):
     """The model, loaded once in each process."""
+    import torch
     from espnet2.bin.asr_inference import Speech2Text
 
+    if settings.device == "cpu":
+        torch.set_num_threads(1)  # one process a core
     options = {
         key: getattr(settings, key)
         for key in ("beam_size", "ctc_weight", "lm_weight", "penalty", "maxlenratio", "device")

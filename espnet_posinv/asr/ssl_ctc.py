@@ -83,6 +83,8 @@ class SSLCTC:
 @functools.cache
 def _load(settings: SSLCTC, process: int):
     """Units, networks and search, loaded once in each process."""
+    if settings.device == "cpu":
+        torch.set_num_threads(1)  # one process a core
     recipe, units, weights = ctc_head.load(settings.model)
     head = ctc_head.Head(**recipe.head).eval()
     head.load_state_dict(weights)

@@ -70,8 +70,11 @@ class WhisperTransformers:
 @functools.cache
 def _load(settings: WhisperTransformers, process: int):
     """Model, feature extractor and tokenizer, loaded once in each process."""
+    import torch
     from transformers import AutoFeatureExtractor, AutoTokenizer, WhisperForConditionalGeneration
 
+    if settings.device == "cpu":
+        torch.set_num_threads(1)  # one process a core
     try:
         network = WhisperForConditionalGeneration.from_pretrained(settings.model)
         extractor = AutoFeatureExtractor.from_pretrained(settings.model)
