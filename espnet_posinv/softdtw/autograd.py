@@ -54,11 +54,10 @@ class FrameLoss(Function):
 
     @staticmethod
     def forward(ctx, x, y, x_lengths, y_lengths, gamma, band, cosine, divergence):
-        with torch.autocast(x.device.type, enabled=False):
-            pairs = [(x, y), (x, x), (y, y)] if divergence else [(x, y)]
-            costs = [frame_costs(a, b, cosine) for a, b in pairs]
-            problem = Problem(costs, x_lengths, y_lengths, gamma, band)
-            values, state = problem.kernels().forward(problem, keep=any(ctx.needs_input_grad[:2]))
+        pairs = [(x, y), (x, x), (y, y)] if divergence else [(x, y)]
+        costs = [frame_costs(a, b, cosine) for a, b in pairs]
+        problem = Problem(costs, x_lengths, y_lengths, gamma, band)
+        values, state = problem.kernels().forward(problem, keep=any(ctx.needs_input_grad[:2]))
         ctx.save_for_backward(x, y, x_lengths, y_lengths, *costs, *state)
         ctx.options = gamma, band, cosine, len(costs)
         loss = values[0] - 0.5 * (values[1] + values[2]) if divergence else values[0]
@@ -110,11 +109,12 @@ def valid_frames(x: Tensor, y: Tensor, x_lengths: Tensor, y_lengths: Tensor) -> 
 
 def frame_costs(x: Tensor, y: Tensor, cosine: bool) -> Tensor:
     """Costs (B, N, M) of frames x (B, N, D) and y (B, M, D); with `cosine` the frames must have norm 1."""
-    if cosine:
-        one = x.new_ones(1, 1, 1)
-        return torch.baddbmm(one, x, y.mT, alpha=-1).clamp_(min=0)
-    norms = x.square().sum(-1, keepdim=True) + y.square().sum(-1).unsqueeze(1)
-    return torch.baddbmm(norms, x, y.mT, alpha=-2, out=norms).clamp_(min=0)
+    with torch.autocast(x.device.type, enabled=False):
+        if cosine:
+            one = x.new_ones(1, 1, 1)
+            return torch.baddbmm(one, x, y.mT, alpha=-1).clamp_(min=0)
+        norms = x.square().sum(-1, keepdim=True) + y.square().sum(-1).unsqueeze(1)
+        return torch.baddbmm(norms, x, y.mT, alpha=-2, out=norms).clamp_(min=0)
 
 
 def _frame_gradient(E: Tensor, x: Tensor, y: Tensor, cosine: bool) -> Tensor:

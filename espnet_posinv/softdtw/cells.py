@@ -30,9 +30,7 @@ from numba.extending import intrinsic
 
 from espnet_posinv.softdtw.simd import FORMATS, INT32, INT64, Emitter, Format, Lanes
 
-ROWS = (
-    64  # lanes of an anti-diagonal: four vectors hide the latency of a step, more would lengthen skewed ends
-)
+ROWS = 64  # lanes of an anti-diagonal: four vectors hide a step's latency, more would lengthen skewed ends
 
 
 @dataclass(frozen=True)
@@ -154,7 +152,7 @@ def _sweep_tile(weights: bool):
         """`count` steps: costs (steps, 64), state (2, 64) = Z of the last diagonal and of the row above it.
 
         edge[t + 1] is Z of the row above lane 0 at step t; out[t] receives the vector of lane `last`.
-        `mirror` is the step number of a symmetric problem, else odd and negative.
+        `mirror` is the first step's number in a symmetric problem, else far below 0.
         """
         fmt = FORMATS[c_hi]
 

@@ -1,8 +1,8 @@
 """CPU kernels: strips of rows (`strips.py`), and the threads that chase each other down them.
 
-A strip needs only the last row of the strip above it, and leaves its own; these rows are all that the
-forward pass keeps, an eighth of the cost matrix.  The backward pass computes a strip's Z again, now with
-the gradient's weights, and sweeps it from the last step to the first.
+A strip needs only the last row of the strip above it, and leaves its own; these rows, each number a mantissa
+and an exponent, are all that the forward pass keeps: 1/32 of the size of the cost matrix.  The backward pass
+computes a strip's Z again, now with the gradient's weights, and sweeps it from the last step to the first.
 
 A strip can start as soon as the strip above is a few columns ahead.  Threads take strips from a common
 counter, in an order in which every strip comes after the one that it depends on, so whoever waits, waits
@@ -36,16 +36,16 @@ GROUP, PAIR, ROWS_USED, COLUMNS_USED, TOP, FIRST_STRIP, STATE = range(7)  # colu
 PARALLEL_CELLS = 1 << 15  # below, one thread is done before a second has woken up
 # numba's cache would keep a kernel while its own file stays the same, whatever happens to the others that
 # are compiled into it.  As a default argument this number is part of the kernel's type, by which it is kept.
-SOURCES = zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+COMPILED = ("cells.py", "reference.py", "simd.py", "strips.py")
+SOURCES = zlib.crc32(b"".join(Path(__file__).with_name(name).read_bytes() for name in COMPILED))
 
 
 @njit(nogil=True)
 def _space(tops_m, tops_e, floor):
     """Scratch of one thread: costs of a tile, three diagonals, the rows' columns, bits of costs seen."""
     real, integer, lanes = tops_m.dtype, tops_e.dtype, 64 // tops_m.itemsize
-    row = (
-        2 * ROWS + lanes + 1 + lanes * lanes
-    )  # two diagonals, a row's edge, a tile of the last lane's vectors
+    # Two diagonals, a row's edge, a tile of the last lane's vectors.
+    row = 2 * ROWS + lanes + 1 + lanes * lanes
     S, part = np.zeros(lanes * ROWS, real), np.zeros(lanes * lanes, real)
     m, e = np.ones(row, real), np.full(row + 1, floor, integer)
     lo, hi = np.zeros(ROWS, np.int64), np.zeros(ROWS, np.int64)
@@ -141,21 +141,11 @@ def _backward_strips(
         at, end = top + s * (m + 1), top + (s + 1) * (m + 1)
         if table[p, STATE] == DONE:
             above = tops_m[at:end], tops_e[at:end]
+            # `free`: the row above is all there, and nobody waits for this one.
             sweep(
-                D,
-                i0,
-                h,
-                c0,
-                width,
-                g > 0,
-                above,
-                last_row,
-                free.ctypes.data,
-                free.ctypes.data + 8,
-                c,
-                space,
-                W,
-            )
+                D, i0, h, c0, width, g > 0, above, last_row, free.ctypes.data, free.ctypes.data + 8,
+                c, space, W,
+            )  # fmt: skip
             for r in range(i0, i0 + h):
                 G[r, :c0] = 0
                 G[r, c0 + width :] = 0

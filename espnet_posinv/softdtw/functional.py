@@ -95,9 +95,9 @@ def soft_alignment(
 ) -> Tensor:
     """Expected alignment E (B, N, M): the gradient of `soft_dtw` by the costs, to look at or plot.
 
-    E[b, i, j] in [0, 1] is the probability that a random alignment, drawn with weight exp(-cost / gamma),
-    passes through cell (i, j) (arXiv 1703.01541, section 2.2).  0 in the padding.  Arguments as for
-    `soft_dtw`; the result carries no gradient.
+    E[b, i, j], in [0, 1] up to rounding, is the probability that a random alignment, drawn with weight
+    exp(-cost / gamma), passes through cell (i, j) (arXiv 1703.01541, section 2.2).  0 in the padding.
+    Arguments as for `soft_dtw`; the result carries no gradient.
     """
     with torch.no_grad():
         if cost is None:
@@ -226,4 +226,6 @@ def _check_frames(x, y, x_lengths, y_lengths, distance, normalize_frames):
 
 
 def _at_least_float32(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+    tensor = tensor if tensor.dtype == torch.float64 else tensor.float()
+    # Even under no_grad an autograd function is told that a tensor wants a gradient, and would keep state.
+    return tensor if torch.is_grad_enabled() else tensor.detach()

@@ -1,6 +1,6 @@
 """Vector arithmetic for numba: operations on 16 floats (8 doubles) that its own loops cannot express.
 
-Numba widens int32 to int64 and has no bit casts, so the mantissa/exponent arithmetic of `cpu.py` is
+Numba widens int32 to int64 and has no bit casts, so the mantissa/exponent arithmetic of `cells.py` is
 written as LLVM vectors.  `Lanes` lets that arithmetic read as formulas: each operator appends one
 instruction.  LLVM maps the vectors to whatever the processor has: AVX-512, AVX2, SSE2 or NEON registers.
 """

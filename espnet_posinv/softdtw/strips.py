@@ -3,6 +3,11 @@
 Cells on an anti-diagonal do not depend on one another.  A strip is swept by steps: at step k, lane r
 holds the cell of its row r and column k - r, so that one step is four vectors of 16 floats.  The costs
 reach the lanes through transposed square tiles of skewed rows, and E leaves them the same way.
+
+    The step of each cell:   column  0  1  2  3
+                      row 0          0  1  2  3
+                      row 1          1  2  3  4
+                      row 2          2  3  4  5
 """
 
 import numpy as np
@@ -99,38 +104,14 @@ def sweep(D, i0, h, c0, width, symmetric, top, out, wait, tell, c, space, W):
         mirror = k0 if symmetric else -(2**32)
         if len(W) > 0:
             sweep_tile_with_weights(
-                S_at,
-                m_at,
-                e_at,
-                edges[0],
-                edges[1],
-                rows[0],
-                rows[1],
-                W_at,
-                count,
-                h - 1,
-                mirror,
-                c_hi,
-                c_lo,
-                limit,
-            )
+                S_at, m_at, e_at, edges[0], edges[1], rows[0], rows[1], W_at, count, h - 1, mirror,
+                c_hi, c_lo, limit,
+            )  # fmt: skip
         else:
             sweep_tile(
-                S_at,
-                m_at,
-                e_at,
-                edges[0],
-                edges[1],
-                rows[0],
-                rows[1],
-                W_at,
-                count,
-                h - 1,
-                mirror,
-                c_hi,
-                c_lo,
-                limit,
-            )
+                S_at, m_at, e_at, edges[0], edges[1], rows[0], rows[1], W_at, count, h - 1, mirror,
+                c_hi, c_lo, limit,
+            )  # fmt: skip
         for t in range(max(0, h - 1 - k0), count):
             j = c0 + k0 + t - (h - 1)
             out_m[j + 1], out_e[j + 1] = last_m[t * lanes + lane], last_e[t * lanes + lane]

@@ -1,0 +1,77 @@
+"""Compiled code: its cache, and the paths for processors other than this one."""
+
+import platform
+import shutil
+
+import pytest
+
+from espnet_posinv import softdtw
+
+REPORT = """
+import sys
+sys.path.insert(0, "bench")
+import torch
+from softdtw_common import costs, exact_alignment, frames
+from espnet_posinv.softdtw import soft_alignment, soft_dtw, soft_dtw_divergence
+x, y = frames(2, 150, 130, 16)
+cost = costs(x, y)
+for dtype in (torch.float32, torch.float64):
+    for gamma in (1e-3, 0.1):
+        loss, E = exact_alignment(cost, gamma)
+        print((soft_alignment(cost=cost.to(dtype), gamma=gamma).double() - E).abs().max().item(),
+              (soft_dtw(cost=cost.to(dtype), gamma=gamma).double() - loss).abs().max().item())
+from espnet_posinv.softdtw import cpu
+for kernel in (cpu._forward_strips, cpu._backward_strips):
+    (asm,) = [asm for kinds, asm in kernel.inspect_asm().items() if "float32" in str(kinds)]
+    calls = [line for line in asm.splitlines() if "fma" in line and ("call" in line or "movabs" in line)]
+    print("fma" if calls else "", *[name for name in ("zmm", "ymm") if name in asm])
+"""
+PROCESSORS = {
+    "x86-64": ("x86-64", "+sse2,-avx,-fma"),
+    "avx2": ("haswell", "+avx2,+fma,+avx,-avx512f"),
+}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names x86-64 processors")
+@pytest.mark.parametrize("name", ["x86-64", pytest.param("avx2", marks=pytest.mark.slow)])
+def test_other_processors(run_python, name):
+    """The same accuracy, and without FMA no call into libm for each cell."""
+    cpu, features = PROCESSORS[name]
+    *errors, forward, backward = run_python(
+        REPORT, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES=features
+    ).splitlines()
+    errors = [[float(number) for number in line.split()] for line in errors]
+    assert all(gradient <= 5e-6 and loss <= 1e-4 for gradient, loss in errors[:2]), errors
+    assert all(gradient <= 1e-12 and loss <= 1e-10 for gradient, loss in errors[2:]), errors
+    assert {*forward.split(), *backward.split()} == ({"ymm"} if name == "avx2" else set())
+
+
+CALL = """
+import torch
+from espnet_posinv.softdtw import soft_dtw
+x = torch.ones(1, 5, 3, requires_grad=True)
+soft_dtw(x, x.detach()).sum().backward()
+"""
+
+
+def test_the_cache_serves_the_next_process_until_a_source_changes(run_python, tmp_path):
+    """numba itself would look at the file of a kernel only, not at those that are compiled into it."""
+    package = tmp_path / "espnet_posinv"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    origin = softdtw.__path__[0]
+    shutil.copytree(origin, package / "softdtw", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def saved_and_loaded():
+        log = run_python(
+            CALL, cwd=tmp_path, PYTHONPATH=str(tmp_path), NUMBA_DEBUG_CACHE="1", NUMBA_CACHE_DIR=""
+        )
+        assert str(package) in log
+        return [log.count(f"data {what}") for what in ("saved to", "loaded from")]
+
+    saved, _ = saved_and_loaded()
+    assert saved >= 2
+    assert saved_and_loaded() == [0, 2]
+    with open(package / "softdtw" / "cells.py", "a") as source:
+        source.write("# changed\n")
+    assert saved_and_loaded()[0] == 2
