@@ -22,7 +22,9 @@ from espnet_posinv.analysis.results import (
     order,
     sibling,
 )
+from espnet_posinv.analysis.task_tables import task_tables
 from espnet_posinv.analysis.training import Training, read_training
+from espnet_posinv.asr.provenance import parts_in_training
 from espnet_posinv.kaldi.scp import DataError, atomic_write
 
 Table = dict[str, dict[str, Cell]]  # system, test set
@@ -34,6 +36,7 @@ SIGNAL_HEADS = {
     "dnsmos_sig": "speech",
     "dnsmos_bak": "background",
     "dnsmos_p808": "P.808",
+    "speech_bert_score": "SpeechBERTScore",
 }
 
 
@@ -84,6 +87,7 @@ def write_report(places: Places, output: str | Path, *, title: str = "Results") 
     for name, table in tables.items():
         parts += _recogniser(name, table, trainings, places)
     parts += _signal(places)
+    parts += _tasks(places)
     if trainings:
         plot_training(trainings, images / "training.png")
         parts += ["## Training", _trainings(trainings), "![Training curves](images/training.png)"]
@@ -182,18 +186,11 @@ def _by_condition(condition: str, table: Table, test_sets: list[str], places: Pl
 
 
 def _part_in_training(name: str, table: Table, trainings: list[Training]) -> str:
-    """Whether a recogniser's encoder was in the loss: upstream and decoder name the same model folder."""
+    """Whether a recogniser, or the encoder below it, was in the loss of a training."""
     cell = next(iter(next(iter(table.values())).values()))
     settings = cell.recogniser or {}
-    model = settings.get("model", name)
-    using = sorted(
-        {
-            family(training.name)
-            for training in trainings
-            for upstream in training.upstreams
-            if Path(upstream.partition(":")[2]).name == model
-        }
-    )
+    named = settings or {"model": name}
+    using = sorted({family(t.name) for t in trainings if parts_in_training(named, t.upstreams)})
     detail = ", ".join(f"{key} {settings[key]}" for key in sorted(settings) if key != "model_sha256")
     detail = f" Settings: {detail}; model sha256 {settings['model_sha256'][:12]}." if settings else ""
     if using:
@@ -224,6 +221,14 @@ def _signal(places: Places) -> list[str]:
                 "Undefined: utterances for which a metric has no value, as SI-SDR of the clean speech itself "
                 "or PESQ of silence; means are over the others."
             )
+    return parts
+
+
+def _tasks(places: Places) -> list[str]:
+    tables = task_tables(places.experiments / "tasks", places.test_sets)
+    parts = ["## Other tasks"] if tables else []
+    for table in tables:
+        parts += [f"### {table.task}: {table.measure}", table.note, markdown(table.head, table.rows)]
     return parts
 
 

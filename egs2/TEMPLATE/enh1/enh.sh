@@ -47,6 +47,7 @@ recognisers=             # NAME=BACKEND:MODEL of each recogniser, e.g. "whisper-
 asr_args=                # further options of bin/asr_decode, e.g. "--beam-size 5"
 lang=en                  # language of the test sets
 metrics=pesq,estoi,si_sdr,dnsmos  # of the audio, none for no signal metrics
+tasks=                   # NAME=TASK:LABELS:MODEL of other tasks (doc/recognisers_and_tasks.md); LABELS: a file of a test set
 results=RESULTS.md       # the report
 tag=                     # added to the names of fine-tuned models
 
@@ -199,7 +200,7 @@ if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
     stage_done
 fi
 
-if stage 8 "scoring" --key "${lang} ${metrics}" \
+if stage 8 "scoring" --key "${lang} ${metrics} ${tasks}" \
     --reads $(for r in ${recognisers}; do for t in ${test_sets}; do
         each "${expdir}/decoded/${r%%=*}/%/${t}/text" "${systems[@]}"; done; done) \
     --writes $(for r in ${recognisers} signal; do for t in ${test_sets}; do
@@ -211,6 +212,12 @@ if stage 8 "scoring" --key "${lang} ${metrics}" \
         done
         beside "${nj}" ${python} -m espnet_posinv.bin.score_signal --ref-scp "${raw}/${t}/spk1.scp" \
             --inf-scp "$(audio "${m}" "${t}")" --metrics "${metrics}" --output "${scores}/signal/${m}/${t}.json"
+        for k in ${tasks}; do
+            IFS=: read -r task labels net <<< "${k#*=}"
+            beside "${nj}" ${python} -m espnet_posinv.bin.score_task --task "${task}" --model "${net}" \
+                --labels "${raw}/${t}/${labels}" --utt2spk "${raw}/${t}/utt2spk" --wav-scp "$(audio "${m}" "${t}")" \
+                --clean-scp "${raw}/${t}/spk1.scp" --output "${expdir}/tasks/${k%%=*}/${m}/${t}.json"
+        done
     done; done
     all_done
     stage_done
