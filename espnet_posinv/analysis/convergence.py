@@ -139,6 +139,14 @@ def upstream_of(experiments: Sequence[str | Path]) -> str:
     return found.pop()
 
 
+def unequal_settings(experiments: Sequence[str | Path]) -> list[str]:
+    """Keys of config.yaml in which the experiments differ, besides criterion and seed."""
+    configs = [_config(Path(folder)) for folder in experiments]
+    meant = {"criterions", "seed", "config", "output_dir"}
+    keys = {key for config in configs for key in config if not key.startswith("dist_")} - meant
+    return sorted(key for key in keys if any(c.get(key) != configs[0].get(key) for c in configs))
+
+
 def measure(
     experiments: Sequence[str | Path], data: str | Path, measures: Measures, *, nj: int = 1
 ) -> dict[str, list[tuple[Point, dict]]]:

@@ -70,7 +70,8 @@ def explanation(rows: list[Summary], fraction: float, seeds: list[str]) -> list[
         "Gain: what the last checkpoint is better than the initial model, with its 95 % interval. "
         f"Times: until {100 * fraction:g} % of the gain is reached for good, that is, every later "
         "checkpoint is at that level or better, on straight lines between checkpoints; in brackets the first "
-        "touch, where that was earlier. Seconds are those spent in updates, without validation. "
+        "touch, where that was earlier. Seconds are those spent in updates, without validation; they compare "
+        "only trainings that had the same machine to themselves. "
         '"Own" is the level of the system\'s own gain: who gains little is there soon. The other level is '
         f"the same for all, that of {baselines}; the last column: in how many resamples a system is there "
         'first. "No clear gain": the interval of the gain is not above zero. "Never": not within this '

@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f"--recogniser {args.recogniser}: give BACKEND:MODEL, as whisper:FOLDER")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
 
-    from espnet_posinv.analysis.convergence import Measures, measure, upstream_of
+    from espnet_posinv.analysis.convergence import Measures, measure, unequal_settings, upstream_of
     from espnet_posinv.analysis.convergence_report import write_convergence
     from espnet_posinv.analysis.convergence_summary import curves, summarise
     from espnet_posinv.asr.backend import build
@@ -48,7 +48,8 @@ def main(argv: list[str] | None = None) -> None:
         setting = (
             f"Development set {args.data}: {count} utterances. Recogniser: {backend} "
             f"{os.path.basename(model)}. Encoder of the criterions' values, "
-            f"whose keys have their defaults: {upstream}."
+            f"whose keys have their defaults: {upstream}. Settings of the trainings that differ, besides "
+            f"criterion and seed: {', '.join(unequal_settings(args.experiments)) or 'none'}."
         )
         write_convergence(args.output_dir, table, rows, fraction=args.fraction, seeds=seeds, setting=setting)
     except (ValueError, OSError) as error:

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import yaml
 
-from espnet_posinv.analysis.convergence import Measures, measure, points, upstream_of
+from espnet_posinv.analysis.convergence import Measures, measure, points, unequal_settings, upstream_of
 from espnet_posinv.analysis.convergence_report import cells, explanation, write_convergence
 from espnet_posinv.analysis.convergence_summary import NEVER, Curve, baseline_of, curves, reached, summarise
 from espnet_posinv.kaldi.scp import DataError
@@ -273,7 +273,9 @@ def test_only_what_changed_is_measured_again(recipe, experiments, measured, upst
     assert [path for path in records if times()[path] != before[path]] == [
         experiments[1] / "convergence/3epoch.json"
     ]
-    assert again[experiments[1].name][3][1] == measured[experiments[1].name][1][1]
+    scores, expected = again[experiments[1].name][3][1], measured[experiments[1].name][1][1]
+    for utterance, row in scores.items():
+        assert row == pytest.approx(expected[utterance], rel=1e-4)
 
 
 def test_report_of_measurements(recipe, measured, tmp_path):
@@ -316,6 +318,12 @@ def test_undefined_values_leave_an_utterance_out(measured):
 
 def test_errors(recipe, experiments, measured, tmp_path, upstream):
     assert upstream_of(experiments) == upstream
+    assert unequal_settings(experiments) == []
+    for lr in (1e-3, 1e-4):
+        (tmp_path / f"{lr}").mkdir()
+        config = {"optim_conf": {"lr": lr}, "seed": lr, "output_dir": lr, "max_epoch": 3}
+        (tmp_path / f"{lr}/config.yaml").write_text(yaml.safe_dump(config))
+    assert unequal_settings([tmp_path / "0.001", tmp_path / "0.0001"]) == ["optim_conf"]
     renamed = {**measured, "ssl_mse_hubert_seed2": measured["ssl_mse_hubert_seed1"]}
     with pytest.raises(DataError, match=r"seeds differ.*ssl_mse_hubert: 1 2; ssl_softdtw_hubert: 1"):
         curves(renamed)
