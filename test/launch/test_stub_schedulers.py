@@ -9,6 +9,7 @@ import pytest
 SBATCH = r"""#!/usr/bin/env bash
 # Runs the tasks at once, in the background; states in $STUB.
 echo "$@" >>"$STUB/submitted"
+state() { echo $2 >"$STUB/.$1" && mv "$STUB/.$1" "$STUB/$1"; } # at once: squeue may be reading
 while [ $# -gt 1 ]; do
     case $1 in
         --test-only) exit 0 ;;
@@ -19,9 +20,10 @@ done
 for range in ${tasks//,/ }; do for i in $(seq ${range%-*} ${range#*-}); do list+=" $i"; done; done
 for i in ${list:-single}; do
     id=7_$i; [ "$i" = single ] && id=7 || export SLURM_ARRAY_TASK_ID=$i
+    state $id PENDING
     (
-        echo RUNNING >"$STUB/$id"
-        if bash "$1"; then echo COMPLETED >"$STUB/$id"; else echo FAILED >"$STUB/$id"; fi
+        state $id RUNNING
+        if bash "$1"; then state $id COMPLETED; else state $id FAILED; fi
     ) </dev/null >/dev/null 2>&1 &
 done
 echo 7
@@ -29,7 +31,7 @@ echo 7
 SQUEUE = r"""#!/usr/bin/env bash
 fail() { echo "slurm_load_jobs error: $1" >&2; exit 1; }
 [ -e "$STUB/down" ] && rm "$STUB/down" && fail "Unable to contact slurm controller"
-[ -e "$STUB/forgotten" ] && fail "Invalid job id specified"
+[ -e "$STUB/forgotten" ] && grep -qE 'COMPLETED|FAILED' "$STUB/7" && fail "Invalid job id specified"
 for f in "$STUB"/7*; do echo "$(basename "$f")|$(cat "$f")|None"; done
 """
 SCONTROL = """#!/usr/bin/env bash
@@ -50,16 +52,17 @@ def stub(tmp_path, make_launcher):
 
 
 def test_array_and_its_command_line(stub, tmp_path):
-    result = stub(
-        "--mem", "2G", "--time", "1:00", "--max-jobs-run", 2, "JOB=2:4", "x.JOB.log", "test", "JOB", "!=", 3
-    )
+    options = ("--mem", "2G", "--time", "1:00", "--partition", "cpu", "--account", "speech")
+    result = stub(*options, "--max-jobs-run", 2, "JOB=2:4", "x.JOB.log", "test", "JOB", "!=", 3)
     assert result.returncode == 1
     assert (
         "1 / 3 failed" in result.stderr and f"task 3 on {os.uname().nodename}: exit code 1" in result.stderr
     )
     assert "with status 0" in (tmp_path / "x.4.log").read_text()
     submitted = (tmp_path / "stub/submitted").read_text().splitlines()[-1]
-    assert submitted.startswith("--export=ALL --mem 2G --time 1:00 --parsable ")
+    assert submitted.startswith(
+        "--export=ALL --mem 2G --time 1:00 --partition cpu --account speech --parsable "
+    )
     assert "--array 2-4%2 " in submitted and "--job-name x.JOB " in submitted
 
 
@@ -92,7 +95,7 @@ def test_completed_without_a_result_is_a_failure(stub, tmp_path):
 def test_a_result_without_the_schedulers_consent_is_a_failure(stub, tmp_path):
     """The command ended well, but then its node, or the job's epilogue, did not."""
     sbatch = tmp_path / "stub/sbatch"
-    sbatch.write_text(SBATCH.replace("echo COMPLETED", "echo NODE_FAIL"))
+    sbatch.write_text(SBATCH.replace("$id COMPLETED", "$id NODE_FAIL"))
     result = stub("x.log", "true")
     assert result.returncode == 1
     assert "its node failed (Slurm: NODE_FAIL)" in result.stderr

@@ -1,0 +1,91 @@
+"""The mini recipe on a real Slurm: from nothing to its table, and killed five times on the way.
+
+Two runs of ``run.sh --quick``, half an hour on two cores: python -m pytest -m slow test/slow -s
+"""
+
+import os
+import random
+import re
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "egs2/mini_debian/enh1"
+KILLS = 5
+HOURS = 3600
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """The environment in which slurm.pl finds a Slurm of three virtual nodes."""
+    if os.geteuid() != 0:
+        pytest.skip("Slurm can only be started by root")
+    up = subprocess.run([ROOT / "ci/slurm_up.sh", tmp_path / "slurm"], capture_output=True, text=True)
+    if up.returncode == 77:
+        pytest.skip(up.stderr.strip().splitlines()[-1])
+    assert up.returncode == 0, up.stderr
+    words = shlex.split(up.stdout.strip().splitlines()[-1])[1:]
+    yield {**os.environ, **dict(word.split("=", 1) for word in words)}
+    subprocess.run([ROOT / "ci/slurm_down.sh", tmp_path / "slurm"], check=True)
+
+
+def start(folder, environment):
+    """run.sh in a process group of its own, all that it makes in ``folder``."""
+    folder.mkdir(exist_ok=True)
+    options = {"datadir": "data", "dumpdir": "dump", "expdir": "exp", "results": "exp/RESULTS.md"}
+    command = ["./run.sh", "--quick", "--cmd_backend", "slurm"]
+    for name, path in options.items():
+        command += [f"--{name}", f"{folder}/{path}"]
+    # One criterion and one metric: what is left out differs in nothing that an interruption could hurt.
+    command += ["--criterion", "ssl_softdtw", "--metrics", "si_sdr"]
+    with open(folder / "log", "a") as log:
+        return subprocess.Popen(
+            command, cwd=RECIPE, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def finish(process, folder):
+    """Wait for success; the report's tables of scores and of trainings, without times and folders."""
+    try:
+        code = process.wait(2 * HOURS)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert code == 0, (folder / "log").read_text()[-3000:]
+    text = (folder / "exp/RESULTS.md").read_text()
+    scores = text.partition("## Word error rates")[2].partition("## Training")[0]
+    trainings = re.findall(r"^\| (`ssl_softdtw\S+`.*) \| [\d.]+ \|$", text.partition("## Training")[2], re.M)
+    assert scores.count("`ssl_softdtw") >= 4 and len(trainings) == 1, text
+    return scores, trainings
+
+
+@pytest.mark.slow
+def test_killed_at_five_random_moments_the_recipe_ends_with_the_same_table(slurm, tmp_path):
+    begin = time.monotonic()
+    expected = finish(start(tmp_path / "calm", slurm), tmp_path / "calm")
+    seconds = time.monotonic() - begin
+    submitted = list((tmp_path / "calm/exp").rglob("q/*/jobs"))
+    assert submitted and all(path.read_text().startswith("Slurm ") for path in submitted)
+
+    seed = int(os.environ.get("SEED", time.time_ns() % 10**6))
+    print(f"undisturbed: {seconds:.0f} s; SEED={seed} repeats the moments")
+    draw = random.Random(seed)
+    # Moments of the work, not of the clock: what is done stays done, so the five cover all stages.
+    moments = sorted(draw.uniform(0, 0.9) * seconds for _ in range(KILLS))
+    done = 0.0
+    for moment in moments:
+        process = start(tmp_path / "killed", slurm)
+        with pytest.raises(subprocess.TimeoutExpired):  # else it has ended before
+            process.wait(moment - done)
+        number = draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        last = [line for line in (tmp_path / "killed/log").read_text().splitlines() if "=== stage" in line]
+        print(f"after {moment:.0f} s: {number.name} in {(last or ['=== set-up'])[-1].strip('= ')}")
+        os.killpg(process.pid, number)
+        process.wait(60)
+        done = moment
+    assert finish(start(tmp_path / "killed", slurm), tmp_path / "killed") == expected
