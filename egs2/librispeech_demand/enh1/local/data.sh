@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make <data>/{<train_set>,dev,test_clean,test_clean_seen,test_clean_unseen} and <data>/noise.
-# shellcheck disable=SC1091
+# shellcheck disable=SC1091,SC2034
 set -euo pipefail
 
 data=data                    # where the data directories go
