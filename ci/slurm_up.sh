@@ -83,6 +83,8 @@ printf 'AutoDetect=off\nNodeName=ci-n[1-3] Name=gpu Type=fake File=%s/dev/nvidia
 echo 'CgroupPlugin=cgroup/v1' >"${dir}/cgroup.conf" # lets slurmd start where /sys/fs/cgroup is absent
 
 export SLURM_CONF=${dir}/slurm.conf
+down=$(dirname "${BASH_SOURCE[0]}")/slurm_down.sh
+trap '[ $? = 0 ] || "${down}" "${dir}"' EXIT # nothing stays of what did not come up as a whole
 {
     chmod 700 "${dir}/munge"
     head -c 1024 /dev/urandom >"${dir}/munge/key" && chmod 400 "${dir}/munge/key"
@@ -96,7 +98,6 @@ export SLURM_CONF=${dir}/slurm.conf
     done
     if [ "$(sinfo -h -p cpu -N -o %T | grep -c idle)" != 3 ]; then
         echo "slurm_up.sh: the nodes did not come up"; sinfo || true; tail -n 5 "${dir}"/log/*.log
-        "$(dirname "${BASH_SOURCE[0]}")/slurm_down.sh" "${dir}"
         exit 1
     fi
 } >&2
