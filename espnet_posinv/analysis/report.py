@@ -191,8 +191,8 @@ def _part_in_training(name: str, table: Table, trainings: list[Training]) -> str
     settings = cell.recogniser or {}
     named = settings or {"model": name}
     using = sorted({family(t.name) for t in trainings if parts_in_training(named, t.upstreams)})
-    detail = ", ".join(f"{key} {settings[key]}" for key in sorted(settings) if key != "model_sha256")
-    detail = f" Settings: {detail}; model sha256 {settings['model_sha256'][:12]}." if settings else ""
+    shown = {key: str(value)[:12] if key.endswith("sha256") else value for key, value in settings.items()}
+    detail = f" Settings: {', '.join(f'{key} {shown[key]}' for key in sorted(shown))}." if shown else ""
     if using:
         return f"**Took part in training**: its encoder is in the loss of {', '.join(using)}.{detail}"
     return f"Held out: no part of it was used in training.{detail}"

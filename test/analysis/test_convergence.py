@@ -2,6 +2,7 @@
 
 import json
 import os
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -304,12 +305,7 @@ def test_report_of_measurements(recipe, measured, tmp_path):
 
 
 def test_undefined_values_leave_an_utterance_out(measured):
-    copy = json.loads(
-        json.dumps({name: [[list(p), s] for p, s in curve] for name, curve in measured.items()})
-    )
-    copy = {
-        name: [(measured[name][k][0], scores) for k, (_, scores) in enumerate(c)] for name, c in copy.items()
-    }
+    copy = {name: [(point, deepcopy(scores)) for point, scores in curve] for name, curve in measured.items()}
     copy["ssl_mse_hubert_seed1"][1][1]["u2"]["si_sdr"] = None
     _, table = curves(copy)
     assert {c.errors.shape for c in table["si_sdr"].values()} == {(1, 4, 2)}
