@@ -1,0 +1,106 @@
+"""The probe as a whole on a tiny encoder: files, shifts, the two layer rules, the descents."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import HubertConfig, HubertModel
+
+from espnet_posinv.analysis.exploit import compare
+from espnet_posinv.analysis.hidden import HiddenStates
+from espnet_posinv.analysis.layers import noise_monotony, speech_shaped_noise
+from espnet_posinv.analysis.position import shift_changes
+from espnet_posinv.bin.probe import main
+from espnet_posinv.criterions.ssl_mse import SSLMSELoss
+from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory):
+    """A HuBERT of the layout with layer norm, whose conv frames depend on nothing but their own samples."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    large = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+    config = HubertConfig(
+        **sizes, **large, conv_dim=(8,) * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2
+    )
+    model = HubertModel(config)
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.1 * torch.randn_like(p)
+    path = tmp_path_factory.mktemp("hubert")
+    model.save_pretrained(path)
+    (path / "preprocessor_config.json").write_text('{"do_normalize": false, "sampling_rate": 16000}')
+    return f"transformers:{path}"
+
+
+@pytest.fixture(scope="module")
+def tones():
+    t = torch.arange(8000) / 16000
+    return 0.1 * torch.stack([(2 * np.pi * f * (1 + 0.2 * t) * t).sin() for f in (220, 500, 900)])
+
+
+def test_moving_content_changes_conv_frames_by_nothing(upstream, tones):
+    encode = HiddenStates(upstream)
+    states = encode(tones)
+    assert list(states) == ["conv", "0", "1"]
+    found = shift_changes(encode, tones, states, dict.fromkeys(states, 1.0), [2, 10])
+    assert max(found["conv"]["front"] + found["conv"]["behind"]) < 1e-9
+    assert min(found["0"]["front"]) > 1e-6  # the position convolution looks into the silence
+    # The same with one frame's worth too much must not be the same: frames are really moved back
+    wrong = encode(torch.nn.functional.pad(tones, (320, 0)))["conv"][:, : states["conv"].shape[1]]
+    assert (wrong - states["conv"]).square().mean() > 1e-6
+
+
+def test_compare_is_the_criterion_without_its_perturbation(upstream, tones):
+    inf = tones + 0.02 * torch.randn(tones.shape, generator=torch.Generator().manual_seed(1))
+    lengths = torch.full((3,), 8000)
+    for criterion in (SSLMSELoss(upstream), SSLSoftDTWLoss(upstream, speeds=[1.0])):
+        expected = criterion(tones, inf, lengths).detach().numpy()
+        np.testing.assert_allclose(compare(criterion, tones, inf), expected, rtol=1e-4)
+        assert not np.allclose(compare(criterion, tones, inf, 5), expected, rtol=1e-6)
+
+
+def test_distance_grows_with_noise(upstream, tones):
+    noise = speech_shaped_noise(tones)
+    torch.testing.assert_close(noise.square().mean(1), tones.square().mean(1))
+    torch.testing.assert_close(
+        torch.fft.rfft(noise)[:, 1:-1].abs() / noise.norm(dim=1, keepdim=True),
+        torch.fft.rfft(tones)[:, 1:-1].abs() / tones.norm(dim=1, keepdim=True),
+        atol=1e-3,
+        rtol=1e-2,
+    )
+    found = noise_monotony(HiddenStates(upstream), tones, noise, (20, 10, 0))
+    assert all(np.all(np.diff(row["distance"]) > 0) for row in found.values())
+    assert all(0.5 < row["spearman"] <= 1 for row in found.values())
+
+
+def test_command_writes_table_figure_and_numbers(upstream, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    lines = {"wav": [], "spk1": []}
+    for k in range(40):
+        n = int(rng.integers(9000, 14000))
+        t = np.arange(n) / 16000
+        speech = 0.1 * np.sin(2 * np.pi * (rng.uniform(150, 1500) + 300 * np.sin(9 * t)) * t)
+        for key, x in (("spk1", speech), ("wav", speech + 0.02 * rng.standard_normal(n))):
+            soundfile.write(tmp_path / f"{key}{k}.wav", x, 16000)
+            lines[key].append(f"utt{k:02d} {tmp_path}/{key}{k}.wav\n")
+    for key, rows in lines.items():
+        (tmp_path / f"{key}.scp").write_text("".join(rows))
+    out = tmp_path / "out"
+    options = ["--utterances", "12", "--seconds", "1", "--hops", "1", "4", "--steps", "3"]
+    with pytest.raises(SystemExit, match="gap 50"):  # a stretch is no longer than what counts as elsewhere
+        main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
+    options[3] = "1.5"
+    main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
+    assert "| state | R² of position" in capsys.readouterr().out
+    result = json.loads((out / "probe.json").read_text())
+    assert result["noise"] == "of the data" and result["stretches"] == 12
+    assert set(result["states"]) == {"log-mel", "conv", "0", "1"}
+    assert all(row["fall"][0] > 0 for row in result["exploit"].values()) and len(result["exploit"]) == 3
+    assert (out / "probe.png").read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "spk1.scp").write_text("".join(lines["spk1"][:-1]))
+    with pytest.raises(SystemExit, match=r"1 utterances of wav\.scp are missing"):
+        main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
