@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
             middle = sorted(args.measure)[len(args.measure) // 2]
             real = found.static + step.step_bytes(args.check, middle)
             guess = found.predict(args.check, middle)
-            sizes = f"{real / MIB:.0f} MiB measured, {guess / MIB:.0f} predicted"
+            sizes = f"{real / MIB:.1f} MiB measured, {guess / MIB:.1f} predicted"
             print(f"check: {args.check} x {middle:g} s: {sizes}")
     except (ValueError, OSError) as error:
         sys.exit(f"plan_batch: {error}")
