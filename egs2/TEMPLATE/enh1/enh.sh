@@ -223,11 +223,12 @@ if stage 8 "scoring" --key "${lang} ${metrics} ${tasks}" \
     stage_done
 fi
 
-if stage 9 "report: ${results}" --reads $(for r in ${recognisers} signal; do for t in ${test_sets}; do
-        each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done) --writes "${results}"; then
-    ${python} -m espnet_posinv.bin.report --output "${results}" --title "$(basename "$(dirname "${PWD}")"), ${expdir}" \
-        --scores-dir "${scores}" --data-dir "${raw}" --exp-dir "${expdir}" --test-sets "${test_sets}" \
-        --clean-set "${clean_set}" --pretrained "${init}"
+if stage 9 "report: ${results}, ${expdir}/report.html" --reads $(for r in ${recognisers} signal; do for t in ${test_sets}; do
+        each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done) --writes "${results}" "${expdir}/report.html"; then
+    places=(--title "$(basename "$(dirname "${PWD}")"), ${expdir}" --scores-dir "${scores}" --data-dir "${raw}"
+        --exp-dir "${expdir}" --test-sets "${test_sets}" --clean-set "${clean_set}" --pretrained "${init}")
+    ${python} -m espnet_posinv.bin.report --output "${results}" "${places[@]}"
+    ${python} -m espnet_posinv.bin.report_html --output "${expdir}/report.html" "${places[@]}"
     stage_done
 fi
 
