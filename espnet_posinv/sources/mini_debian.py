@@ -132,7 +132,7 @@ def _split(items: list[Prompt], valid_count: int) -> tuple[list, list]:
 
 
 def _test_prompts(downloads: Path, own: Iterable[Path]) -> list:
-    """English `(prompt, samples)` of `TEST_WORDS` words or more, each text once, in one fixed random order."""
+    """English `(prompt, samples)` of `TEST_WORDS` words or more, each text once, in a fixed random order."""
     chosen, texts = [], set()
     items = prompts("en", downloads, own)
     for i in np.random.default_rng(20).permutation(len(items)):
