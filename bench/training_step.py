@@ -248,16 +248,22 @@ def main(argv=None):
         f"{state[2].label}, NSNet2, {args.batch} x {args.seconds:g} s, {args.device}, "
         f"medians of {args.rounds} rounds"
     )
-    print("| milliseconds | " + " | ".join(PARTS) + " | total | MiB |\n|---|" + "---|" * (len(PARTS) + 2))
+    print("| milliseconds | " + " | ".join(PARTS) + " | total | MiB | MiB per second of audio |")
+    print("|---|" + "---|" * (len(PARTS) + 3))
     total = {}
     for name in names:
         cells = [f"{1000 * median(seconds[name][part]):.1f}" for part in PARTS]
         total[name] = median(seconds[name]["total"])
-        print(f"| {name} | {' | '.join(cells)} | {1000 * total[name]:.0f} | {peak_memory(args, name):.0f} |")
+        memory = peak_memory(args, name)
+        cells += [f"{1000 * total[name]:.0f}", f"{memory:.0f}", f"{memory / args.batch / args.seconds:.1f}"]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
     ratios = [
         s / m for s, m in zip(seconds["ssl_softdtw"]["total"], seconds["ssl_mse"]["total"], strict=True)
     ]
     print(f"SSL-SoftDTW / SSL-MSE: {median(ratios):.3f}")
+    for name in ("ssl_mse", "ssl_softdtw"):
+        share = median(seconds[name]["ssl clean"]) / total[name]
+        print(f"the clean references' encoding, which can be stored: {share:.0%} of {name}'s step")
     print(f"authors' way / SSL-SoftDTW: {total[names[-1]] / total['ssl_softdtw']:.2f}")
 
 

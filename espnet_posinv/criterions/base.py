@@ -1,5 +1,6 @@
 """What the three criterions share: a frozen encoder outside the model, true lengths, seeded randomness."""
 
+import json
 import logging
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -8,8 +9,11 @@ import torch
 from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
 
 from espnet_posinv.criterions.batch import current_batch
+from espnet_posinv.criterions.stored import StoredReferences
 from espnet_posinv.perturb.seeding import generator
+from espnet_posinv.perturb.speed import change_speed, changed_length
 from espnet_posinv.ssl import SSLEncoder, load_encoder
+from espnet_posinv.ssl.masking import span_mask
 
 
 class SSLLoss(TimeDomainLoss):
@@ -27,6 +31,8 @@ class SSLLoss(TimeDomainLoss):
         sample_rate: of the data, Hz; must be the encoder's.
         ssl_dtype: "float32" or "bfloat16" inside the encoder.
         recompute: activation checkpointing in the encoder.
+        references: folder with the clean references' features, made beforehand
+            (:mod:`espnet_posinv.criterions.stored`); None: each step encodes them.
         name: of the value in ESPnet's reports (``best_model_criterion`` refers to it).
         only_for_test, is_noise_loss, is_dereverb_loss: as in ESPnet's TimeDomainLoss.
     """
@@ -42,6 +48,7 @@ class SSLLoss(TimeDomainLoss):
         sample_rate: int = 16000,
         ssl_dtype: str = "float32",
         recompute: bool = False,
+        references: str | None = None,
         name: str,
         only_for_test: bool = False,
         is_noise_loss: bool = False,
@@ -58,9 +65,11 @@ class SSLLoss(TimeDomainLoss):
             "dtype": ssl_dtype,
             "recompute": recompute,
         }
+        self.references = references
+        self._stored: StoredReferences | None = None
         self.stats: dict[str, torch.Tensor] = {}
         self._encoders: dict[torch.device, SSLEncoder] = {}  # a plain dictionary hides them from nn.Module
-        self._warned = False
+        self._warned: set[str] = set()
 
     def encoder(self, device: torch.device) -> SSLEncoder:
         """The frozen encoder on this device, loaded once."""
@@ -68,6 +77,39 @@ class SSLLoss(TimeDomainLoss):
             self._encoders[device] = load_encoder(self.upstream, **self.encoder_options).to(device)
             logging.info(f"{self.name}: {self._encoders[device].label} from {self.upstream}")
         return self._encoders[device]
+
+    @property
+    def facts(self) -> dict:
+        """What the features depend on, as JSON has it."""
+        options = {k: v for k, v in self.encoder_options.items() if k != "recompute"}
+        return json.loads(json.dumps({"upstream": self.upstream, **options}))
+
+    def encode_clean(
+        self, ref: torch.Tensor, lengths: torch.Tensor, speeds: Sequence[float] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """F(clean), ``(B, N, D)``, and its frames ``(B,)``, without gradient; at B speeds where given.
+
+        Raises:
+            ValueError: the features are stored, but not those of these utterances.
+        """
+        encoder = self.encoder(ref.device)
+        if self.references is None:
+            with torch.no_grad():
+                return encoder(*((ref, lengths) if speeds is None else change_speed(ref, lengths, speeds)))
+        ids = current_batch().utt_ids
+        if ids is None or len(ids) != len(ref):
+            raise ValueError(
+                f"{self.name}: references are stored by utterance, but nobody said which ones these are "
+                "(run ESPnet through python -m espnet_posinv, without a PIT solver)"
+            )
+        speeds = [1.0] * len(ref) if speeds is None else speeds
+        samples = [changed_length(n, s) for n, s in zip(lengths.tolist(), speeds, strict=True)]
+        frames = encoder.frame_lengths(torch.tensor(samples))
+        if self._stored is None:
+            self._stored = StoredReferences(self.references, self.facts)
+        inside = span_mask(torch.zeros_like(lengths), lengths, ref.shape[1])
+        rms = (ref.masked_fill(~inside, 0.0).square().sum(1) / lengths).sqrt()
+        return self._stored.batch(ids, speeds, frames, rms).to(ref.device), frames.to(ref.device)
 
     def forward(
         self, ref: torch.Tensor, inf: torch.Tensor, lengths: torch.Tensor | None = None
@@ -83,7 +125,7 @@ class SSLLoss(TimeDomainLoss):
             ``(B,)``; the caller reduces.
 
         Raises:
-            ValueError: the two are not ``(B, T)`` both.
+            ValueError: the two are not ``(B, T)`` both, or a clean signal is not finite.
         """
         if ref.shape != inf.shape or ref.dim() != 2:
             raise ValueError(
@@ -92,7 +134,10 @@ class SSLLoss(TimeDomainLoss):
             )
         lengths = self.lengths_of(inf, lengths)
         with torch.autocast(inf.device.type, enabled=False):
-            return self.distance(ref.detach().float(), inf.float(), lengths)
+            loss = self.distance(ref.detach().float(), inf.float(), lengths)
+        if not loss.detach().isfinite().all():
+            self._explain(loss, ref, inf, lengths)
+        return loss
 
     @abstractmethod
     def distance(self, ref: torch.Tensor, inf: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -104,16 +149,38 @@ class SSLLoss(TimeDomainLoss):
             lengths = current_batch().lengths
         if lengths is not None and len(lengths) == len(inf):
             return lengths.to(inf.device)
-        if not self._warned:
-            self._warned = True
-            reason = (
-                "nobody told it the utterances' lengths (run ESPnet through python -m espnet_posinv)"
-                if lengths is None
-                else f"it was called with {len(inf)} of {len(lengths)} utterances (a PIT solver with "
-                "independent_perm: false does so)"
-            )
-            logging.warning(f"{self.name}: {reason}; padding counts as speech")
+        reason = (
+            "nobody told it the utterances' lengths (run ESPnet through python -m espnet_posinv)"
+            if lengths is None
+            else f"it was called with {len(inf)} of {len(lengths)} utterances (a PIT solver with "
+            "independent_perm: false does so)"
+        )
+        self._warn_once("lengths", f"{reason}; padding counts as speech")
         return torch.full((len(inf),), inf.shape[1], device=inf.device)
+
+    def _explain(self, loss, ref, inf, lengths):
+        """Say what is wrong with the utterances whose loss is NaN or infinite."""
+        ids = current_batch().utt_ids
+        for row in (~loss.detach().isfinite()).nonzero().flatten().tolist():
+            name = ids[row] if ids is not None and len(ids) == len(loss) else f"utterance {row} of the batch"
+            clean, enhanced = ref[row, : lengths[row]], inf[row, : lengths[row]]
+            if not clean.isfinite().all():
+                at = int((~clean.isfinite()).nonzero()[0])
+                raise ValueError(
+                    f"{self.name}: sample {at} of the clean reference of {name} is {clean[at].item()}: "
+                    "repair the file or take the utterance out"
+                )
+            cause = (
+                "though both signals are finite"
+                if enhanced.isfinite().all()
+                else "because the enhanced one is not finite: its noisy input is not, or the model diverged"
+            )
+            self._warn_once("finite", f"the loss of {name} is {loss[row].item()}, {cause}")
+
+    def _warn_once(self, kind: str, text: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            logging.warning(f"{self.name}: {text}")
 
     def generators(self, count: int) -> list:
         """One random generator per utterance.

@@ -33,8 +33,7 @@ class SSLMSELoss(SSLLoss):
         super().__init__(upstream, name=name, **options)
 
     def distance(self, ref, inf, lengths):
-        with torch.no_grad():
-            clean, _ = self.encoder(inf.device)(ref, lengths)
+        clean, _ = self.encode_clean(ref, lengths)
         enhanced, frames = self.encoder(inf.device)(inf, lengths)
         if self.normalize_frames:
             clean, enhanced = F.normalize(clean, dim=-1), F.normalize(enhanced, dim=-1)

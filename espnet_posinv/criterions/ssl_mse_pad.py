@@ -38,6 +38,8 @@ class SSLMSEPadLoss(SSLLoss):
         **options,
     ):
         super().__init__(upstream, name=name, **options)
+        if self.references is not None:
+            raise ValueError(f"{name}: every epoch draws other pads, so references cannot be stored")
         self.share, self.split = tuple(share), split
         self.pad_in_statistics = pad_in_statistics
         Padding(self.share, split=split)  # a wrong key is reported before the training starts

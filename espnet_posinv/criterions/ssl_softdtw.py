@@ -7,7 +7,7 @@ import torch
 
 from espnet_posinv.criterions.base import SSLLoss
 from espnet_posinv.criterions.batch import current_batch
-from espnet_posinv.perturb.speed import Speed, change_speed
+from espnet_posinv.perturb.speed import Speed
 from espnet_posinv.softdtw import soft_dtw, soft_dtw_divergence
 
 SCALES = ("sum", "none")
@@ -56,6 +56,8 @@ class SSLSoftDTWLoss(SSLLoss):
             raise ValueError(f"scale {scale!r}: one of {', '.join(SCALES)}")
         if not gamma > 0:
             raise ValueError(f"gamma {gamma}: must be above 0")
+        if perturbed_ref and self.references is not None:
+            raise ValueError(f"{name}: give either perturbed_ref or references, not both")
         self.speed = Speed(tuple(speeds))
         self.perturbed_ref = perturbed_ref
         self.distance_of = soft_dtw_divergence if divergence else soft_dtw
@@ -69,11 +71,14 @@ class SSLSoftDTWLoss(SSLLoss):
         self.scale = scale
 
     def distance(self, ref, inf, lengths):
-        encoder = self.encoder(inf.device)
-        moved, moved_lengths, factors = self._perturb(ref, lengths)
-        with torch.no_grad():
-            clean, clean_frames = encoder(moved, moved_lengths)
-        enhanced, frames = encoder(inf, lengths)
+        if self.perturbed_ref:
+            moved, moved_lengths = self._perturbed(ref)
+            factors = lengths / moved_lengths
+            clean, clean_frames = self.encode_clean(moved, moved_lengths)
+        else:
+            factors = [self.speed.draw(g) for g in self.generators(len(ref))]
+            clean, clean_frames = self.encode_clean(ref, lengths, factors)
+        enhanced, frames = self.encoder(inf.device)(inf, lengths)
         if self.projection is not None:
             matrix = _projection(enhanced.shape[-1], self.projection).to(enhanced)
             clean, enhanced = clean @ matrix, enhanced @ matrix
@@ -85,20 +90,15 @@ class SSLSoftDTWLoss(SSLLoss):
         self.report(frames=frames, reference_frames=clean_frames, speed=factors)
         return loss
 
-    def _perturb(self, ref, lengths):
-        """The moved reference, its lengths, and how much faster each utterance became."""
-        if self.perturbed_ref:
-            batch = current_batch()
-            if batch.perturbed is None:
-                raise ValueError(
-                    f"{self.name}: perturbed_ref is true, but the batch has no perturbed_ref1; add "
-                    "--train_data_path_and_name_and_type SCP,perturbed_ref1,sound (and the same for valid)"
-                )
-            new_lengths = batch.perturbed_lengths.to(ref.device)
-            return batch.perturbed, new_lengths, lengths / new_lengths
-        factors = [self.speed.draw(g) for g in self.generators(len(ref))]
-        moved, new_lengths = change_speed(ref, lengths, factors)
-        return moved, new_lengths, torch.tensor(factors)
+    def _perturbed(self, ref):
+        """The data's own perturbed references and their lengths."""
+        batch = current_batch()
+        if batch.perturbed is None:
+            raise ValueError(
+                f"{self.name}: perturbed_ref is true, but the batch has no perturbed_ref1; add "
+                "--train_data_path_and_name_and_type SCP,perturbed_ref1,sound (and the same for valid)"
+            )
+        return batch.perturbed, batch.perturbed_lengths.to(ref.device)
 
 
 @lru_cache

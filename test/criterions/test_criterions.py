@@ -211,6 +211,35 @@ def test_single_utterances_of_a_pit_solver_are_warned_of(upstream, caplog):
     assert "called with 1 of 2 utterances (a PIT solver" in caplog.text
 
 
+@pytest.mark.parametrize("criterion", ALL)
+def test_a_reference_that_is_not_finite_is_named(upstream, criterion):
+    ref, inf = pair(2, 8000)
+    ref[1, 4321] = float("nan")
+    lengths = torch.tensor([8000, 6000])
+    with pytest.raises(
+        ValueError, match="sample 4321 of the clean reference of utterance 1 of the batch is nan"
+    ):
+        criterion(upstream)(ref, inf, lengths)
+    with batch_info(utt_ids=["utt-a", "utt-b"]), pytest.raises(ValueError, match="reference of utt-b is nan"):
+        criterion(upstream)(ref, inf, lengths)
+
+
+@pytest.mark.parametrize("criterion", ALL)
+def test_enhanced_speech_that_is_not_finite_is_warned_of_once(upstream, criterion, caplog):
+    """The loss is NaN, and the trainer passes over the update; a good utterance beside it keeps its value."""
+    ref, inf = pair(2, 8000)
+    inf[0, 100] = float("inf")
+    lengths, loss = torch.tensor([8000, 6000]), criterion(upstream)
+    with batch_info(utt_ids=["utt-a", "utt-b"]), caplog.at_level(logging.WARNING), torch.no_grad():
+        values = loss(ref, inf, lengths)
+        loss(ref, inf, lengths)
+    assert values[0].isnan() and values[1].isfinite()
+    assert [r.message for r in caplog.records] == [
+        f"{loss.name}: the loss of utt-a is nan, because the enhanced one is not finite: its noisy input "
+        "is not, or the model diverged"
+    ]
+
+
 def test_mixed_precision_training_does_not_change_the_loss(upstream):
     ref, inf = pair(2, 8000)
     lengths = torch.tensor([8000, 6000])

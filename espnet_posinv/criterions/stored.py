@@ -1,0 +1,141 @@
+"""Representations of the clean references, computed once: no training step encodes them again.
+
+A folder holds features.ark and features.scp, Kaldi matrices (N, D) float32 with the key UTTERANCE@SPEED,
+utt2rms, the level of what was encoded, and encoder.json, which says what made them.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import kaldiio
+import soundfile
+import torch
+
+from espnet_posinv.kaldi.scp import read_scp
+from espnet_posinv.perturb.speed import change_speed
+
+
+def key(utterance: str, speed: float) -> str:
+    """Under which name the features of an utterance at a speed are stored."""
+    return f"{utterance}@{speed:g}"
+
+
+class StoredReferences:
+    """Features in a folder that :func:`store_references` made.
+
+    Args:
+        folder: where they are.
+        facts: what the criterion would compute them with; must be what they were computed with.
+
+    Raises:
+        ValueError: nothing there, or made by another encoder or with other options.
+    """
+
+    def __init__(self, folder: str | Path, facts: dict):
+        self.folder = Path(folder)
+        path = self.folder / "encoder.json"
+        if not path.is_file():
+            raise ValueError(
+                f"references {folder}: there is no {path}; make it with python -m "
+                "espnet_posinv.bin.store_references"
+            )
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for name in sorted(facts.keys() | found.keys()):
+            if facts.get(name) != found.get(name):
+                raise ValueError(
+                    f"{path}: made with {name} {found.get(name)!r}, but the criterion has {facts.get(name)!r}"
+                )
+        self.table = kaldiio.load_scp(str(self.folder / "features.scp"))
+        self.rms = {utt: float(value) for utt, value in read_scp(self.folder / "utt2rms").items()}
+
+    def batch(
+        self, utterances: Sequence[str], speeds: Sequence[float], frames: torch.Tensor, rms: torch.Tensor
+    ) -> torch.Tensor:
+        """``(B, N, D)``, on the CPU, of B utterances at B speeds.
+
+        Args:
+            utterances, speeds: which.
+            frames: ``(B,)``, how many each must have.
+            rms: ``(B,)``, root mean square of the references that the training has.
+
+        Raises:
+            ValueError: an utterance, or its speed, is not stored, has another length or another level.
+        """
+        found = []
+        rows = zip(utterances, speeds, frames.tolist(), rms.tolist(), strict=True)
+        for utterance, speed, count, level in rows:
+            name = key(utterance, speed)
+            if name not in self.table:
+                raise ValueError(f"{self.folder}/features.scp: {name} is not stored")
+            features = self.table[name]
+            if len(features) != count:
+                raise ValueError(
+                    f"{self.folder}: {name} has {len(features)} frames, but the utterance {count}: whole "
+                    "utterances are stored, as the sequence iterator gives them, not chunks"
+                )
+            stored = self.rms[utterance]
+            if abs(level - stored) > 1e-3 * stored:
+                raise ValueError(
+                    f"{self.folder}: {utterance} was stored with an RMS of {stored:.4g}, but the "
+                    f"training has it with {level:.4g}: its preprocessor or normalize_variance changes the "
+                    "reference, or these are other recordings"
+                )
+            found.append(torch.from_numpy(features.copy()))
+        return torch.nn.utils.rnn.pad_sequence(found, batch_first=True)
+
+
+@torch.no_grad()
+def store_references(
+    encoder, facts: dict, data: Iterable[str | Path], speeds: Sequence[float], output: str | Path
+) -> int:
+    """Encode the utterances of each spk1.scp at each speed; returns how many matrices were written.
+
+    The folder appears under its name when it is complete.
+
+    Args:
+        encoder: an :class:`espnet_posinv.ssl.SSLEncoder`.
+        facts: what it was made with, for encoder.json.
+        data: data directories with spk1.scp.
+        speeds: factors, e.g. those of ``ssl_softdtw``.
+        output: folder, must not exist.
+
+    Raises:
+        ValueError: the folder exists, an utterance in two directories, or audio of several channels or
+            another sample rate.
+    """
+    output = Path(output)
+    if output.exists():
+        raise ValueError(f"{output} exists: delete it, or name another folder")
+    paths: dict[str, str] = {}
+    for folder in data:
+        more = read_scp(Path(folder) / "spk1.scp")
+        twice = sorted(paths.keys() & more.keys())
+        if twice:
+            raise ValueError(f"{folder}/spk1.scp: {twice[0]} was in an earlier directory already")
+        paths |= more
+    part = output.with_name(f"{output.name}.part")
+    part.mkdir(parents=True, exist_ok=True)
+    device = next(encoder.parameters()).device
+    written, levels = 0, []
+    with kaldiio.WriteHelper(f"ark,scp:{part}/features.ark,{part}/features.scp") as write:
+        for utterance, path in paths.items():
+            wav, rate = soundfile.read(path, dtype="float32")
+            if wav.ndim != 1 or rate != encoder.sample_rate:
+                raise ValueError(
+                    f"{path}: must be one channel at {encoder.sample_rate} Hz, has {wav.shape}, {rate} Hz"
+                )
+            wav = torch.from_numpy(wav)[None].to(device)
+            levels.append(f"{utterance} {wav.square().mean().sqrt().item()}\n")
+            for speed in speeds:
+                moved, lengths = change_speed(wav, torch.tensor([wav.shape[1]], device=device), [speed])
+                write(key(utterance, speed), encoder(moved, lengths)[0][0].cpu().numpy())
+                written += 1
+    # the list names its archive by path: let it be the final one
+    scp = (part / "features.scp").read_text(encoding="utf-8")
+    (part / "features.scp").write_text(scp.replace(f"{part}/", f"{output}/"), encoding="utf-8")
+    (part / "utt2rms").write_text("".join(levels), encoding="utf-8")
+    (part / "encoder.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, output)
+    return written
