@@ -59,6 +59,14 @@ def test_undefined_for_silence_and_snippets(clean):
         estoi(clean[:3000], clean[:3000])
 
 
+def test_dnsmos_is_the_librarys_on_whole_windows(clean):
+    from speechmos import dnsmos as library
+
+    short, long = clean[:20000], np.tile(clean, 8)[: 10 * RATE]
+    for signal, given in ((long, long), (short, np.tile(short, 8)[:144160])):
+        assert dnsmos(signal, signal)["dnsmos_ovrl"] == pytest.approx(library.run(given, RATE)["ovrl_mos"])
+
+
 def test_dnsmos_range_and_keys(clean):
     values = dnsmos(clean, clean)
     assert sorted(values) == ["dnsmos_bak", "dnsmos_ovrl", "dnsmos_p808", "dnsmos_sig"]
