@@ -4,6 +4,7 @@ import multiprocessing
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 
@@ -64,22 +65,23 @@ def test_callers_in_several_threads(threads, random_costs):
                 assert all(map(torch.equal, result, right))
 
 
-def _in_child(cost, queue):
-    queue.put([t.clone() for t in loss_and_gradient(cost)])
+def _in_child(cost, expected):
+    # Compared by numpy: torch's own parallel loops (libgomp) hang in a forked child.
+    for got, right in zip(loss_and_gradient(cost), expected, strict=True):
+        if not np.array_equal(got.numpy(), right.numpy()):
+            raise SystemExit(3)
 
 
 def test_after_a_fork(threads, random_costs):
     """A forked data loader worker has none of its parent's threads."""
     threads(2)
     cost = random_costs(1, 300, 300)
-    expected = loss_and_gradient(cost)
     context = multiprocessing.get_context("fork")
-    queue = context.SimpleQueue()
-    child = context.Process(target=_in_child, args=(cost, queue), daemon=True)
+    child = context.Process(target=_in_child, args=(cost, loss_and_gradient(cost)), daemon=True)
     child.start()
-    child.join(300)
+    child.join(120)
+    child.kill()
     assert child.exitcode == 0
-    assert all(map(torch.equal, queue.get(), expected))
 
 
 def test_denormals_are_as_before(random_costs):
