@@ -21,13 +21,14 @@ downloads=../downloads
 base="whisper-base=whisper:${WHISPER_BASE:-${downloads}/whisper-base}"
 tiny="whisper-tiny.en=whisper:${WHISPER_TINY_EN:-${downloads}/whisper-tiny.en}"
 upstreams="mini_hubert=transformers:../ssl1/mini_hubert"
-recognisers=${base} se_config='' results=exp_${size}/RESULTS.md train=()
+recognisers=${base} se_config='' results=exp_${size}/RESULTS.md train=() metrics=pesq,estoi,si_sdr,dnsmos
 case ${size} in
     quick) epochs=2 updates=5 recognisers=${tiny} ;;
     default) epochs=6 updates=25 ;;
     full)
         epochs=8 updates=25 se_config=conf/train_convtasnet.yaml recognisers="${tiny} ${base}" results=RESULTS.md
         upstreams+=" whisper=${tiny#*=}"
+        metrics=pesq,estoi,si_sdr  # DNSMOS takes a second an utterance; add it with --metrics
         train=(--train_jobs 2 --train_threads $((($(nproc) + 1) / 2)))
         ;;
 esac
@@ -43,5 +44,5 @@ finetune="--set max_epoch=${epochs} --set num_iters_per_epoch=${updates} --set k
     --upstreams "${upstreams}" --seeds 1 "${train[@]}" \
     --se_config "${se_config}" \
     --results "${results}" \
-    --recognisers "${recognisers}" --asr_args "--window 15" \
+    --recognisers "${recognisers}" --asr_args "--window 15" --metrics "${metrics}" \
     "${args[@]}"
