@@ -53,7 +53,7 @@ def exact_alignment(cost: torch.Tensor, gamma: float) -> tuple[torch.Tensor, tor
     E = np.empty_like(cost)
     n, m = cost.shape[1:]
     losses = [forward_backward(cost[b], n, m, gamma, -1, 1.0, E[b]) for b in range(len(cost))]
-    return torch.tensor(losses), torch.from_numpy(E)
+    return torch.tensor(losses, dtype=torch.float64), torch.from_numpy(E)
 
 
 def _maghoumi(gamma, device):

@@ -23,7 +23,9 @@ all_done
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_what_runs_beside_ends_with_the_run(tmp_path, number):
     script = SCRIPT.format(python=sys.executable, root=ROOT)
-    run = subprocess.Popen(["bash", "-eu", "-c", script], cwd=tmp_path, start_new_session=True)
+    # What a shell finds ignored it cannot trap, and whoever runs the tests may ignore signals (nohup).
+    heeded = {"preexec_fn": lambda: number == signal.SIGKILL or signal.signal(number, signal.SIG_DFL)}
+    run = subprocess.Popen(["bash", "-eu", "-c", script], cwd=tmp_path, start_new_session=True, **heeded)
     try:
         pid = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
         os.killpg(run.pid, number)

@@ -31,7 +31,7 @@ def assert_exact(cost, exact, gamma, x_lengths=None, y_lengths=None, band=None):
     for b in range(len(cost)):
         largest = cost[b][cost[b].isfinite()].abs().max().item()
         rounding = min(steps * largest / gamma * 2.0**-50, 1e-3)
-        atol = 2 * gamma * steps * eps + steps * largest * 2.0**-52
+        atol = gamma * (4 * steps + 8) * eps + steps * largest * 2.0**-52
         torch.testing.assert_close(loss[b].double(), expected_loss[b], rtol=2 * eps, atol=atol)
         tolerance = (40 + 0.2 * steps) * eps + rounding
         torch.testing.assert_close(E[b].double(), expected_E[b], rtol=0, atol=tolerance)
@@ -46,7 +46,7 @@ def test_sum_over_all_paths(brute_force, random_costs, small_size, gamma, dtype)
     expected_loss, expected_E = brute_force(cost[0], gamma)
     eps = EPS[dtype]
     # The sum over paths itself is float64: its weights exp(-s / gamma) carry s's rounding, times 1 / gamma.
-    assert loss.item() == pytest.approx(expected_loss, rel=4 * eps, abs=30 * gamma * eps + 1e-14)
+    assert loss.item() == pytest.approx(expected_loss, rel=16 * eps, abs=30 * gamma * eps + 1e-14)
     np.testing.assert_allclose(E[0].double(), expected_E, rtol=0, atol=40 * eps + 1e-14 / gamma)
 
 
