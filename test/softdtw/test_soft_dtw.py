@@ -31,7 +31,7 @@ def assert_exact(cost, exact, gamma, x_lengths=None, y_lengths=None, band=None):
     for b in range(len(cost)):
         largest = cost[b][cost[b].isfinite()].abs().max().item()
         rounding = min(steps * largest / gamma * 2.0**-50, 1e-3)
-        atol = gamma * (4 * steps + 8) * eps + steps * largest * 2.0**-52
+        atol = gamma * (8 * steps + 8) * eps + steps * largest * 2.0**-52
         torch.testing.assert_close(loss[b].double(), expected_loss[b], rtol=2 * eps, atol=atol)
         tolerance = (40 + 0.2 * steps) * eps + rounding
         torch.testing.assert_close(E[b].double(), expected_E[b], rtol=0, atol=tolerance)
