@@ -24,7 +24,7 @@ upstreams="mini_hubert=transformers:../ssl1/mini_hubert"
 recognisers=${base} se_config='' results=exp_${size}/RESULTS.md train=() metrics=pesq,estoi,si_sdr,dnsmos
 case ${size} in
     quick) epochs=2 updates=5 recognisers=${tiny} ;;
-    default) epochs=6 updates=25 ;;
+    default) epochs=6 updates=20 ;;
     full)
         epochs=8 updates=25 se_config=conf/train_convtasnet.yaml recognisers="${tiny} ${base}" results=RESULTS.md
         upstreams+=" whisper=${tiny#*=}"
