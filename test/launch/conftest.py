@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -9,6 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def heed_signals():
+    """A launcher leaves ignored signals ignored, and whoever runs the tests may ignore some (nohup)."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Launcher:
@@ -38,6 +45,7 @@ class Launcher:
             stderr=subprocess.PIPE,
             text=True,
             env=self.environment,
+            preexec_fn=heed_signals,
         )
 
     def tool(self, *args):
