@@ -14,6 +14,7 @@ asr = [
     "flashlight-text>=0.0.7; python_version < '3.13'",  # beam search of CTC recognisers; no later wheels
 ]
 s3prl = ["espnet-s3prl>=2026.5"]  # the fork that imports beside torchaudio 2.11
+sinkhorn = ["geomloss>=0.3"]  # the criterion ssl_sinkhorn
 gpu = ["numba-cuda>=0.30; sys_platform == 'linux'"]
 dev = [
     "hypothesis>=6.100",
@@ -68,9 +69,10 @@ setup(
     extras_require={
         "asr": asr,
         "s3prl": s3prl,
+        "sinkhorn": sinkhorn,
         "gpu": gpu,
         "dev": dev,
-        "all": asr + s3prl + gpu + dev,
+        "all": asr + s3prl + sinkhorn + gpu + dev,
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

@@ -1,0 +1,54 @@
+"""SSL-Sinkhorn: distance of two sets of frames, whatever their order; for comparison with PFPL (arXiv 2010.15174)."""
+
+import torch
+import torch.nn.functional as F
+
+from espnet_posinv.criterions.base import SSLLoss
+from espnet_posinv.ssl.masking import span_mask
+
+
+class SSLSinkhornLoss(SSLLoss):
+    """Sinkhorn divergence (arXiv 1810.08278) of the frames of F(enhanced) and F(clean), as sets.
+
+    It approximates ``min over transport plans of the mean of ||x - y||^2 / 2``, the Wasserstein distance with
+    which PFPL compares wav2vec features. Positions do not count, but neither does the order of sounds: every
+    permutation of the frames has distance 0. Frames have unit norm, so none are farther apart than 2, where
+    the annealing begins, and an utterance's value does not depend on its batch.
+
+    Args:
+        upstream: the frozen encoder.
+        blur: distance of frames below which they are not told apart; the temperature is its square.
+        **options: see :class:`SSLLoss`; ``normalize_frames`` can only be True.
+
+    Raises:
+        ValueError: blur is not above 0, frames are not to be normalised, or geomloss is not installed.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        blur: float = 0.05,
+        normalize_frames: bool = True,
+        name: str = "ssl_sinkhorn",
+        **options,
+    ):
+        super().__init__(upstream, normalize_frames=normalize_frames, name=name, **options)
+        try:
+            from geomloss import SamplesLoss
+        except ImportError:
+            raise ValueError(f"{name} needs geomloss: pip install 'espnet_posinv[sinkhorn]'") from None
+        if not blur > 0:
+            raise ValueError(f"{name}: blur {blur}: must be above 0")
+        if not normalize_frames:
+            raise ValueError(f"{name}: normalize_frames must be true: distances are bounded by 2 then")
+        self.divergence = SamplesLoss("sinkhorn", p=2, blur=blur, diameter=2.0, backend="tensorized")
+
+    def distance(self, ref, inf, lengths):
+        clean, _ = self.encode_clean(ref, lengths)
+        enhanced, frames = self.encoder(inf.device)(inf, lengths)
+        clean, enhanced = F.normalize(clean, dim=-1), F.normalize(enhanced, dim=-1)
+        valid = span_mask(torch.zeros_like(frames), frames, enhanced.shape[1])
+        weights = valid / frames[:, None]  # frames of the padding have none
+        self.report(frames=frames)
+        return self.divergence(weights, enhanced, weights, clean)
