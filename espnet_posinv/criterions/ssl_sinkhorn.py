@@ -1,4 +1,4 @@
-"""SSL-Sinkhorn: distance of two sets of frames, whatever their order; for comparison with PFPL (arXiv 2010.15174)."""
+"""SSL-Sinkhorn: distance of two sets of frames, whatever their order; beside PFPL (arXiv 2010.15174)."""
 
 import torch
 import torch.nn.functional as F
