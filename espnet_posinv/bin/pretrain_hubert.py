@@ -13,7 +13,7 @@ from espnet_posinv.pretrain.train import Plan, export, train
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = argparse.ArgumentParser(
-        description="Pretrain the mini HuBERT: two iterations of masked prediction. Run again, it goes on.",
+        description="Pretrain the mini HuBERT: three iterations of masked prediction. Run again, it goes on.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--speech", type=Path, default=Path("data/speech"), help="streams (made by --gather)")
@@ -25,8 +25,14 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, default=Path("exp/mini_hubert"), help="labels and checkpoints")
     parser.add_argument("--export", type=Path, help="write the trained model to this transformers folder")
     parser.add_argument(
-        "--iterations", type=int, nargs="*", default=[1, 2], choices=[1, 2], help="which to run"
+        "--iterations", type=int, nargs="*", default=[1, 2, 3], choices=[1, 2, 3], help="which to run"
     )
+    parser.add_argument(
+        "--teacher",
+        default="whisper:../downloads/whisper-tiny.en",
+        help="upstream whose clusters iteration 3 learns",
+    )
+    parser.add_argument("--teacher_layer", type=int, default=3, help="its layer")
     parser.add_argument("--steps", type=int, default=6000, help="of each iteration")
     parser.add_argument("--minutes", type=float, help="of each iteration, in place of --steps")
     parser.add_argument("--batch", type=int, default=48, help="windows a step")
@@ -59,7 +65,15 @@ def main(argv: list[str] | None = None) -> int:
             streams = load(args.speech, round(args.seconds * 50) * 320, args.device)
             say(f"{len(streams.names)} streams, {len(streams.audio) / 16000 / 3600:.1f} h with speed copies")
             for iteration in args.iterations:
-                train(streams, args.work, iteration, plan, args.minutes, say)
+                train(
+                    streams,
+                    args.work,
+                    iteration,
+                    plan,
+                    args.minutes,
+                    say,
+                    teacher=(args.teacher, args.teacher_layer),
+                )
         if args.export:
             say(f"{args.export}: {export(args.work, args.export)} parameters")
     except (OSError, ValueError, RuntimeError, FloatingPointError) as error:

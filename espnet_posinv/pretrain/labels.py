@@ -1,4 +1,4 @@
-"""Targets of masked prediction: k-means clusters of MFCC, then of the model's own hidden states."""
+"""Targets of masked prediction: k-means clusters of MFCC, of own hidden states, of a teacher's."""
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from espnet_posinv.pretrain.streams import Streams
 
 FIT_FRAMES = 200_000  # drawn at random to fit the clusters on
 CHUNK = 60 * 50  # frames handled at once
+TEACHER_FRAMES = 1000  # a teacher hears 20 s at once: Whisper takes 30
 
 
 def mfcc(x: torch.Tensor) -> torch.Tensor:
@@ -58,6 +59,56 @@ def hidden_states(model: HubertModel, x: torch.Tensor, layer: int) -> torch.Tens
             states = model(wav[None], output_hidden_states=True).hidden_states[layer][0]
         rows.append(states[start - left : start - left + CHUNK].float())
     return torch.cat(rows)[:count]
+
+
+class Teacher:
+    """Features of another encoder, without what tells the position and the voice.
+
+    Frames at the same index of a window share a part if the encoder adds positions to its input, as Whisper's
+    does, and clusters would follow it.  Its estimate is the mean over all windows at that index.  The mean
+    over a window's frames is taken out too: it holds the voice and the channel.  What is left is scaled to
+    unit variance.
+
+    Args:
+        encoder: an `SSLEncoder`, one frame in 320 samples.
+        streams: the speech on which means and variance are taken.
+    """
+
+    @torch.no_grad()
+    def __init__(self, encoder, streams: Streams):
+        self.encoder = encoder.to(streams.audio.device)
+        sums = counts = squares = 0.0
+        for _, x in streams.items():
+            for y, _ in self._windows(x):
+                missing = TEACHER_FRAMES - y.shape[1]
+                sums = sums + torch.nn.functional.pad(y.sum(0), (0, 0, 0, missing))
+                here = torch.full((y.shape[1], 1), float(len(y)), device=y.device)
+                counts = counts + torch.nn.functional.pad(here, (0, 0, 0, missing))
+                squares = squares + (y**2).sum((0, 1))
+        self.mean = sums / counts.clamp_min(1)
+        self.deviation = ((squares - (counts * self.mean**2).sum(0)) / counts.sum()).clamp_min(1e-6).sqrt()
+
+    def _windows(self, x: torch.Tensor):
+        """Yield features `(K, N, D)` of K windows and how many of the N frames, the last ones, are new."""
+        size = TEACHER_FRAMES * HOP
+        full = len(x) // size
+        # The last, incomplete window reaches back over the one before it: more context, a truer mean.
+        parts = [*x[: full * size].view(full, size).split(16)] if full else []
+        if rest := len(x) % size:
+            parts.append(x[None, -size:])
+        for i, part in enumerate(parts):
+            padded = torch.nn.functional.pad(part, (0, WINDOW - HOP))
+            new = rest if rest and i == len(parts) - 1 else part.shape[1]
+            yield self.encoder(padded)[0], new // HOP
+
+    @torch.no_grad()
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Features `(T // 320, D)` of samples `(T,)`, T a multiple of 320."""
+        rows = []
+        for y, new in self._windows(x):
+            y = (y - self.mean[: y.shape[1]]) / self.deviation
+            rows.append((y - y.mean(1, keepdim=True))[:, y.shape[1] - new :].flatten(0, 1))
+        return torch.cat(rows)
 
 
 def cluster(streams: Streams, features, clusters: int, seed: int) -> tuple[torch.Tensor, float]:

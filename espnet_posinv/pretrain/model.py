@@ -40,7 +40,7 @@ def mini_config(layers: int = 6, width: int = 256) -> HubertConfig:
 
 
 class MaskedPrediction(nn.Module):
-    """HuBERT and its head: the cluster of each masked frame is predicted from what is not masked."""
+    """HuBERT and its head: the cluster of each frame is predicted from what is not masked."""
 
     def __init__(self, config: HubertConfig, clusters: int):
         super().__init__()
@@ -48,19 +48,29 @@ class MaskedPrediction(nn.Module):
         self.project = nn.Linear(config.hidden_size, config.hidden_size)
         self.codes = nn.Parameter(torch.randn(clusters, config.hidden_size))
 
-    def forward(self, wav: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor):
-        """Cross-entropy over masked frames, in nats, and the share of them that was predicted right.
+    def forward(self, wav: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor, unmasked: float = 0.0):
+        """Cross-entropy L_m + unmasked L_u (section 3.2 of the paper), and the share of hits under the mask.
 
         Args:
             wav: `(B, T)` float32, no padding.
             labels: `(B, N)` int64, clusters.
             mask: `(B, N)` bool.
+            unmasked: weight of the frames that are not masked.
+
+        Returns:
+            Loss in nats, each part a mean over its frames, and the share of masked frames predicted right.
         """
         hidden = self.hubert(wav, mask_time_indices=mask).last_hidden_state
-        hidden = normalize(self.project(hidden[mask]).float(), dim=-1)
+        loss, logits = self._cross_entropy(hidden[mask], labels[mask])
+        hits = (logits.argmax(-1) == labels[mask]).float().mean()
+        if unmasked:
+            loss = loss + unmasked * self._cross_entropy(hidden[~mask], labels[~mask])[0]
+        return loss, hits
+
+    def _cross_entropy(self, hidden, target):
+        hidden = normalize(self.project(hidden).float(), dim=-1)
         logits = hidden @ normalize(self.codes.float(), dim=-1).T / TEMPERATURE
-        target = labels[mask]
-        return cross_entropy(logits, target), (logits.argmax(-1) == target).float().mean()
+        return cross_entropy(logits, target), logits
 
 
 def draw_mask(batch: int, frames: int, generator: torch.Generator, device: torch.device) -> torch.Tensor:

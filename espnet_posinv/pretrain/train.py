@@ -1,4 +1,4 @@
-"""Train the mini HuBERT in two iterations: on clusters of MFCC, then on clusters of its own hidden states."""
+"""Train the mini HuBERT in iterations: on clusters of MFCC, of its own hidden states, of a teacher's."""
 
 import json
 import math
@@ -11,12 +11,14 @@ from pathlib import Path
 import torch
 from transformers import HubertModel
 
-from espnet_posinv.pretrain.labels import cluster, hidden_states, mfcc
+from espnet_posinv.pretrain.labels import Teacher, cluster, hidden_states, mfcc
 from espnet_posinv.pretrain.model import MaskedPrediction, draw_mask, mini_config
 from espnet_posinv.pretrain.streams import Streams, crop
+from espnet_posinv.ssl import load_encoder
 
 LABEL_LAYER = 4  # of 6: its hidden states make the clusters of the second iteration
-CLUSTERS = (100, 500)
+CLUSTERS = (100, 500, 500)
+UNMASKED = (0.0, 0.0, 1.0)  # weight of frames that are not masked: a teacher has something to say of them too
 
 
 @dataclass
@@ -46,8 +48,15 @@ def save(path: Path, state: dict) -> None:
     os.replace(part, path)
 
 
-def labels_of(streams: Streams, iteration: int, work: Path, seed: int, say: Callable) -> torch.Tensor:
-    """Clusters of every frame for `iteration` (1 or 2), kept in `work`/labels<iteration>.pt."""
+def labels_of(
+    streams: Streams,
+    iteration: int,
+    work: Path,
+    seed: int,
+    say: Callable,
+    teacher: tuple[str, int] | None = None,
+) -> torch.Tensor:
+    """Clusters of every frame for `iteration` (1, 2 or 3), kept in `work`/labels<iteration>.pt."""
     path = work / f"labels{iteration}.pt"
     device = streams.audio.device
     if path.exists():
@@ -61,10 +70,17 @@ def labels_of(streams: Streams, iteration: int, work: Path, seed: int, say: Call
     began = time.time()
     if iteration == 1:
         labels, unexplained = cluster(streams, mfcc, CLUSTERS[0], seed)
-    else:
+    elif iteration == 2:
         model = load_iteration(work, 1, device)
         labels, unexplained = cluster(
             streams, lambda x: hidden_states(model, x, LABEL_LAYER), CLUSTERS[1], seed
+        )
+    else:
+        if teacher is None:
+            raise ValueError("iteration 3 learns from a teacher: name one (--teacher)")
+        upstream, layer = teacher
+        labels, unexplained = cluster(
+            streams, Teacher(load_encoder(upstream, layers=layer), streams), CLUSTERS[2], seed
         )
     say(
         f"iteration {iteration}: {labels.max() + 1} clusters, {unexplained:.2f} of the variance unexplained, "
@@ -94,24 +110,29 @@ def train(
     minutes: float | None = None,
     say: Callable = print,
     save_every: float = 120.0,
+    teacher: tuple[str, int] | None = None,
 ) -> None:
     """Run (or go on with) one iteration; writes `work`/iteration<i>.pt and appends to `work`/log.jsonl.
 
     Args:
         streams: the speech, on the device to train on.
         work: folder of labels and checkpoints.
-        iteration: 1 or 2.
+        iteration: 1, 2 or 3.
         plan: what to do; that of an unfinished checkpoint is kept.
         minutes: set `plan.steps` so that the iteration takes about this long, by timing its first steps.
         say: prints a line.
         save_every: seconds between checkpoints.
+        teacher: upstream and layer whose clusters iteration 3 learns.
     """
     path = work / f"iteration{iteration}.pt"
     device = streams.audio.device
-    labels = labels_of(streams, iteration, work, plan.seed, say)
+    labels = labels_of(streams, iteration, work, plan.seed, say, teacher)
     torch.manual_seed(plan.seed + iteration)
     model = MaskedPrediction(mini_config(), CLUSTERS[iteration - 1]).to(device).train()
     # The second iteration starts from fresh weights too, as in the paper: only the targets are inherited.
+    # The third goes on from the second's.
+    if iteration == 3:
+        model.hubert.load_state_dict(load_iteration(work, 2, device).state_dict())
     optimizer = torch.optim.AdamW(model.parameters(), plan.rate, betas=(0.9, 0.98), weight_decay=0.01)
     generator = torch.Generator(device).manual_seed(plan.seed + 10 * iteration)
     step = 0
@@ -133,7 +154,7 @@ def train(
         wav, target = crop(streams, labels, plan.batch, length, generator)
         mask = draw_mask(*target.shape, generator, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss, hits = model(wav, target, mask)
+            loss, hits = model(wav, target, mask, UNMASKED[iteration - 1])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -168,7 +189,7 @@ def train(
             last_save = time.time()
 
 
-def export(work: Path, folder: Path, iteration: int = 2) -> int:
+def export(work: Path, folder: Path, iteration: int = 3) -> int:
     """Write the model of `iteration` as a transformers folder in half precision; returns its parameters."""
     model = load_iteration(work, iteration, "cpu").half()
     part = folder.with_name(f".{folder.name}.partial")

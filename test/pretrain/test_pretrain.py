@@ -30,7 +30,7 @@ def tiny_config():
 def tiny(monkeypatch):
     """A model, clusters and samples small enough for a test."""
     monkeypatch.setattr(train, "mini_config", tiny_config)
-    monkeypatch.setattr(train, "CLUSTERS", (6, 8))
+    monkeypatch.setattr(train, "CLUSTERS", (6, 8, 7))
     monkeypatch.setattr(train, "LABEL_LAYER", 1)
     monkeypatch.setattr(labels, "FIT_FRAMES", 2000)
 
@@ -163,6 +163,52 @@ def test_loss_is_over_masked_frames_only():
     torch.testing.assert_close(model(wav, target, mask)[0], expected)
 
 
+def test_frames_that_are_not_masked_count_with_their_weight():
+    torch.manual_seed(0)
+    model = MaskedPrediction(tiny_config(), 5).eval()
+    wav, mask = torch.randn(2, RATE) * 0.1, torch.zeros(2, 49, dtype=torch.bool)
+    mask[:, 10:20] = True
+    target = torch.randint(5, (2, 49))
+    hidden = model.hubert(wav, mask_time_indices=mask).last_hidden_state
+    cosine = torch.nn.functional.cosine_similarity(model.project(hidden)[:, :, None], model.codes, dim=-1)
+    inside, outside = (torch.nn.functional.cross_entropy(cosine[m] / 0.1, target[m]) for m in (mask, ~mask))
+    torch.testing.assert_close(model(wav, target, mask, 0.3)[0], inside + 0.3 * outside)
+
+
+class PositionalEncoder(torch.nn.Module):
+    """Features: level of the frame, plus the speaker's constant, plus a table of positions."""
+
+    def forward(self, wav):
+        count = wav.shape[1] // HOP
+        level = wav[:, : count * HOP].reshape(len(wav), count, HOP).mean(2)
+        table = torch.sin(torch.arange(count) * 0.7) * 5
+        return torch.stack([level + table, 3 * level - table], -1), None
+
+
+def test_a_teachers_features_hold_neither_position_nor_voice(monkeypatch):
+    monkeypatch.setattr(labels, "TEACHER_FRAMES", 40)
+    generator = torch.Generator().manual_seed(0)
+    lengths = [40 * 300 + 7, 40 * 200, 25]  # whole windows, with a rest, less than a window
+    levels = [torch.randint(-50, 50, (n,), generator=generator) / 100 for n in lengths]
+    audio = torch.cat([(v.repeat_interleave(HOP) * 32768).round().short() for v in levels])
+    starts = torch.tensor([0, *lengths[:2]]).cumsum(0) * HOP
+    streams = Streams(audio, starts, torch.tensor(lengths) * HOP, ["a", "b", "c"])
+    teacher = labels.Teacher(PositionalEncoder(), streams)
+    for level, (_, x) in zip(levels, streams.items(), strict=True):
+        y = teacher(x)
+        assert y.shape == (len(level), 2)
+        window = level[:40]
+        expected = (window - window.mean()) / torch.cat(levels).std()
+        # The mean at an index over 500 windows errs by 1 / sqrt(500)
+        torch.testing.assert_close(y[: len(window), 0], expected, atol=0.25, rtol=0.02)
+        torch.testing.assert_close(y[:, 0], y[:, 1], atol=1e-2, rtol=1e-2)  # both hold the level alone
+    # The rest of a stream is heard together with what is before it
+    y, window = teacher(next(streams.items())[1]), levels[0][-40:]
+    torch.testing.assert_close(
+        y[-7:, 0], (window - window.mean())[-7:] / torch.cat(levels).std(), atol=0.25, rtol=0.02
+    )
+
+
 def test_learning_rate_warms_up_and_ends_at_zero():
     plan = train.Plan(steps=1000, rate=1.0, warmup=0.1)
     rates = [train.learning_rate(s, plan) for s in range(1000)]
@@ -215,17 +261,19 @@ def test_labels_of_other_speech_are_refused(tiny, tmp_path):
 def test_command_trains_exports_and_loads(tiny, tmp_path, capsys):
     folder, work = speech_folder(tmp_path / "s"), tmp_path / "w"
     options = ["--speech", str(folder), "--work", str(work), "--steps", "3", "--batch", "2", "--seconds", "2"]
+    HubertModel(tiny_config()).save_pretrained(tmp_path / "teacher")
+    options += ["--teacher", f"transformers:{tmp_path}/teacher", "--teacher_layer", "1"]
     assert pretrain_hubert.main([*options, "--export", str(tmp_path / "m"), "--device", "cpu"]) == 0
-    assert "iteration 2 step 3/3" in capsys.readouterr().out
+    assert "iteration 3 step 3/3" in capsys.readouterr().out
     rows = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
-    assert [(r["iteration"], r["step"]) for r in rows] == [(1, 3), (2, 3)]
+    assert [(r["iteration"], r["step"]) for r in rows] == [(1, 3), (2, 3), (3, 3)]
     model = HubertModel.from_pretrained(tmp_path / "m")
     assert model.dtype == torch.float32  # stored in half precision, computed in single
-    trained = torch.load(work / "iteration2.pt", weights_only=True)["model"]
+    trained = torch.load(work / "iteration3.pt", weights_only=True)["model"]
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, trained[f"hubert.{name}"].half().float(), msg=name)
-    (work / "iteration2.pt").unlink()
-    with pytest.raises(SystemExit, match="iteration2"):
+    (work / "iteration3.pt").unlink()
+    with pytest.raises(SystemExit, match="iteration3"):
         pretrain_hubert.main(["--work", str(work), "--iterations", "--export", str(tmp_path / "n")])
 
 
