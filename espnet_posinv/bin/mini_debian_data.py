@@ -27,7 +27,7 @@ ARCHIVES = (
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = argparse.ArgumentParser(
-        description="Make data/{train,valid,test_clean,test_seen,test_unseen} from recordings that are "
+        description="Make data/{train,valid,dev,test_clean,test_seen,test_unseen} from recordings that are "
         "fetched when missing. Sets that exist with the same size and seed are kept.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -4,6 +4,9 @@ Training and validation speak French, Italian and Russian; the test speaks Engli
 that nothing was trained on. The three test sets hold the same utterances under the same ids (clean, in seen
 and in unseen noise), and a larger size only adds utterances: an utterance's noise and SNR depend on its place
 in one fixed order, not on the size.
+
+`dev`, for word errors during a training, is English too: prompts whose texts no test set has, in the voice of
+the tests and the noises of training, the same in every size.
 """
 
 import json
@@ -30,6 +33,7 @@ TEST_SECONDS = (1.0, 13.0)
 TEST_WORDS = 4  # of the shortest test sentence: fewer words make a coarse error rate
 TRAIN_SNR, TEST_SNR = (-2.0, 20.0), (0.0, 10.0)  # dB, uniform
 TRAIN_LEVEL, TEST_LEVEL = (-35.0, -18.0), -26.0  # dBFS over active speech
+DEV_WORDS, DEV_SECONDS = 2, 28.0  # of a prompt of dev: one word alone is a letter or a number
 BABBLE_SHARE = 0.3  # of the training mixtures: the hardest noise, and many voices make it up
 
 
@@ -57,6 +61,9 @@ class Utterance:
     wavs: dict[str, np.ndarray]
 
 
+Spoken = tuple[str, str, str, np.ndarray]  # key, speaker, text, samples (T,)
+
+
 def build(
     data: Path,
     downloads: Path,
@@ -65,16 +72,17 @@ def build(
     own: Iterable[Path] = (),
     say: Callable[[str], None] = print,
 ) -> None:
-    """Make `data`/{train,valid,test_clean,test_seen,test_unseen}; a set made before alike is kept.
+    """Make `data`/{train,valid,dev,test_clean,test_seen,test_unseen}; a set made before alike is kept.
 
     Raises:
         FetchError: a recording cannot be had or the disk is too small.
     """
     wanted = SIZES[size]
-    seconds = 5 * (wanted.train + wanted.valid) + 3 * 4 * (wanted.test or 320)
+    seconds = 5 * (wanted.train + wanted.valid) + 3 * 4 * (wanted.test or 320) + 400
     keys = {
         "train": {"count": wanted.train, "seed": seed},
         "valid": {"count": wanted.valid, "seed": seed},
+        "dev": {"count": None, "seed": seed},
         **{f"test_{kind}": {"count": wanted.test, "seed": seed} for kind in ("clean", "seen", "unseen")},
     }
     missing = [name for name, key in keys.items() if not _is_made(data / name, key)]
@@ -88,18 +96,21 @@ def build(
     train, valid = _split(
         [p for language in TRAIN_LANGUAGES for p in prompts(language, downloads, own)], wanted.valid
     )
-    test = _test_prompts(downloads, own)[: wanted.test]
+    test = _test_prompts(downloads, own)
+    dev = _dev_utterances(downloads, own, {same_text(prompt.text) for prompt, _ in test})
     for name in missing:
         if name == "train":
             utterances = _training(train, train_noise, wanted.train, seed)
         elif name == "valid":
-            utterances = _fixed(valid, train_noise, TRAIN_SNR, [seed, 1])
+            utterances = _fixed(_named(valid), train_noise, TRAIN_SNR, [seed, 1])
+        elif name == "dev":
+            utterances = _fixed(dev, train_noise, TEST_SNR, [seed, 3])
         else:
             kind = name.removeprefix("test_")
             noises = {"clean": None, "seen": test_noise, "unseen": None}[kind]
             if kind == "unseen":
                 noises = unseen_noises(downloads, own)
-            utterances = _fixed(test, noises, TEST_SNR, [seed, 2])
+            utterances = _fixed(_named(test[: wanted.test]), noises, TEST_SNR, [seed, 2])
         count, hours = write_set(data / name, utterances, keys[name])
         say(f"{data / name}: {count} utterances, {60 * hours:.1f} min")
 
@@ -146,6 +157,22 @@ def _test_prompts(downloads: Path, own: Iterable[Path]) -> list:
     return chosen
 
 
+def _dev_utterances(downloads: Path, own: Iterable[Path], taken: set[str]) -> list[Spoken]:
+    """English prompts but those with a text in `taken`, each text once, short ones joined."""
+    left = {}
+    for prompt in prompts("en", downloads, own):
+        text = same_text(prompt.text)
+        if len(text.split()) >= DEV_WORDS and text not in taken and text not in left:
+            left[text] = (prompt, prompt.read())
+    spoken = [(p, x) for p, x in left.values() if len(x) / RATE <= DEV_SECONDS]
+    pieces = _joined(spoken, np.random.default_rng(30))
+    return [(f"{speaker}-dev{i:02d}", speaker, text, x) for i, (speaker, text, x) in enumerate(pieces)]
+
+
+def _named(spoken: list) -> list[Spoken]:
+    return [(p.key, p.speaker, p.text, x) for p, x in spoken]
+
+
 def _training(spoken: list, noises: dict, count: int, seed: int) -> Iterator[Utterance]:
     """`count` mixtures: passes over the speech, each with prompts joined anew and other noise."""
     rng = np.random.default_rng([seed, 0])
@@ -179,22 +206,20 @@ def _joined(spoken: list, rng: np.random.Generator) -> list[tuple[str, str, np.n
     return pieces
 
 
-def _fixed(spoken: list, noises: dict | None, snrs: tuple, seed: list[int]) -> Iterator[Utterance]:
+def _fixed(spoken: list[Spoken], noises: dict | None, snrs: tuple, seed: list[int]) -> Iterator[Utterance]:
     """The same mixtures in whatever number: utterance i has kind i modulo their count, and its own seed."""
-    for i, (prompt, x) in enumerate(spoken):
+    for i, (key, speaker, text, x) in enumerate(spoken):
         x = x * np.float32(10 ** ((TEST_LEVEL - active_level(x)) / 20))
         peak = np.abs(x).max()
         x = x * np.float32(min(1.0, 0.99 / peak))
         if noises is None:
-            yield Utterance(
-                prompt.key, prompt.speaker, prompt.text, "clean", float("inf"), {"wav": x, "spk1": x}
-            )
+            yield Utterance(key, speaker, text, "clean", float("inf"), {"wav": x, "spk1": x})
             continue
         kinds = sorted(noises)
         rng = np.random.default_rng([*seed, i])
         snr = round(float(rng.uniform(*snrs)), 1)
         kind = kinds[i % len(kinds)]
-        yield _mixed(prompt.key, prompt.speaker, prompt.text, x, kind, snr, NoiseCutter(rng), noises)
+        yield _mixed(key, speaker, text, x, kind, snr, NoiseCutter(rng), noises)
 
 
 def _mixed(

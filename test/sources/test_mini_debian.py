@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 
 import av
 import numpy as np
@@ -110,6 +111,18 @@ def test_no_text_stands_in_two_sets_and_no_voice_in_training_and_test(corpus):
     assert len(set(test.values())) == len(test) and all(len(t.split()) >= 4 for t in test.values())
     assert set(table(data / "test_seen" / "utt2spk").values()) == {"en-allison"}
     assert not set(table(data / "train" / "spk2utt")) & set(table(data / "test_seen" / "spk2utt"))
+
+
+def test_dev_has_no_text_of_a_test_and_is_the_same_in_every_size(corpus):
+    small, large = corpus("small", "quick"), corpus("large", "default")
+    dev = table(small / "dev" / "text")
+    said = re.findall(r"en \w+(?: number \d+)?\.", " ".join(dev.values()))
+    assert sorted(said) == sorted({f"en word{i // 2}." for i in range(0, 24, 3)})
+    assert not set(said) & set(table(large / "test_clean" / "text").values())
+    assert set(table(small / "dev" / "utt2noise").values()) <= {"babble", "fire", "train"}
+    assert all(0 <= float(snr) <= 10 for snr in table(small / "dev" / "utt2snr").values())
+    for key, path in table(small / "dev" / "wav.scp").items():
+        assert np.array_equal(sf.read(path)[0], sf.read(table(large / "dev" / "wav.scp")[key])[0])
 
 
 def test_test_sets_hold_the_same_utterances_and_a_larger_size_only_adds(corpus):

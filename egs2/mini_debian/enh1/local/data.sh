@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetch recordings and models, and make <data>/{train,valid,test_clean,test_seen,test_unseen}.
+# Fetch recordings and models, and make <data>/{train,valid,dev,test_clean,test_seen,test_unseen}.
 # Usage: local/data.sh [--size quick|default|full] [--seed 0] [--data data]
 # A db.sh beside run.sh may name what the user already has: MINI_ARCHIVES (a folder with .deb and .whl files),
 # WHISPER_TINY_EN and WHISPER_BASE (faster-whisper folders), NSNET2_ONNX (nsnet2-20ms-baseline.onnx).
