@@ -1,11 +1,13 @@
-"""What soft-DTW costs: time and memory against N, M, batch and D, and its share of a training step.
+"""What soft-DTW costs: time and memory against N, M, batch and D, and its shares of a training step.
 
     python bench/softdtw_cost.py                          # CPU, time of one thread
     python bench/softdtw_cost.py --device cuda --upstream random:base
 
 Each sweep changes one size and leaves the others; the exponent is the slope of the least-squares line through
 the logarithms of size and cost (1: linear).  The divergence of frames X that need a gradient and Y that need
-none, forward and backward, as the criterion computes it.
+none, forward and backward, as the criterion computes it.  Memory is the peak that a pass, or a step, adds to
+what is there before it: a step peaks in its encoder, so that a share of memory says how large soft-DTW's own
+peak is beside that, not what could be saved.
 """
 
 import argparse
@@ -53,15 +55,15 @@ def seconds(x, y, device, rounds):
     return median(times[1:])
 
 
-def mebibytes(x, y, device):
-    """Peak memory that a pass adds."""
+def mebibytes(device, work, *args):
+    """Peak memory that a call adds."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        loss_and_gradient(x, y)
+        work(*args)
         return (torch.cuda.max_memory_allocated() - before) / MIB
     with PeakBytes() as counter:
-        loss_and_gradient(x, y)
+        work(*args)
     return counter.peak / MIB
 
 
@@ -80,7 +82,7 @@ def sweep(device, rounds):
         for size in sizes:
             x, y = frames({**BASE, **dict.fromkeys(name.split(" = "), size)}, device)
             times.append(seconds(x, y, device, rounds))
-            memory.append(mebibytes(x, y, device))
+            memory.append(mebibytes(device, loss_and_gradient, x, y))
         cells = [", ".join(map(str, sizes)), ", ".join(f"{1000 * t:.1f}" for t in times)]
         cells += [f"{exponent(sizes, times):.2f}", ", ".join(f"{m:.1f}" for m in memory)]
         print(f"| {name} | {' | '.join(cells)} | {exponent(sizes, memory):.2f} |", flush=True)
@@ -96,16 +98,19 @@ def share(args, device):
         with torch.no_grad():
             feats, _ = encoder(state[4][:1])
         sizes = {"batch": args.batch, "N": feats.shape[1], "M": feats.shape[1], "D": feats.shape[2]}
-        alone = seconds(*frames(sizes, device), device, args.rounds)
+        x, y = frames(sizes, device)
         whole = [sum(step("ssl_softdtw", *state).values()) for _ in range(args.rounds + 1)]
-        rows.append((length, sizes, alone, median(whole[1:])))
+        time = seconds(x, y, device, args.rounds), median(whole[1:])
+        memory = mebibytes(device, loss_and_gradient, x, y), mebibytes(device, step, "ssl_softdtw", *state)
+        rows.append((length, sizes, time, memory))
     print(f"\nin a step with {encoder.label} and NSNet2, batch {args.batch}, {device}")
-    print("| seconds | N | D | step, ms | soft-DTW, ms | share |\n|---:|---:|---:|---:|---:|---:|")
-    for length, sizes, alone, whole in rows:
-        print(
-            f"| {length:g} | {sizes['N']} | {sizes['D']} | {1000 * whole:.0f} | {1000 * alone:.1f} "
-            f"| {100 * alone / whole:.1f} % |"
-        )
+    print("| seconds | N | D | step, ms | soft-DTW, ms | share | step, MiB | soft-DTW, MiB | share |")
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for length, sizes, time, memory in rows:
+        cells = [f"{length:g}", str(sizes["N"]), str(sizes["D"])]
+        cells += [f"{1000 * time[1]:.0f}", f"{1000 * time[0]:.1f}", f"{time[0] / time[1]:.1%}"]
+        cells += [f"{memory[1]:.0f}", f"{memory[0]:.1f}", f"{memory[0] / memory[1]:.1%}"]
+        print(f"| {' | '.join(cells)} |")
 
 
 def main(argv=None):
