@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet_posinv.analysis.ablation import Ablation
-from espnet_posinv.analysis.plots import _pyplot, _save
+from espnet_posinv.analysis.plots import pyplot, save_figure
 from espnet_posinv.analysis.report import markdown
 from espnet_posinv.analysis.results import Cell, load_wer
 from espnet_posinv.kaldi.scp import DataError, atomic_write
@@ -92,7 +92,7 @@ def heat_map(ablation: Ablation, grid: str, model: str, table: Table, sets: list
     if len(factors) != 2:
         return False
     down, across = factors
-    plt = _pyplot()
+    plt = pyplot()
     figure, panels = plt.subplots(
         1, len(sets), figsize=(1.2 + 4.2 * len(sets), 3.6), squeeze=False, layout="constrained"
     )
@@ -116,5 +116,5 @@ def heat_map(ablation: Ablation, grid: str, model: str, table: Table, sets: list
         panel.set_ylabel(down.split(".")[-1])
         panel.set_title(test_set)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _save(figure, path)
+    save_figure(figure, path)
     return True

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet_posinv.analysis.convergence_summary import LABELS, NEVER, Curve, Interval, Summary
-from espnet_posinv.analysis.plots import COLOURS, _pyplot, _save
+from espnet_posinv.analysis.plots import COLOURS, pyplot, save_figure
 from espnet_posinv.analysis.report import markdown
 from espnet_posinv.analysis.results import criterion_of
 from espnet_posinv.kaldi.scp import atomic_write
@@ -131,7 +131,7 @@ def plot_convergence(curves: dict, path: Path) -> None:
         curves: ``{measure: {system: {"updates", "seconds", "values"}}}`` as in convergence.json.
         path: PNG file to write, atomically.
     """
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(
         len(curves), 2, figsize=(9, 2.3 * len(curves) + 0.5), squeeze=False, layout="constrained"
     )
@@ -140,7 +140,7 @@ def plot_convergence(curves: dict, path: Path) -> None:
             draw_panel(axis, measure, systems, against)
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_panel(axis, measure: str, systems: dict, against: str) -> None:

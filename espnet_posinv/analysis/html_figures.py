@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from espnet_posinv.analysis.plots import COLOURS, _pyplot
+from espnet_posinv.analysis.plots import COLOURS, pyplot
 
 INK = "#131415"  # drawn with; becomes the colour of the page's text
 VARIABLES = {INK: "currentColor", "#dddddd": "var(--line)"} | {
@@ -29,7 +29,7 @@ def themed_svg(name: str, label: str, draw: Callable, size: tuple[float, float] 
         draw: called with matplotlib's axes.
         size: inches, for proportion and size of text.
     """
-    plt = _pyplot()
+    plt = pyplot()
     ink = dict.fromkeys(
         ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK
     )

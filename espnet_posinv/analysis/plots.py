@@ -23,7 +23,7 @@ def plot_wer(tables: dict, places, path: Path) -> None:
         places: for the order of test sets and which is clean.
         path: PNG file to write, atomically.
     """
-    plt = _pyplot()
+    plt = pyplot()
     systems = order({system for table in tables.values() for system in table})
     styles = _styles(systems)
     figure, axes = plt.subplots(
@@ -59,7 +59,7 @@ def plot_wer(tables: dict, places, path: Path) -> None:
     entry = 0.6 + 0.09 * max(map(len, labels))  # inches that the longest one takes
     columns = max(1, int(figure.get_figwidth() / entry))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_training(trainings: list, path: Path) -> None:
@@ -67,7 +67,7 @@ def plot_training(trainings: list, path: Path) -> None:
 
     Criterions have different units, so each panel has its own axis.
     """
-    plt = _pyplot()
+    plt = pyplot()
     families = order({family(training.name) for training in trainings})
     columns = min(3, len(families))
     rows = -(-len(families) // columns)
@@ -89,7 +89,7 @@ def plot_training(trainings: list, path: Path) -> None:
         row[0].set_ylabel("loss")
     lines = [plt.Line2D([], [], color="#444444", ls=ls, marker=m, ms=3) for ls, m in (("--", ""), ("-", "o"))]
     figure.legend(lines, ["training", "validation"], loc="outside lower center", ncols=2, frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _styles(systems: list[str]) -> dict[str, dict]:
@@ -104,20 +104,22 @@ def _styles(systems: list[str]) -> dict[str, dict]:
     return styles
 
 
-def _pyplot():
+def pyplot():
+    """matplotlib.pyplot, drawing without a display, which a batch job has not."""
     import matplotlib
 
-    matplotlib.use("Agg")  # a batch job has no display
+    matplotlib.use("Agg")
     from matplotlib import pyplot
 
     return pyplot
 
 
-def _save(figure, path: Path) -> None:
+def save_figure(figure, path: Path) -> None:
+    """Write a figure to a PNG file, atomically, and close it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         figure.savefig(temporary, dpi=130, format="png", facecolor="white")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-        _pyplot().close(figure)
+        pyplot().close(figure)

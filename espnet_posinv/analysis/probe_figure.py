@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet_posinv.analysis.plots import COLOURS, _pyplot, _save
+from espnet_posinv.analysis.plots import COLOURS, pyplot, save_figure
 
 GREY, BLUE, ORANGE, GREEN = "#777777", "#0072B2", "#D55E00", "#009E73"
 
 
 def plot_probe(result: dict, path: Path) -> None:
     """Draw a result of :func:`espnet_posinv.analysis.probe.probe` into a PNG file, atomically."""
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(2, 3, figsize=(14, 8), layout="constrained")
     figure.suptitle(result["label"], fontsize=14)
     rows = result["states"]
@@ -27,7 +27,7 @@ def plot_probe(result: dict, path: Path) -> None:
         axis.grid(color="#e4e4e4", lw=0.8)
         axis.set_axisbelow(True)
         axis.title.set_fontsize(11)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _layers(axis, names):

@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from espnet_posinv.analysis.environment import environment
+from espnet_posinv.analysis.pages import find_pages, section
 from espnet_posinv.analysis.plots import plot_training, plot_wer
 from espnet_posinv.analysis.results import (
     Cell,
@@ -61,8 +62,8 @@ class Places:
     pretrained: str = ""
 
 
-def write_report(places: Places, output: str | Path, *, title: str = "Results") -> None:
-    """Write `output`, and the plots ``wer.png`` and ``training.png`` into the folder ``images`` beside it.
+def load(places: Places) -> tuple[dict[str, Table], list[Training]]:
+    """Word errors by recogniser, and the trainings.
 
     Raises:
         DataError: there are no scores, or they do not fit together.
@@ -73,11 +74,20 @@ def write_report(places: Places, output: str | Path, *, title: str = "Results") 
     if not tables:
         raise DataError(f"{places.scores}: no scores of {' '.join(places.test_sets)}; run stage 8")
     trainings = [read_training(folder) for folder in sorted(places.experiments.iterdir()) if folder.is_dir()]
-    trainings = [training for training in trainings if training]
+    return tables, [training for training in trainings if training]
+
+
+def write_report(places: Places, output: str | Path, *, title: str = "Results") -> None:
+    """Write `output`, and its pictures into the folder ``images`` beside it.
+
+    Raises:
+        DataError: there are no scores, or they do not fit together.
+    """
+    tables, trainings = load(places)
     images = Path(output).parent / "images"
     images.mkdir(parents=True, exist_ok=True)
     plot_wer(tables, places, images / "wer.png")
-    parts = [f"# {title}", _environment(), *_data(next(iter(tables.values())), places)]
+    parts = [f"# {title}", _environment(), *data_tables(next(iter(tables.values())), places)]
     parts += [
         "## Word error rates",
         "WER in per cent with the 95 % interval of a bootstrap over utterances, and substitutions / "
@@ -85,13 +95,14 @@ def write_report(places: Places, output: str | Path, *, title: str = "Results") 
         "![WER by condition and system](images/wer.png)",
     ]
     for name, table in tables.items():
-        parts += _recogniser(name, table, trainings, places)
-    parts += _signal(places)
+        parts += recogniser_tables(name, table, trainings, places)
+    parts += signal_tables(places)
     parts += _tasks(places)
     if trainings:
         plot_training(trainings, images / "training.png")
-        parts += ["## Training", _trainings(trainings), "![Training curves](images/training.png)"]
-        parts += ["### Configurations", *(_configuration(group) for group in _by_family(trainings))]
+        parts += ["## Training", training_table(trainings), "![Training curves](images/training.png)"]
+        parts += ["### Configurations", *(configuration(group) for group in by_family(trainings))]
+    parts += [section(path, images) for path in find_pages(places.experiments)]
     with atomic_write(output) as file:
         file.write("\n\n".join(parts) + "\n")
 
@@ -107,7 +118,8 @@ def _environment() -> str:
     return "## Environment\n\n" + markdown(["", "version"], rows)
 
 
-def _data(table: Table, places: Places) -> list[str]:
+def data_tables(table: Table, places: Places) -> list[str]:
+    """What the test sets hold, as Markdown paragraphs."""
     first = next(iter(table.values()))
     rows = []
     for test_set, cell in first.items():
@@ -118,7 +130,8 @@ def _data(table: Table, places: Places) -> list[str]:
     return ["## Test sets", markdown(["set", "utterances", "words", "noises", "SNR"], rows)]
 
 
-def _recogniser(name: str, table: Table, trainings: list[Training], places: Places) -> list[str]:
+def recogniser_tables(name: str, table: Table, trainings: list[Training], places: Places) -> list[str]:
+    """Word errors of one recogniser: all, differences to baselines, by condition."""
     parts = [f"### {name}", _part_in_training(name, table, trainings)]
     parts.append(
         markdown(
@@ -198,7 +211,8 @@ def _part_in_training(name: str, table: Table, trainings: list[Training]) -> str
     return f"Held out: no part of it was used in training.{detail}"
 
 
-def _signal(places: Places) -> list[str]:
+def signal_tables(places: Places) -> list[str]:
+    """Signal metrics, a table for each test set; nothing where there are none."""
     table = load_signal(places.scores / "signal", places.test_sets)
     if not table:
         return []
@@ -241,7 +255,8 @@ def _signal_cell(name: str, value: tuple) -> str:
     return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]{note}"
 
 
-def _trainings(trainings: list[Training]) -> str:
+def training_table(trainings: list[Training]) -> str:
+    """A row for each training."""
     rows = []
     for training in sorted(trainings, key=lambda t: order([t.name, "noisy"]).index(t.name)):
         config, valid = training.config, training.valid
@@ -262,14 +277,15 @@ def _trainings(trainings: list[Training]) -> str:
     return markdown(head, rows)
 
 
-def _by_family(trainings: list[Training]) -> list[list[Training]]:
+def by_family(trainings: list[Training]) -> list[list[Training]]:
+    """Seeds of a system put together."""
     groups: dict[str, list[Training]] = {}
     for training in trainings:
         groups.setdefault(family(training.name), []).append(training)
     return [groups[name] for name in order(groups)]
 
 
-def _configuration(group: list[Training]) -> str:
+def configuration(group: list[Training]) -> str:
     """What was asked for, as far as it stands beside the experiment; else ESPnet's model part."""
     config = group[0].config
     keys = ("encoder", "encoder_conf", "separator", "separator_conf", "decoder", "decoder_conf", "criterions")

@@ -20,14 +20,13 @@ from espnet_posinv.analysis.convergence_summary import LABELS
 from espnet_posinv.analysis.environment import environment, git_state
 from espnet_posinv.analysis.html_figures import alignment, draw_alignment, image_uri, themed_svg
 from espnet_posinv.analysis.html_listen import Utterance, choose, load_utterance
+from espnet_posinv.analysis.pages import CONVERGENCE, find_pages
 from espnet_posinv.analysis.plots import COLOURS
 from espnet_posinv.analysis.report import Places, Table
-from espnet_posinv.analysis.results import criterion_of, family, load_wer, order
-from espnet_posinv.analysis.training import Training, read_training
+from espnet_posinv.analysis.results import criterion_of, family, order
+from espnet_posinv.analysis.training import Training
 from espnet_posinv.kaldi.scp import DataError, atomic_write
 
-CONVERGENCE = "convergence/convergence.json"  # in the experiment folder, where there is one
-PAGES = ("probe", "ablation", "cost")  # <experiment folder>/*/<name>.md
 ALIGNMENT_SPEED = 0.9
 
 
@@ -51,17 +50,12 @@ def write_html_report(
     Raises:
         DataError: there are no scores, they do not fit together, or audio of an utterance is missing.
     """
-    names = sorted(path.name for path in places.scores.glob("*") if path.is_dir() and path.name != "signal")
-    scores = {name: load_wer(places.scores / name, places.test_sets) for name in names}
-    scores = {name: table for name, table in scores.items() if table}
-    if not scores:
-        raise DataError(f"{places.scores}: no scores of {' '.join(places.test_sets)}; run stage 8")
-    trainings = [read_training(folder) for folder in sorted(places.experiments.iterdir()) if folder.is_dir()]
-    trainings = [training for training in trainings if training]
+    scores, trainings = tables.load(places)
     first = next(iter(scores.values()))
     rule, examples = _examples(places, scores, utterances)
-    pages = [Path(path) for path in add]
-    pages += [path for name in PAGES for path in sorted(places.experiments.glob(f"*/{name}.md"))]
+    # The convergence curves are drawn for the page.
+    pages = [path for path in find_pages(places.experiments) if not path.match(CONVERGENCE)]
+    pages += [Path(path) for path in add]
     page = Environment(
         loader=PackageLoader("espnet_posinv.analysis", "."),
         autoescape=True,
@@ -80,16 +74,16 @@ def write_html_report(
         rule=rule,
         examples=examples,
         alignments=_alignments(places, trainings, examples),
-        convergence=_convergence(places.experiments / CONVERGENCE),
+        convergence=_convergence((places.experiments / CONVERGENCE).with_suffix(".json")),
         curves=_curves(trainings),
-        trainings=to_html([tables._trainings(trainings)]) if trainings else "",
-        signal=to_html(tables._signal(places)[1:]),
-        data=to_html(tables._data(first, places)[1:]),
+        trainings=to_html([tables.training_table(trainings)]) if trainings else "",
+        signal=to_html(tables.signal_tables(places)[1:]),
+        data=to_html(tables.data_tables(first, places)[1:]),
         pages=[
             (heading(path), to_html([path.read_text(encoding="utf-8")], path.parent, 1)) for path in pages
         ],
         environment=environment(),
-        configurations=[_configuration(group) for group in tables._by_family(trainings)],
+        configurations=[_configuration(group) for group in tables.by_family(trainings)],
     )
     with atomic_write(output) as file:
         file.write(html)
@@ -147,7 +141,7 @@ def _legend(systems: list[str]) -> list[tuple[str, str]]:
 
 def _recogniser(name: str, table: Table, trainings: list[Training], places: Places) -> dict:
     """Cells with bars, and the tables of RESULTS.md behind them."""
-    parts = tables._recogniser(name, table, trainings, places)
+    parts = tables.recogniser_tables(name, table, trainings, places)
     note, rest = parts[1], parts[3:]
     behind = next((k for k, part in enumerate(rest) if re.fullmatch(r"\S+ by (noise|SNR):", part)), len(rest))
     rows = []
@@ -230,7 +224,7 @@ def _convergence(path: Path) -> dict | None:
 def _curves(trainings: list[Training]) -> list[Markup]:
     """Loss of training (dashed) and validation, a panel for each system, a line for each seed."""
     panels = []
-    for group in tables._by_family(trainings):
+    for group in tables.by_family(trainings):
         name = family(group[0].name)
 
         def draw(axis, group=group, name=name):
@@ -251,5 +245,5 @@ def _curves(trainings: list[Training]) -> list[Markup]:
 
 
 def _configuration(group: list[Training]) -> tuple[str, str]:
-    text = tables._configuration(group)
+    text = tables.configuration(group)
     return family(group[0].name), text.split("```yaml\n")[1].split("```")[0]

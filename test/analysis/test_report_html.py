@@ -67,9 +67,9 @@ def recipe(tmp_path_factory):
             output = root / f"exp/scores/rec/{system}/{test_set}.json"
             score_files(data / "text", folder / "text", output, language="en", missing="error")
     train(root / "exp/ssl_softdtw_enc_seed1", root / "lost")
-    (root / "exp/probe").mkdir()
-    Image.new("RGB", (30, 20), "red").save(root / "exp/probe/probe.png")
-    (root / "exp/probe/probe.md").write_text(
+    (root / "exp/probe/tiny").mkdir(parents=True)
+    Image.new("RGB", (30, 20), "red").save(root / "exp/probe/tiny/probe.png")
+    (root / "exp/probe/tiny/probe.md").write_text(
         "# Position probe\n\n![probe](probe.png)\n\n| a | b |\n|---|---:|\n| x | 1 |\n"
     )
     numbers = {"updates": [0, 5, 10], "seconds": [[0, 60, 120]] * 2, "values": [[30, 20, 10], [30, 24, 12]]}
@@ -271,13 +271,25 @@ def test_markdown_tables_get_captions_and_headers(tmp_path):
 
 
 def test_command(recipe, places, tmp_path, capsys):
-    from espnet_posinv.bin.report_html import main
+    from espnet_posinv.bin.report import main
 
     options = ["--data-dir", str(places.data), "--exp-dir", str(places.experiments), "--utterances", "0"]
-    options += ["--test-sets", " ".join(SETS), "--output", str(tmp_path / "report.html")]
+    options += [
+        "--test-sets",
+        " ".join(SETS),
+        "--output",
+        str(tmp_path / "R.md"),
+        "--html",
+        str(tmp_path / "report.html"),
+    ]
     (tmp_path / "more.md").write_text("# More of it\n\nText.\n")
     main(["--scores-dir", str(places.scores), *options, "--add", str(tmp_path / "more.md")])
     assert "report.html, 0." in capsys.readouterr().out
+    results = (tmp_path / "R.md").read_text()
+    assert "\n## Position probe\n\n![probe](images/tiny_probe.png)\n" in results
+    assert (tmp_path / "images/tiny_probe.png").read_bytes() == (
+        recipe / "exp/probe/tiny/probe.png"
+    ).read_bytes()
     page = Page((tmp_path / "report.html").read_text())
     assert not page.all("audio") and "More of it" in page.text
     with pytest.raises(SystemExit, match="no scores of test_clean test_noisy; run stage 8"):

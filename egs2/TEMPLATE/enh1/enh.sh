@@ -225,10 +225,9 @@ fi
 
 if stage 9 "report: ${results}, ${expdir}/report.html" --reads $(for r in ${recognisers} signal; do for t in ${test_sets}; do
         each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done) --writes "${results}" "${expdir}/report.html"; then
-    places=(--title "$(basename "$(dirname "${PWD}")"), ${expdir}" --scores-dir "${scores}" --data-dir "${raw}"
-        --exp-dir "${expdir}" --test-sets "${test_sets}" --clean-set "${clean_set}" --pretrained "${init}")
-    ${python} -m espnet_posinv.bin.report --output "${results}" "${places[@]}"
-    ${python} -m espnet_posinv.bin.report_html --output "${expdir}/report.html" "${places[@]}"
+    ${python} -m espnet_posinv.bin.report --output "${results}" --html "${expdir}/report.html" \
+        --title "$(basename "$(dirname "${PWD}")"), ${expdir}" --scores-dir "${scores}" --data-dir "${raw}" \
+        --exp-dir "${expdir}" --test-sets "${test_sets}" --clean-set "${clean_set}" --pretrained "${init}"
     stage_done
 fi
 
