@@ -16,6 +16,7 @@ from espnet_posinv.scoring.bootstrap import difference_interval, rate_interval
 
 CRITERIONS = ("ssl_mse", "ssl_mse_pad", "ssl_softdtw")  # the order of rows
 SNR_BAND = 5.0  # dB
+FIXED_SNRS = 8  # so many different SNRs of a set are named one by one, more in bands
 _SEED = re.compile(r"(.+)_seed(\d+)")
 _CRITERION = re.compile(r"(ssl_softdtw|ssl_mse_pad|ssl_mse)(_.*|$)")
 
@@ -143,10 +144,10 @@ def load_signal(folder: str | Path, test_sets: list[str]) -> dict[str, dict[str,
 
 
 def load_conditions(data_dir: str | Path, test_set: str, ids: list[str]) -> dict[str, np.ndarray]:
-    """Noise kind and SNR band of each utterance; nothing for a set without noise.
+    """Noise kind and SNR of each utterance; nothing for a set without noise.
 
     Returns:
-        ``{"noise": (n,) names, "SNR": (n,) like "0-5 dB"}``, as far as utt2noise and utt2snr exist.
+        ``{"noise": (n,) names, "SNR": (n,) like "5 dB" or "0 to 5 dB"}``, as far as utt2noise, utt2snr exist.
 
     Raises:
         DataError: a scored utterance is not in them, or an SNR is not a number.
@@ -160,16 +161,26 @@ def load_conditions(data_dir: str | Path, test_set: str, ids: list[str]) -> dict
         missing = [i for i in ids if i not in table]
         if missing:
             raise DataError(f"{path}: {len(missing)} scored utterances are missing, as {missing[0]}")
-        conditions[name] = np.array([_band(path, i, table[i]) if name == "SNR" else table[i] for i in ids])
+        conditions[name] = (
+            _snr_names(path, table, ids) if name == "SNR" else np.array([table[i] for i in ids])
+        )
     return conditions
 
 
-def _band(path: Path, utterance: str, snr: str) -> str:
-    try:
-        low = SNR_BAND * np.floor(float(snr) / SNR_BAND)
-    except ValueError:
-        raise DataError(f"{path}: SNR {snr!r} of {utterance} is not a number") from None
-    return f"{low:g} to {low + SNR_BAND:g} dB" if np.isfinite(low) else f"{low:g} dB"
+def _snr_names(path: Path, table: dict[str, str], ids: list[str]) -> np.ndarray:
+    """Each SNR by its value where they were drawn from a few, else by its band, the last one with its end."""
+    values = np.empty(len(ids))
+    for k, i in enumerate(ids):
+        try:
+            values[k] = float(table[i])
+        except ValueError:
+            raise DataError(f"{path}: SNR {table[i]!r} of {i} is not a number") from None
+    if len(np.unique(values)) <= FIXED_SNRS:
+        return np.array([f"{value:g} dB" for value in values])
+    low = SNR_BAND * np.floor(values / SNR_BAND)
+    finite = np.isfinite(values)
+    low[finite & (values == low) & (values == values[finite].max())] -= SNR_BAND
+    return np.array([f"{x:g} to {x + SNR_BAND:g} dB" if np.isfinite(x) else f"{x:g} dB" for x in low])
 
 
 def _read(path: Path) -> dict:

@@ -129,6 +129,23 @@ def test_conditions(recipe, places):
         load_conditions(places.data, "test_seen", ["other"])
 
 
+def test_fixed_snrs_are_named_by_value_and_drawn_ones_by_band(tmp_path):
+    def names(snrs):
+        (tmp_path / "test").mkdir(exist_ok=True)
+        ids = [f"u{k:03d}" for k in range(len(snrs))]
+        (tmp_path / "test/utt2snr").write_text("".join(f"{i} {x}\n" for i, x in zip(ids, snrs, strict=True)))
+        return list(load_conditions(tmp_path, "test", ids)["SNR"])
+
+    assert names([5, 10, "20.0", -2.5, "inf"]) == ["5 dB", "10 dB", "20 dB", "-2.5 dB", "inf dB"]
+    drawn = [k / 10 for k in range(101)]
+    bands = names(drawn)
+    assert bands[:50] == ["0 to 5 dB"] * 50 and bands[50:] == ["5 to 10 dB"] * 51
+    # 10 is the end of the last band only where nothing lies above it
+    assert names([*drawn, 10.1, "inf"])[-3:] == ["10 to 15 dB", "10 to 15 dB", "inf dB"]
+    with pytest.raises(DataError, match="SNR 'loud' of u001 is not a number"):
+        names([1, "loud"])
+
+
 def test_report(recipe, places, tmp_path):
     write_report(places, tmp_path / "RESULTS.md", title="Mini")
     text = (tmp_path / "RESULTS.md").read_text()
