@@ -170,7 +170,7 @@ def measure(
     inputs = {
         "data": _fingerprint(Path(data)),
         "recogniser": measures.recogniser.settings(),
-        "criterions": {"names": list(CRITERIONS), "encoder": _encoder_fingerprint(measures.upstream)},
+        "criterions": {"names": list(CRITERIONS), "encoder": encoder_fingerprint(measures.upstream)},
         "language": measures.language,
         "signal": list(measures.signal),
     }
@@ -279,7 +279,7 @@ def _fingerprint(data: Path) -> str:
     return digest.hexdigest()
 
 
-def _encoder_fingerprint(upstream: str) -> list:
+def encoder_fingerprint(upstream: str) -> list:
     """Specification of an encoder and, of one in a local folder, names, sizes and times of its files."""
     folder = Path(upstream.partition(":")[2])
     files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []

@@ -12,6 +12,7 @@ from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.perturb.padding import pad
 from espnet_posinv.ssl import load_encoder
 
+READ = 3600.0  # seconds of a large corpus that are read, chosen at random
 LEVEL = -26.0  # dBFS over active speech: encoders without normalised input hear the level
 States = dict[str, torch.Tensor]
 
@@ -63,26 +64,32 @@ class HiddenStates:
 def read_speech(data: str | Path, rate: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None]:
     """Clean speech of a data directory by utterance id, `(T,)` float32, and its noise where there is any.
 
-    Speech is ``spk1.scp``, or ``wav.scp`` where there is none; noise is the mixture minus the speech.
+    Speech is ``spk1.scp``, or ``wav.scp`` where there is none; noise is the mixture minus the speech. Of more
+    than `READ` seconds, utterances in a fixed random order are read up to these.
 
     Raises:
         DataError: nothing there, another sample rate, several channels, unequal lengths.
     """
     mixtures = read_scp(Path(data) / "wav.scp")
-    if not (Path(data) / "spk1.scp").exists():
-        return {key: _read(entry, key, rate) for key, entry in mixtures.items()}, None
-    clean = read_scp(Path(data) / "spk1.scp")
+    clean = mixtures
+    if (Path(data) / "spk1.scp").exists():
+        clean = read_scp(Path(data) / "spk1.scp")
     missing = sorted(set(mixtures) - set(clean))
     if missing:
         raise DataError(f"{data}/spk1.scp: {len(missing)} utterances of wav.scp are missing, as {missing[0]}")
-    speech, noise = {}, {}
-    for key, entry in mixtures.items():
-        speech[key], mixture = _read(clean[key], key, rate), _read(entry, key, rate)
+    speech, noise, total = {}, {}, 0
+    for key in np.random.default_rng(0).permutation(sorted(mixtures)).tolist():
+        speech[key] = mixture = _read(clean[key], key, rate)
+        if clean is not mixtures:
+            mixture = _read(mixtures[key], key, rate)
         if len(mixture) != len(speech[key]):
             raise DataError(
                 f"{data}: {key} has {len(mixture)} samples in wav.scp and {len(speech[key])} in spk1.scp"
             )
         noise[key] = mixture - speech[key]
+        total += len(mixture)
+        if total >= READ * rate:
+            break
     return speech, noise if any(np.abs(n).max() > 1e-4 for n in noise.values()) else None
 
 

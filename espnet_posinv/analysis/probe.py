@@ -3,6 +3,7 @@
 Everything is measured on real speech; nothing is trained but linear read-outs and waveforms.
 """
 
+import hashlib
 import json
 import math
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from espnet_posinv.analysis.convergence import encoder_fingerprint
 from espnet_posinv.analysis.exploit import CRITERIONS, exploit
 from espnet_posinv.analysis.hidden import HiddenStates, read_speech, stationary_crops
 from espnet_posinv.analysis.layers import SNRS, noise_monotony, sound_clusters, speech_shaped_noise
@@ -112,6 +114,7 @@ def probe(
         exploits[name] = {k: v for k, v in _plain(found).items() if k != "waveform"}
         say(f"exploit {name}: {_percent(found.fall)} of the loss gone")
     return {
+        "inputs": inputs(upstream, data, s),
         "upstream": upstream,
         "label": encode.label,
         "data": str(data),
@@ -124,6 +127,25 @@ def probe(
         "exploit": exploits,
         "seconds": round(time.time() - began),
     }
+
+
+def inputs(upstream: str, data: str | Path, settings: Settings) -> dict:
+    """All that a probe's numbers depend on, as JSON has it: the encoder's files, lists of audio, settings."""
+    lists = [Path(data) / name for name in ("wav.scp", "spk1.scp")]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in lists if path.exists())).hexdigest()
+    found = {"encoder": encoder_fingerprint(upstream), "lists": digest, "settings": asdict(settings)}
+    return json.loads(json.dumps(found))
+
+
+def read_probe(folder: str | Path, expected: dict) -> dict | None:
+    """The probe in `folder` if it is whole and was made of these inputs."""
+    folder = Path(folder)
+    try:
+        result = json.loads((folder / "probe.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = all((folder / name).is_file() for name in ("probe.md", "probe.png"))
+    return result if whole and result.get("inputs") == expected else None
 
 
 def write_probe(result: dict, folder: str | Path) -> None:

@@ -1,4 +1,7 @@
-"""Position probe of a frozen encoder on real speech: writes probe.json, probe.md and probe.png."""
+"""Position probe of a frozen encoder on real speech: writes probe.json, probe.md and probe.png.
+
+Files that were made of the same encoder, audio and options are kept.
+"""
 
 import argparse
 import sys
@@ -28,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     args = parser.parse_args(argv)
 
-    from espnet_posinv.analysis.probe import Settings, describe, probe, write_probe
+    from espnet_posinv.analysis.probe import Settings, describe, inputs, probe, read_probe, write_probe
 
     options = {"criterions": tuple(args.criterions)} if args.criterions is not None else {}
     settings = Settings(
@@ -41,8 +44,10 @@ def main(argv: list[str] | None = None) -> None:
         **options,
     )
     try:
-        result = probe(args.upstream, args.data, settings, partial(print, flush=True))
-        write_probe(result, args.output_dir)
+        result = read_probe(args.output_dir, inputs(args.upstream, args.data, settings))
+        if result is None:
+            result = probe(args.upstream, args.data, settings, partial(print, flush=True))
+            write_probe(result, args.output_dir)
     except (ValueError, OSError) as error:
         sys.exit(f"probe: {error}")
     print(describe(result))

@@ -8,10 +8,12 @@ import soundfile
 import torch
 from transformers import HubertConfig, HubertModel
 
+from espnet_posinv.analysis import hidden
 from espnet_posinv.analysis.exploit import compare
-from espnet_posinv.analysis.hidden import HiddenStates
+from espnet_posinv.analysis.hidden import HiddenStates, read_speech
 from espnet_posinv.analysis.layers import noise_monotony, speech_shaped_noise
 from espnet_posinv.analysis.position import shift_changes
+from espnet_posinv.analysis.probe import read_probe
 from espnet_posinv.bin.probe import main
 from espnet_posinv.criterions.ssl_mse import SSLMSELoss
 from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
@@ -101,6 +103,35 @@ def test_command_writes_table_figure_and_numbers(upstream, tmp_path, capsys):
     assert set(result["states"]) == {"log-mel", "conv", "0", "1"}
     assert all(row["fall"][0] > 0 for row in result["exploit"].values()) and len(result["exploit"]) == 3
     assert (out / "probe.png").read_bytes().startswith(b"\x89PNG")
+    before = (out / "probe.json").stat().st_mtime_ns
+    main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
+    assert (out / "probe.json").stat().st_mtime_ns == before and "R² of position" in capsys.readouterr().out
+    assert read_probe(out, result["inputs"]) == result
+    assert read_probe(out, result["inputs"] | {"lists": "others"}) is None
+    (out / "probe.md").unlink()
+    assert read_probe(out, result["inputs"]) is None
     (tmp_path / "spk1.scp").write_text("".join(lines["spk1"][:-1]))
     with pytest.raises(SystemExit, match=r"1 utterances of wav\.scp are missing"):
         main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
+
+
+def test_of_a_large_corpus_an_hour_is_read(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for name in ("wav", "spk1"):
+        paths = {f"utt{i}": tmp_path / f"{name}{i}.wav" for i in range(9)}
+        for path in paths.values():
+            soundfile.write(path, 0.1 * rng.standard_normal(8000), 16000)
+        (tmp_path / f"{name}.scp").write_text("".join(f"{key} {path}\n" for key, path in paths.items()))
+    speech, noise = read_speech(tmp_path, 16000)
+    assert len(speech) == len(noise) == 9
+    monkeypatch.setattr(hidden, "READ", 1.7)
+    few, noise = read_speech(tmp_path, 16000)
+    assert len(few) == len(noise) == 4 and few.keys() < speech.keys()
+    for key, samples in few.items():
+        np.testing.assert_array_equal(samples, speech[key])
+        np.testing.assert_allclose(
+            samples + noise[key], soundfile.read(tmp_path / f"wav{key[3:]}.wav")[0], atol=1e-6
+        )
+    (tmp_path / "spk1.scp").unlink()
+    alone, noise = read_speech(tmp_path, 16000)
+    assert noise is None and len(alone) == 4

@@ -48,6 +48,7 @@ asr_args=                # further options of bin/asr_decode, e.g. "--beam-size 
 lang=en                  # language of the test sets
 metrics=pesq,estoi,si_sdr,dnsmos  # of the audio, none for no signal metrics
 tasks=                   # NAME=TASK:LABELS:MODEL of other tasks (doc/recognisers_and_tasks.md); LABELS: a file of a test set
+probe_args=              # options of bin/probe for the upstreams, e.g. "--utterances 24"; none: no probe
 results=RESULTS.md       # the report
 tag=                     # added to the names of fine-tuned models
 
@@ -223,8 +224,17 @@ if stage 8 "scoring" --key "${lang} ${metrics} ${tasks}" \
     stage_done
 fi
 
-if stage 9 "report: ${results}, ${expdir}/report.html" --reads $(for r in ${recognisers} signal; do for t in ${test_sets}; do
-        each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done) --writes "${results}" "${expdir}/report.html"; then
+probed=${upstreams}
+[ "${probe_args}" != none ] || probed=
+if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_args}" --reads $(for r in ${recognisers} signal; do for t in ${test_sets}; do
+        each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done) --writes "${results}" "${expdir}/report.html" \
+    $(each "${expdir}/probe/%/probe.md" $(for u in ${probed}; do echo "${u%%=*}"; done)); then
+    for u in ${probed}; do
+        echo "probing ${u#*=}: log in ${expdir}/probe/${u%%=*}/probe.log"
+        beside "${nj}" ${decode_cmd} "${expdir}/probe/${u%%=*}/probe.log" ${python} -m espnet_posinv.bin.probe \
+            --upstream "${u#*=}" --data "${raw}/${train_set}" --output-dir "${expdir}/probe/${u%%=*}" ${probe_args}
+    done
+    all_done
     ${python} -m espnet_posinv.bin.report --output "${results}" --html "${expdir}/report.html" \
         --title "$(basename "$(dirname "${PWD}")"), ${expdir}" --scores-dir "${scores}" --data-dir "${raw}" \
         --exp-dir "${expdir}" --test-sets "${test_sets}" --clean-set "${clean_set}" --pretrained "${init}"
