@@ -14,9 +14,11 @@ import argparse
 import json
 import platform
 import resource
+import statistics
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ import yaml
 
 from espnet_posinv.corpora.demand import ENVIRONMENTS
 from espnet_posinv.corpora.librispeech import PARTS
+from espnet_posinv.kaldi.scp import atomic_write
 from espnet_posinv.recipe.config import load, merge
 
 ROOT = Path(__file__).parents[1]
@@ -31,11 +34,12 @@ CONF = ROOT / "egs2/librispeech_demand/enh1/conf"
 MODELS = ("demucs48", "demucs64", "convtasnet", "bsrnn", "tfgridnet")
 CRITERIONS = ("ssl_mse", "ssl_mse_pad", "ssl_softdtw")
 RATE = 16000
+PATIENCE = 2.0  # seconds after which a measurement has been repeated enough
 SECONDS = 12.8  # mean length of an utterance of train-clean-100
 DEV_HOURS, TEST_HOURS = PARTS["dev-clean"].hours / 5, PARTS["test-clean"].hours
 
 
-def configuration(model: str, criterion: str | None = None, upstream: str = "") -> dict:
+def configuration(model: str, criterion: str | None = None) -> dict:
     """What stage 4 trains `model` with, or stage 5 fine-tunes it with."""
     files = [CONF / "common.yaml", CONF / f"train_{model}.yaml"]
     if criterion:
@@ -43,8 +47,6 @@ def configuration(model: str, criterion: str | None = None, upstream: str = "") 
     config = {}
     for file in files:
         config = merge(config, load(file))
-    if criterion:
-        config["criterions"][0]["conf"]["upstream"] = upstream
     return config
 
 
@@ -66,25 +68,26 @@ def batch_shape(config: dict) -> tuple[int, int]:
     return round(config["batch_bins"] / (SECONDS * RATE)), round(SECONDS * RATE)
 
 
-def hubert_base(folder: str) -> str:
-    """An encoder of HuBERT-base's sizes with random weights, as ``--upstreams`` would name it."""
-    from transformers import HubertConfig, HubertModel
+def random_hubert() -> torch.nn.Module:
+    """An encoder of HuBERT-base's sizes with random weights."""
+    from espnet_posinv.ssl import SSLEncoder
+    from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
 
-    HubertModel(HubertConfig()).save_pretrained(folder)
-    return f"transformers:{folder}"
+    torch.manual_seed(0)
+    return SSLEncoder(Wav2Vec2Network(Wav2Vec2Config()), label="HuBERT-base's sizes, random weights")
 
 
 def clock(function, device: str, rounds: int) -> float:
     """Median seconds of a call after one that warms up: of this thread's work, or of the device's."""
     times = []
-    for _ in range(rounds + 1):
-        now = time.perf_counter if device == "cuda" else time.process_time
+    now = time.perf_counter if device == "cuda" else time.process_time
+    while len(times) <= rounds and sum(times[1:]) < PATIENCE:
         start = now()
         function()
         if device == "cuda":
             torch.cuda.synchronize()
         times.append(now() - start)
-    return sorted(times[1:])[rounds // 2]
+    return statistics.median(times[1:])
 
 
 def training(config: dict, device: str, rounds: int) -> dict:
@@ -102,11 +105,13 @@ def training(config: dict, device: str, rounds: int) -> dict:
     batch["speech_mix_lengths"] = torch.full((size,), samples, device=device)
 
     def update():
+        model.train()
         optimizer.zero_grad()
         model(**batch)[0].backward()
         optimizer.step()
 
     def validate():
+        model.eval()
         with torch.no_grad():
             model(**batch)
 
@@ -114,28 +119,34 @@ def training(config: dict, device: str, rounds: int) -> dict:
         torch.cuda.reset_peak_memory_stats()
     result = {"batch": clock(update, device, rounds)}
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else 1024 * resource.getrusage(0).ru_maxrss
-    result |= {"valid": clock(validate, device, rounds), "GiB": peak / 2**30, "audio": size * samples / RATE}
+    result |= {"valid": clock(validate, device, 1), "GiB": peak / 2**30, "audio": size * samples / RATE}
     return result | {"parameters": sum(p.numel() for p in model.parameters()) / 1e6}
 
 
 def measure_gpu(args) -> dict:
-    """Training and fine-tuning of each model."""
-    result = {"device": torch.cuda.get_device_name() if args.device == "cuda" else args.device}
-    with tempfile.TemporaryDirectory() as folder:
-        upstream = hubert_base(folder)
+    """Training and fine-tuning of each model; the file is written after each."""
+    result = {"device": torch.cuda.get_device_name() if args.device == "cuda" else cpu_name()}
+    torch.backends.cudnn.deterministic = True  # so ESPnet trains, unless told otherwise
+    encoder = random_hubert().to(args.device)
+    with mock.patch("espnet_posinv.criterions.base.load_encoder", lambda *_, **__: encoder):
         for model in args.models:
             for criterion in (None, *CRITERIONS):
                 name = f"{model} {criterion or 'train'}"
                 try:
-                    result[name] = training(
-                        configuration(model, criterion, upstream), args.device, args.rounds
-                    )
+                    result[name] = training(configuration(model, criterion), args.device, args.rounds)
                 except torch.cuda.OutOfMemoryError:
                     result[name] = None
                 print(name, result[name], flush=True)
+                write(args.output, result)
                 if args.device == "cuda":
                     torch.cuda.empty_cache()
     return result
+
+
+def write(output: Path, result: dict) -> None:
+    """Figures so far, as JSON."""
+    with atomic_write(output) as file:
+        file.write(json.dumps(result, indent=1) + "\n")
 
 
 def speech(downloads: Path, count: int) -> list[np.ndarray]:
@@ -325,8 +336,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.command == "table":
         print(table(args))
         return
-    result = measure_cpu(args) if args.command == "measure-cpu" else measure_gpu(args)
-    args.output.write_text(json.dumps(result, indent=1) + "\n")
+    write(args.output, measure_cpu(args) if args.command == "measure-cpu" else measure_gpu(args))
 
 
 if __name__ == "__main__":
