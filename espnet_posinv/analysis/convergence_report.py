@@ -23,6 +23,7 @@ def write_convergence(
     fraction: float,
     seeds: list[str],
     setting: str,
+    title: str = "Convergence",
 ) -> None:
     """Write ``convergence.png``, ``convergence.md`` and ``convergence.json``.
 
@@ -33,10 +34,12 @@ def write_convergence(
         fraction: of the gain that `rows` speak of.
         seeds: of every system.
         setting: development set, recogniser and encoder, in words.
+        title: heading.
     """
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     data = {
+        "title": title,
         "text": [setting, *explanation(rows, fraction, seeds)],
         "curves": {m: {s: _numbers(curve) for s, curve in systems.items()} for m, systems in table.items()},
         "head": head(fraction),
@@ -46,7 +49,7 @@ def write_convergence(
     with atomic_write(output_dir / "convergence.json") as file:
         json.dump(data, file, indent=1)
     parts = [
-        "## Convergence",
+        f"## {title}",
         *data["text"],
         "![Convergence](convergence.png)",
         markdown(data["head"], data["rows"]),

@@ -6,8 +6,13 @@ from pathlib import Path
 
 from espnet_posinv.kaldi.scp import DataError
 
-CONVERGENCE = "convergence/convergence.md"
-PAGES = (CONVERGENCE, "probe/*/probe.md", "ablation/table.md")  # in an experiment folder
+# In an experiment folder; for each encoder a folder where there are several.
+PAGES = (
+    "convergence/convergence.md",
+    "convergence/*/convergence.md",
+    "probe/*/probe.md",
+    "ablation/table.md",
+)
 _HEADING = re.compile(r"^(#+)(?= )", re.MULTILINE)
 _PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]*)\)")
 

@@ -20,7 +20,7 @@ from espnet_posinv.analysis.convergence_summary import LABELS
 from espnet_posinv.analysis.environment import environment, git_state
 from espnet_posinv.analysis.html_figures import alignment, draw_alignment, image_uri, themed_svg
 from espnet_posinv.analysis.html_listen import Utterance, choose, load_utterance
-from espnet_posinv.analysis.pages import CONVERGENCE, find_pages
+from espnet_posinv.analysis.pages import find_pages
 from espnet_posinv.analysis.plots import COLOURS
 from espnet_posinv.analysis.report import Places, Table
 from espnet_posinv.analysis.results import criterion_of, family, order
@@ -53,9 +53,9 @@ def write_html_report(
     scores, trainings = tables.load(places)
     first = next(iter(scores.values()))
     rule, examples = _examples(places, scores, utterances)
-    # The convergence curves are drawn for the page.
-    pages = [path for path in find_pages(places.experiments) if not path.match(CONVERGENCE)]
-    pages += [Path(path) for path in add]
+    pages = find_pages(places.experiments)
+    drawn = [path.with_suffix(".json") for path in pages if path.name == "convergence.md"]
+    pages = [path for path in pages if path.name != "convergence.md"] + [Path(path) for path in add]
     page = Environment(
         loader=PackageLoader("espnet_posinv.analysis", "."),
         autoescape=True,
@@ -74,7 +74,7 @@ def write_html_report(
         rule=rule,
         examples=examples,
         alignments=_alignments(places, trainings, examples),
-        convergence=_convergence((places.experiments / CONVERGENCE).with_suffix(".json")),
+        convergences=[_convergence(path, f"conv{k}") for k, path in enumerate(drawn)],
         curves=_curves(trainings),
         trainings=to_html([tables.training_table(trainings)]) if trainings else "",
         signal=to_html(tables.signal_tables(places)[1:]),
@@ -206,19 +206,25 @@ def _alignments(places: Places, trainings: list[Training], examples: list[Uttera
     }
 
 
-def _convergence(path: Path) -> dict | None:
-    if not path.exists():
-        return None
+def _convergence(path: Path, name: str) -> dict:
+    """Curves of a convergence.json, drawn for the page, and its table."""
     data = json.loads(path.read_text(encoding="utf-8"))
     panels = []
     for measure, systems in data["curves"].items():
         for against, words in AXES.items():
             label = f"{LABELS.get(measure, measure)} against {words}"
             draw = partial(draw_panel, measure=measure, systems=systems, against=against)
-            panels.append(Markup(themed_svg(f"conv-{measure}-{against}", label, draw)))
+            panels.append(Markup(themed_svg(f"{name}-{measure}-{against}", label, draw)))
     systems = list(next(iter(data["curves"].values())))
     table = to_html([tables.markdown(data["head"], data["rows"])])
-    return {"text": data["text"], "panels": panels, "legend": _legend(systems), "table": table}
+    return {
+        "name": name,
+        "title": data["title"],
+        "text": data["text"],
+        "panels": panels,
+        "legend": _legend(systems),
+        "table": table,
+    }
 
 
 def _curves(trainings: list[Training]) -> list[Markup]:

@@ -51,7 +51,10 @@ def main(argv: list[str] | None = None) -> None:
             f"whose keys have their defaults: {upstream}. Settings of the trainings that differ, besides "
             f"criterion and seed: {', '.join(unequal_settings(args.experiments)) or 'none'}."
         )
-        write_convergence(args.output_dir, table, rows, fraction=args.fraction, seeds=seeds, setting=setting)
+        title = f"Convergence: {os.path.basename(upstream.rstrip('/'))}"
+        write_convergence(
+            args.output_dir, table, rows, fraction=args.fraction, seeds=seeds, setting=setting, title=title
+        )
     except (ValueError, OSError) as error:
         sys.exit(f"convergence: {error}")
     print(f"convergence: {sum(map(len, measured.values()))} checkpoints, {args.output_dir}/convergence.md")

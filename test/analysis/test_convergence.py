@@ -293,14 +293,16 @@ def test_report_of_measurements(recipe, measured, tmp_path):
     ]
     rows = summarise(table, samples=50)
     assert "One seed: nothing is said of others." in explanation(rows, 0.9, seeds)[1]
-    write_convergence(tmp_path, table, rows, fraction=0.9, seeds=seeds, setting="Here.")
+    write_convergence(tmp_path, table, rows, fraction=0.9, seeds=seeds, setting="Here.", title="Title")
     data = json.loads((tmp_path / "convergence.json").read_text())
     assert len(data["rows"]) == 12 and {len(row) for row in data["rows"]} == {len(data["head"])}
     wer = data["curves"]["wer"]["ssl_mse_hubert"]
     scores = measured["ssl_mse_hubert_seed1"][3][1].values()
     expected = 100 * sum(s["S"] + s["D"] + s["I"] for s in scores) / sum(s["N"] for s in scores)
     assert wer["updates"] == [0, 10, 20, 30] and wer["values"][0][3] == pytest.approx(expected)
-    assert "| SI-SDR, dB | ssl_softdtw_hubert |" in (tmp_path / "convergence.md").read_text()
+    assert data["title"] == "Title"
+    text = (tmp_path / "convergence.md").read_text()
+    assert text.startswith("## Title\n") and "| SI-SDR, dB | ssl_softdtw_hubert |" in text
     assert min(image.imread(tmp_path / "convergence.png").shape[:2]) > 600
 
 

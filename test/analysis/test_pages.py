@@ -23,12 +23,12 @@ def test_headings_are_lowered_and_pictures_copied(tmp_path):
 
 
 def test_pages_are_found_in_order(tmp_path):
-    for name in ("ablation/table.md", "probe/b/probe.md", "probe/a/probe.md", "convergence/convergence.md"):
+    for name in ("ablation/table.md", "probe/b/probe.md", "probe/a/probe.md", "convergence/x/convergence.md"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
     found = [str(path.relative_to(tmp_path)) for path in find_pages(tmp_path)]
     assert found == [
-        "convergence/convergence.md",
+        "convergence/x/convergence.md",
         "probe/a/probe.md",
         "probe/b/probe.md",
         "ablation/table.md",

@@ -73,10 +73,13 @@ def recipe(tmp_path_factory):
         "# Position probe\n\n![probe](probe.png)\n\n| a | b |\n|---|---:|\n| x | 1 |\n"
     )
     numbers = {"updates": [0, 5, 10], "seconds": [[0, 60, 120]] * 2, "values": [[30, 20, 10], [30, 24, 12]]}
-    convergence = {"text": ["Development set."], "head": ["measure", "gain"], "rows": [["WER, %", "19.0"]]}
+    convergence = {"title": "Convergence: enc", "text": ["Development set."]}
+    convergence |= {"head": ["measure", "gain"], "rows": [["WER, %", "19.0"]]}
     convergence["curves"] = {"wer": {"ssl_softdtw_enc": numbers}}
-    (root / "exp/convergence").mkdir()
-    (root / "exp/convergence/convergence.json").write_text(json.dumps(convergence))
+    for encoder in ("enc", "other"):
+        (root / "exp/convergence" / encoder).mkdir(parents=True)
+        (root / "exp/convergence" / encoder / "convergence.md").write_text("## Convergence: enc\n")
+        (root / "exp/convergence" / encoder / "convergence.json").write_text(json.dumps(convergence))
     return root
 
 
@@ -153,7 +156,7 @@ def test_nothing_is_loaded_and_ids_are_unique(page):
     assert len(ids) == len(set(ids))
     targets = {address[1:] for address in addresses if address.startswith("#")}
     assert targets <= set(ids)
-    assert {"wer", "listen", "convergence", "training", "alignment", "page1", "environment"} <= targets
+    assert {"wer", "listen", "conv0", "conv1", "training", "alignment", "page1", "environment"} <= targets
     assert "Mini & <more>" in page.text and page.all("html")[0]["lang"] == "en"
 
 
