@@ -163,7 +163,7 @@ class Bench:
             try:
                 while run.poll() is None:
                     if time.time() - start > self.args.timeout:
-                        raise TimeoutError(f"{name}: not finished after {self.args.timeout} s, log in {log}")
+                        raise TimeoutError(f"{name}: not finished after {self.args.timeout} s{tail(log)}")
                     if kill is not None and self._killed(kill, processes - 1):
                         kill = None
                     time.sleep(0.01)
@@ -367,7 +367,7 @@ def main(argv=None):
     parser.add_argument("--upstream", help="an encoder; default: HuBERT-base's sizes, random weights")
     parser.add_argument("--batch", type=int, help="utterances on each GPU (8; 2 with --tiny)")
     parser.add_argument("--steps", type=int, help="updates in an epoch (12; 6 with --tiny)")
-    parser.add_argument("--timeout", type=float, default=150, help="seconds for each process (150)")
+    parser.add_argument("--timeout", type=float, default=240, help="seconds for each process (150)")
     parser.add_argument("--work", type=Path, help="keep data, logs and models in this new folder")
     args = parser.parse_args(argv)
     if not args.cpu and torch.cuda.device_count() < 2:

@@ -95,6 +95,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     failed = False
     for config in args.configs:
+        print(f"{time.strftime('%X')} {config}", flush=True)
         try:
             if args.cpu_processes > 1:
                 rest = (config, args.cpu_processes, f"tcp://localhost:{free_port()}")
@@ -105,6 +106,7 @@ def main(argv=None):
                 NotedTask.main(cmd=["--config", config])
         except Exception:  # of whatever kind: the next training is to have its chance
             traceback.print_exc()
+            print(f"{time.strftime('%X')} {config} failed", flush=True)
             failed = True
     raise SystemExit(failed)
 
