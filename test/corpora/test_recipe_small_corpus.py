@@ -47,7 +47,8 @@ def recipe(tmp_path_factory):
         command += ["--se_args", f"{FEW} --set batch_size=2 --set chunk_length=16000"]
         command += ["--finetune_args", f"{FEW} --set batch_bins=160000", "--criterion", "ssl_softdtw"]
         command += ["--upstreams", f"mini=transformers:{ROOT}/egs2/mini_debian/ssl1/mini_hubert"]
-        command += ["--metrics", "si_sdr", "--asr_args", "--window 15", *more]
+        command += ["--metrics", "si_sdr", "--asr_args", "--window 15"]
+        command += ["--probe_args", "--utterances 8 --seconds 1.5 --criterions", *more]
         done = subprocess.run(command, capture_output=True, text=True, env=env)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
@@ -98,6 +99,7 @@ def test_scores_and_report(done):
     report = (done / "RESULTS.md").read_text()
     assert "test_clean_seen by noise" in report and "test_clean_unseen by SNR" in report
     assert f"`{TUNED}`" in report and "`train_demucs64`" in report
+    assert "## Position probe: HuBERT" in report and (done / "images/mini_probe.png").exists()
 
 
 def test_again_nothing_is_done(done, recipe):
