@@ -130,7 +130,7 @@ class Bench:
             **files,
             "batch_type": "sorted",
             "batch_size": data * self.args.batch,
-            "num_workers": 0 if self.args.cpu else 2,
+            "num_workers": 0,  # of several GPUs they are spawned anew in each epoch: half a minute of imports
             "optim": "adamw",
             "optim_conf": {"lr": 1.0e-4},
             "max_epoch": EPOCHS,
