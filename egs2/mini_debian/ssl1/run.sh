@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Pretrain the mini HuBERT: gather speech of many voices, train two iterations, export, measure.
-# Killed and run again, it goes on. On a GPU some ten minutes; on CPU about a day for the default steps.
+# Pretrain the mini HuBERT: gather speech of many voices, train three iterations, export, measure.
+# Killed and run again, it goes on. On a GPU some twenty minutes; on CPU a day and more for the default steps.
 # Usage: ./run.sh [--stage 1] [--stop-stage 4] [--steps 6000] [--batch 48] [--device cuda|cpu] [--dir exp/mini_hubert]
 set -euo pipefail
 
@@ -34,10 +34,12 @@ if reach 1; then
 fi
 
 if reach 2; then
-    echo "stage 2: two iterations of masked prediction in ${dir}"
+    echo "stage 2: three iterations of masked prediction in ${dir}"
+    python3 -m espnet_posinv.bin.fetch --downloads ../downloads "${own[@]}" whisper-tiny.en  # the third's teacher
     # All cores: the only job
     OMP_NUM_THREADS=$(nproc) python3 -m espnet_posinv.bin.pretrain_hubert --work "${dir}" --steps "${steps}" \
-        --batch "${batch}" ${device:+--device "${device}"}
+        --batch "${batch}" ${device:+--device "${device}"} \
+        --teacher "whisper:${WHISPER_TINY_EN:-../downloads/whisper-tiny.en}"
 fi
 
 if reach 3; then
