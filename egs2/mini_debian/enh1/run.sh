@@ -21,10 +21,10 @@ downloads=../downloads
 base="whisper-base=whisper:${WHISPER_BASE:-${downloads}/whisper-base}"
 tiny="whisper-tiny.en=whisper:${WHISPER_TINY_EN:-${downloads}/whisper-tiny.en}"
 upstreams="mini_hubert=transformers:../ssl1/mini_hubert"
-recognisers=${base} se_config='' results=exp_${size}/RESULTS.md train=() metrics=pesq,estoi,si_sdr,dnsmos
+recognisers=${base} se_config='' results=exp_${size}/RESULTS.md train=() metrics=pesq,estoi,si_sdr,dnsmos probe=''
 case ${size} in
-    quick) epochs=2 updates=5 recognisers=${tiny} ;;
-    default) epochs=6 updates=20 ;;
+    quick) epochs=2 updates=5 recognisers=${tiny} probe=none ;;
+    default) epochs=6 updates=20 probe="--steps 10" ;;
     full)
         epochs=8 updates=25 se_config=conf/train_convtasnet.yaml recognisers="${tiny} ${base}" results=RESULTS.md
         upstreams+=" whisper=${tiny#*=}"
@@ -45,4 +45,5 @@ finetune="--set max_epoch=${epochs} --set num_iters_per_epoch=${updates} --set k
     --se_config "${se_config}" \
     --results "${results}" \
     --recognisers "${recognisers}" --asr_args "--window 15" --metrics "${metrics}" \
+    --probe_args "${probe}" \
     "${args[@]}"
