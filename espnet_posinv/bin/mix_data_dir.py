@@ -4,6 +4,7 @@ Several jobs may share the work: call with --jobs N --job 1 ... N, then without 
 """
 
 import sys
+from pathlib import Path
 
 from espnet_posinv.kaldi.cli import Parser, positive, run
 
@@ -24,8 +25,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _mix(args) -> None:
     from espnet_posinv.corpora.mix import mix_data_dir
+    from espnet_posinv.kaldi.scp import read_scp
 
-    count = mix_data_dir(
+    mix_data_dir(
         args.src_dir,
         args.dest_dir,
         args.noise_scp,
@@ -34,7 +36,8 @@ def _mix(args) -> None:
         job=args.job,
         jobs=args.jobs,
     )
-    print(f"{args.dest_dir}: {count} utterances mixed now")
+    if args.job is None:
+        print(f"{args.dest_dir}: {len(read_scp(Path(args.dest_dir) / 'wav.scp'))} utterances")
 
 
 if __name__ == "__main__":

@@ -80,9 +80,10 @@ def find_part(
                 return folder
         tarball = own / f"{name}.tar.gz"
         if not tarball.exists():
+            hint = "name the folder above its parts" if set(own.parts) & PARTS.keys() else "correct it"
             raise DataError(
-                f"{own}: neither {name}, LibriSpeech/{name} nor {tarball.name} in it; correct LIBRISPEECH in "
-                "db.sh, or leave it empty to fetch the corpus"
+                f"{own}: neither {name}, LibriSpeech/{name} nor {tarball.name} in it; it is LIBRISPEECH in "
+                f"db.sh: {hint}, or leave it empty to fetch the corpus"
             )
     else:
         tarball = Path(downloads) / f"{name}.tar.gz"
@@ -116,7 +117,7 @@ def _unpack(tarball: Path, name: str, target: Path) -> None:
             raise DataError(f"{tarball}: no LibriSpeech/{name} in it")
         os.replace(found, target)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{tarball}: broken or cut off ({error}); delete it and run again") from error
+        raise DataError(f"{tarball}: broken or cut off ({error}); delete it and fetch it again") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -132,8 +133,12 @@ def read_part(folder: Path) -> dict[str, tuple[Path, str, str]]:
     for chapter in sorted(folder.glob("[0-9]*/[0-9]*")):
         prefix = f"{chapter.parent.name}-{chapter.name}"
         transcripts = chapter / f"{prefix}.trans.txt"
-        texts = read_scp(transcripts)
         recorded = {path.stem: path for path in chapter.glob("*.flac")}
+        if not transcripts.exists():
+            raise DataError(
+                f"{transcripts}: no such file, but {len(recorded)} flac files beside it; unpack again"
+            )
+        texts = read_scp(transcripts)
         if untold := sorted(recorded.keys() - texts.keys()):
             raise DataError(
                 f"{transcripts}: no transcript of {untold[0]}.flac, which lies beside it; unpack again"

@@ -77,7 +77,8 @@ def read_weights(checkpoint: str | Path, hidden: int | None = None) -> tuple[int
     if hidden not in (None, len(first)):
         raise ValueError(
             f"{checkpoint} has hidden {len(first)}, not {hidden}: set --hidden {len(first)} here and "
-            f"'hidden: {len(first)}' in the separator_conf of the fine-tuning"
+            f"'hidden: {len(first)}' in the separator_conf of the fine-tuning (egs2/librispeech_demand: "
+            f"--model demucs{len(first)} does both)"
         )
     with torch.device("meta"):
         expected = {name: tuple(x.shape) for name, x in DemucsSeparator(1, len(first)).state_dict().items()}

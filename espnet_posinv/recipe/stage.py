@@ -63,6 +63,13 @@ def declared(plan):
         return [Stage(**json.loads(line)) for line in lines]
 
 
+def _makes(written, path):
+    """Whether a stage that writes `written` makes `path`: the same, within it, or beside it in a folder."""
+    folder = os.path.dirname(written)
+    beside = folder not in ("", ".") and folder == os.path.dirname(path)
+    return path == written or path.startswith(written.rstrip("/") + "/") or beside
+
+
 def begin(stage, plan, stamps, first, last, mode, redo):
     """Declare a stage and decide: RUN, SKIP (out of range, done, or only listing) or FAIL (input missing).
 
@@ -97,9 +104,7 @@ def begin(stage, plan, stamps, first, last, mode, redo):
         )
         return SKIP
     for path in stage.missing():
-        makers = [
-            s for s in earlier if any(path == w or path.startswith(w.rstrip("/") + "/") for w in s.writes)
-        ]
+        makers = [s for s in earlier if any(_makes(w, path) for w in s.writes)]
         hint = (
             f"stage {makers[-1].number} ({makers[-1].title}) makes it: add --stage {makers[-1].number}"
             if makers

@@ -78,7 +78,7 @@ def test_own_folder_in_all_its_forms(part, tmp_path):
     assert find_part("test-clean", tarballs, downloads, say=said.append) == unpacked
     assert len(said) == 1 and "unpacking" in said[0]  # once
     assert [p.name for p in tarballs.iterdir()] == ["test-clean.tar.gz"]
-    with pytest.raises(DataError, match=r"neither dev-clean, .*correct LIBRISPEECH in db\.sh"):
+    with pytest.raises(DataError, match=r"neither dev-clean, .*LIBRISPEECH in db\.sh: correct it"):
         find_part("dev-clean", own, downloads)
     with pytest.raises(DataError, match="no part 'test-dirty'; there are dev-clean"):
         find_part("test-dirty", own, downloads)
@@ -109,7 +109,7 @@ def test_fetched_when_nobody_has_it(part, tmp_path, monkeypatch):
             r"trans.txt:2: 103-1240-0001.flac is missing",
         ),
         (lambda p: (p / "103/1240/103-1240-0000.flac").write_bytes(b""), r"trans.txt:1: .* is empty"),
-        (lambda p: (p / "14/9/14-9.trans.txt").unlink(), r"14-9.trans.txt: no such file"),
+        (lambda p: (p / "14/9/14-9.trans.txt").unlink(), r"14-9.trans.txt: no such file, but 1 flac files"),
         (lambda p: (p / "14/9/14-9-0001.flac").touch(), r"no transcript of 14-9-0001.flac"),
         (
             lambda p: (p / "14/9/14-9.trans.txt").write_text("14-9-0000 TWO\n15-9-0000 X\n"),

@@ -69,6 +69,15 @@ def test_missing_input_names_the_stage_that_makes_it(recipe, capsys):
     assert f"needs {folder}/model.pth" in message and "stage 4 (train) makes it: add --stage 4" in message
 
 
+def test_missing_file_beside_what_a_stage_makes(recipe, capsys):
+    folder = recipe.folder / "exp/model"
+    recipe.begin(Stage(4, "train", writes=[f"{folder}/config.yaml"]), first=6)
+    assert recipe.begin(Stage(6, "enhance", reads=[f"{folder}/model.pth"]), first=6) == FAIL
+    assert "stage 4 (train) makes it" in capsys.readouterr().err
+    assert recipe.begin(Stage(7, "more", reads=[f"{folder.parent}/other/model.pth"]), first=6) == FAIL
+    assert "no stage makes it" in capsys.readouterr().err
+
+
 def test_missing_input_that_no_stage_makes(recipe, capsys):
     assert recipe.begin(Stage(1, "prepare", reads=["nowhere.txt"])) == FAIL
     assert "nowhere.txt" in (message := capsys.readouterr().err) and "check the path" in message

@@ -34,6 +34,7 @@ test_sets=               # names of the test sets
 clean_set=               # the test set without noise, whose scores are the clean row
 # Speech enhancement
 pretrained=              # model to import: NSNet2's ONNX file as "nsnet2", denoiser's checkpoint (.th) as "demucs"
+import_args=             # further options of its importer, e.g. "--hidden 64" of import_demucs
 se_config=               # configuration of a model to train from scratch; its name is the file's
 init=nsnet2              # the model that fine-tuning starts from
 finetune_config=         # configuration of the fine-tuning
@@ -70,6 +71,8 @@ if [ -z "${train_set}" ] || [ -z "${valid_set}" ] || [ -z "${test_sets}" ]; then
     echo "$0: name the sets: --train_set, --valid_set, --test_sets" >&2; exit 2
 fi
 
+format_cmd='' asr_cmd=''  # launchers of what needs none on one machine: processes that share what is loaded
+[ "${cmd_backend}" = local ] || format_cmd=${train_cmd} asr_cmd=${decode_cmd}
 posinv="${python} -m espnet_posinv"
 raw=${dumpdir}/raw
 se_name=$(basename "${se_config}" .yaml)
@@ -128,6 +131,25 @@ enhance_one() {
 # The audio of a system on a test set: a model's output, or what goes into it.
 audio() { if [ "$1" = noisy ]; then echo "${raw}/$2/wav.scp"; else echo "${expdir}/$1/enhanced/$2/spk1.scp"; fi; }
 
+# Score one system on one test set. Counting words takes no time; what computes for longer are jobs.
+score_one() {
+    local inf k task labels net r log=${scores}/log/%.$1.$2.log
+    inf=$(audio "$1" "$2")
+    for r in ${recognisers}; do
+        ${python} -m espnet_posinv.bin.score_wer --ref "${raw}/$2/text" --language "${lang}" \
+            --hyp "${expdir}/decoded/${r%%=*}/$1/$2/text" --output "${scores}/${r%%=*}/$1/$2.json" || return 1
+    done
+    ${decode_cmd} "${log//%/signal}" ${python} -m espnet_posinv.bin.score_signal --metrics "${metrics}" \
+        --ref-scp "${raw}/$2/spk1.scp" --inf-scp "${inf}" --output "${scores}/signal/$1/$2.json" || return 1
+    for k in ${tasks}; do
+        IFS=: read -r task labels net <<< "${k#*=}"
+        ${decode_cmd} "${log//%/${k%%=*}}" ${python} -m espnet_posinv.bin.score_task --task "${task}" --model "${net}" \
+            --labels "${raw}/$2/${labels}" --utt2spk "${raw}/$2/utt2spk" --wav-scp "${inf}" \
+            --clean-scp "${raw}/$2/spk1.scp" --output "${expdir}/tasks/${k%%=*}/$1/$2.json" || return 1
+    done
+    echo "${scores}/signal/$1/$2.json: ${metrics}${tasks:+; tasks: ${tasks}}"
+}
+
 if stage 1 "data preparation" --key "${local_data_opts}" --writes $(each ${datadir}/%/wav.scp ${sets}); then
     local/data.sh --data "${datadir}" ${local_data_opts}
     stage_done
@@ -143,18 +165,18 @@ if stage 3 "format audio, statistics" --key "${fs} ${audio_format}" \
     --reads $(each ${datadir}/%/wav.scp ${sets}) --writes $(each "${raw}/%/utt2num_samples" ${sets}); then
     for t in ${sets}; do
         ${python} -m espnet_posinv.bin.format_data_dir --fs "${fs}" --audio-format "${audio_format}" --nj "${nj}" \
-            --unknown-files drop "${datadir}/${t}" "${raw}/${t}"
+            --cmd "${format_cmd}" --unknown-files drop "${datadir}/${t}" "${raw}/${t}"
     done
     stage_done
 fi
 
-if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} ${se_args}" \
+if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} ${se_args}${import_args:+ ${import_args}}" \
     --reads ${pretrained:+"${pretrained}"} $(each "${raw}/%/utt2num_samples" ${sets}) \
     --writes $(each "${expdir}/%/config.yaml" "${models[@]}"); then
     case ${pretrained} in
         '') ;;
-        *.th) ${python} -m espnet_posinv.bin.import_demucs --checkpoint "${pretrained}" --output-dir "${expdir}/demucs" ;;
-        *) ${python} -m espnet_posinv.bin.import_nsnet2 --onnx "${pretrained}" --output-dir "${expdir}/nsnet2" ;;
+        *.th) ${python} -m espnet_posinv.bin.import_demucs --checkpoint "${pretrained}" --output-dir "${expdir}/demucs" ${import_args} ;;
+        *) ${python} -m espnet_posinv.bin.import_nsnet2 --onnx "${pretrained}" --output-dir "${expdir}/nsnet2" ${import_args} ;;
     esac
     [ -z "${se_config}" ] || train_one "${se_name}" ${se_args} "${se_config}"
     stage_done
@@ -188,15 +210,13 @@ if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
     --reads $(for t in ${test_sets}; do for m in "${systems[@]}"; do audio "${m}" "${t}"; done; done) \
     --writes $(for r in ${recognisers}; do for t in ${test_sets}; do
         each "${expdir}/decoded/${r%%=*}/%/${t}/text" "${systems[@]}"; done; done); then
-    by_jobs=()  # on one machine processes share what is loaded
-    [ "${cmd_backend}" = local ] || by_jobs=(--cmd "${decode_cmd}")
     for r in ${recognisers}; do
         pairs=()
         for t in ${test_sets}; do for m in "${systems[@]}"; do
             pairs+=(--wav-scp "$(audio "${m}" "${t}")" --output-dir "${expdir}/decoded/${r%%=*}/${m}/${t}")
         done; done
         ${python} -m espnet_posinv.bin.asr_decode --backend "$(cut -d: -f1 <<< "${r#*=}")" \
-            --model "$(cut -d: -f2- <<< "${r#*=}")" --language "${lang}" ${asr_args} --nj "${nj}" "${by_jobs[@]}" "${pairs[@]}"
+            --model "$(cut -d: -f2- <<< "${r#*=}")" --language "${lang}" ${asr_args} --nj "${nj}" --cmd "${asr_cmd}" "${pairs[@]}"
     done
     stage_done
 fi
@@ -206,20 +226,7 @@ if stage 8 "scoring" --key "${lang} ${metrics} ${tasks}" \
         each "${expdir}/decoded/${r%%=*}/%/${t}/text" "${systems[@]}"; done; done) \
     --writes $(for r in ${recognisers} signal; do for t in ${test_sets}; do
         each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done); then
-    for t in ${test_sets}; do for m in "${systems[@]}"; do
-        for r in ${recognisers}; do
-            beside "${nj}" ${python} -m espnet_posinv.bin.score_wer --ref "${raw}/${t}/text" --language "${lang}" \
-                --hyp "${expdir}/decoded/${r%%=*}/${m}/${t}/text" --output "${scores}/${r%%=*}/${m}/${t}.json"
-        done
-        beside "${nj}" ${python} -m espnet_posinv.bin.score_signal --ref-scp "${raw}/${t}/spk1.scp" \
-            --inf-scp "$(audio "${m}" "${t}")" --metrics "${metrics}" --output "${scores}/signal/${m}/${t}.json"
-        for k in ${tasks}; do
-            IFS=: read -r task labels net <<< "${k#*=}"
-            beside "${nj}" ${python} -m espnet_posinv.bin.score_task --task "${task}" --model "${net}" \
-                --labels "${raw}/${t}/${labels}" --utt2spk "${raw}/${t}/utt2spk" --wav-scp "$(audio "${m}" "${t}")" \
-                --clean-scp "${raw}/${t}/spk1.scp" --output "${expdir}/tasks/${k%%=*}/${m}/${t}.json"
-        done
-    done; done
+    for t in ${test_sets}; do for m in "${systems[@]}"; do beside "${nj}" score_one "${m}" "${t}"; done; done
     all_done
     stage_done
 fi

@@ -10,12 +10,15 @@ model=demucs64 train=100 layers=-1
 datadir=data nj=$(nproc) cmd_backend=local local_data_opts='' se_args='' finetune_args=''
 args=()
 while [ $# -gt 0 ]; do
-    name=${1#--} name=${name%%=*} name=${name//-/_}
-    case $1 in
-        --model* | --train | --train=* | --layers* | --datadir* | --nj* | --cmd[_-]backend* | --local[_-]data[_-]opts* | \
-        --se[_-]args* | --finetune[_-]args*)
-            if [[ $1 == *=* ]]; then value=${1#*=}; else value=${2?"$1 has no value"} && shift; fi
-            printf -v "${name}" %s "${value}" ;;
+    name=${1%%=*} name=${name#--} name=${name//-/_}
+    case ${1%%=*} in
+        --model | --train | --layers | --datadir | --nj | --cmd[_-]backend | --local[_-]data[_-]opts | --se[_-]args | \
+        --finetune[_-]args)
+            if [[ $1 != *=* ]]; then
+                [ $# -ge 2 ] || { echo "run.sh: $1 has no value" >&2 && exit 2; }
+                set -- "$1=$2" "${@:3}"
+            fi
+            printf -v "${name}" %s "${1#*=}" ;;
         -h | --help)
             echo "Usage: ./run.sh [--model demucs48 | demucs64 | convtasnet | bsrnn | tfgridnet] [--train 100 | 960]"
             echo "    [--layers N | conv | all] (hidden state of the SSL model in the loss), and options of enh.sh:"
@@ -31,11 +34,17 @@ case ${train} in
     *) echo "run.sh: --train ${train}: 100 or 960" >&2 && exit 2 ;;
 esac
 [ -e "conf/train_${model}.yaml" ] || { echo "run.sh: --model ${model}: no conf/train_${model}.yaml" >&2 && exit 2; }
+for name in LIBRISPEECH DEMAND DENOISER WHISPER; do
+    [ -z "${!name}" ] || [ -e "${!name}" ] ||
+        { echo "run.sh: ${name} is ${!name}, which does not exist; correct it in db.sh or the environment" >&2 && exit 2; }
+done
 
 # The model to start from: trained here, or the user's own Demucs. Fine-tuning lays its configuration over that of
 # the model, so that the architecture stands in one file.
 start=(--se_config "conf/train_${model}.yaml" --init "train_${model}")
-if [ -n "${DENOISER}" ] && [[ ${model} == demucs* ]]; then start=(--pretrained "${DENOISER}" --init demucs); fi
+if [ -n "${DENOISER}" ] && [[ ${model} == demucs* ]]; then
+    start=(--pretrained "${DENOISER}" --init demucs --import_args "--hidden ${model#demucs}")
+fi
 noises="--set preprocessor_conf.noise_scp=${datadir}/noise/train.scp"
 
 ./enh.sh \
