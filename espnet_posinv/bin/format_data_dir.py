@@ -17,7 +17,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("dest_dir")
     parser.add_argument("--fs", default="none", help="sampling rate like 16k; none: as it is")
     parser.add_argument("--audio-format", default="wav", help="wav or flac")
-    parser.add_argument("--nj", type=positive, help="processes (default: one per core)")
+    parser.add_argument("--nj", type=positive, help="processes or jobs (default: one per core, 8 jobs)")
+    parser.add_argument("--cmd", default="", help="run as jobs of this launcher, like utils/slurm.pl")
     unknown_files_option(parser)
     args = parser.parse_args(argv)
     return run(parser.prog, lambda: _format(args))
@@ -29,12 +30,18 @@ def _format(args) -> None:
 
     data = DataDir(args.src_dir, unknown=args.unknown_files)
     results = format_data_dir(
-        data, args.dest_dir, rate=parse_rate(args.fs), audio_format=args.audio_format, jobs=args.nj
+        data,
+        args.dest_dir,
+        rate=parse_rate(args.fs),
+        audio_format=args.audio_format,
+        jobs=args.nj,
+        command=args.cmd,
     )
     for name, result in results.items():
         clipped = f", {result.clipped} samples beyond full scale limited" if result.clipped else ""
-        made = f"{len(result.path)} utterances, {result.made} of them made now{clipped}"
-        print(f"format_data_dir: {args.dest_dir}/{name}: {made}")
+        made = f"{result.made} of them made now{clipped}"
+        made = f"logs in {args.dest_dir}/logs" if args.cmd else made
+        print(f"format_data_dir: {args.dest_dir}/{name}: {len(result.path)} utterances, {made}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 from espnet_posinv.kaldi import schema
 from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
 from espnet_posinv.kaldi.format import Formatted, format_wav_scp
+from espnet_posinv.kaldi.format_jobs import run_jobs
 from espnet_posinv.kaldi.scp import DataError
 
 
@@ -16,6 +17,7 @@ def format_data_dir(
     rate: int | None = None,
     audio_format: str = "wav",
     jobs: int | None = None,
+    command: str = "",
 ) -> dict[str, Formatted]:
     """Format wav.scp, spk1.scp, noise1.scp, ... and copy what else belongs to the utterances.
 
@@ -27,7 +29,9 @@ def format_data_dir(
         target: the new one; audio goes to ``target/data/<signal>``.
         rate: Hz; default: as it is.
         audio_format: "wav" or "flac".
-        jobs: processes.
+        jobs: processes, or jobs of the launcher.
+        command: a launcher and its options, like ``utils/slurm.pl --mem 2G``; default: processes of this
+            machine. Logs go to ``target/logs``.
 
     Returns:
         What was made, by file name.
@@ -42,20 +46,41 @@ def format_data_dir(
     results = {}
     for name in signals:
         by_reco = data.segmented and data.keyed_by(name, data.read(name)) == "reco"
-        results[name] = format_wav_scp(
-            data.path / name,
-            target / "data" / name.removesuffix(".scp"),
-            segments=data.path / "segments" if by_reco else None,
-            rate=rate,
-            audio_format=audio_format,
-            keys=list(data.utts),
-            jobs=jobs,
-        )
+        scp, folder = data.path / name, target / "data" / name.removesuffix(".scp")
+        how = {
+            "segments": data.path / "segments" if by_reco else None,
+            "rate": rate,
+            "audio_format": audio_format,
+        }
+        if command:
+            log_dir = target / "logs" / folder.name
+            results[name] = _by_jobs(command, scp, folder, log_dir, list(data.utts), jobs or 8, **how)
+        else:
+            results[name] = format_wav_scp(scp, folder, keys=list(data.utts), jobs=jobs, **how)
         _compare_lengths(data.path / name, results[name].samples, results, list(data.utts))
     verbatim = [data.path / name for name in data.verbatim]
     tables = ((name, [table]) for name, table in _tables(data, results, rate))
     write_data_dirs([target], tables, verbatim=verbatim)
     return results
+
+
+def _by_jobs(
+    command: str,
+    scp: Path,
+    folder: Path,
+    log_dir: Path,
+    utts: list[str],
+    jobs: int,
+    *,
+    segments: Path | None,
+    rate: int | None,
+    audio_format: str,
+) -> Formatted:
+    """format_wav_scp by a launcher; what was limited to full scale stands in the logs."""
+    options = ["--audio-format", audio_format, "--fs", str(rate or "none")]
+    options += ["--segments", str(segments)] if segments else []
+    paths, samples = run_jobs(command, options, str(scp), utts, log_dir, str(folder), jobs)
+    return Formatted(paths, {utt: int(count) for utt, count in samples.items()}, 0, len(paths))
 
 
 def _compare_lengths(

@@ -90,3 +90,31 @@ def test_nothing_to_format(data, capsys):
     Path("data/wav.scp").unlink()
     assert main(["data", "dump"]) == 1
     assert "data/wav.scp: no such file" in capsys.readouterr().err
+
+
+def test_jobs_of_a_launcher_make_the_same(data, capsys):
+    format_data_dir(data, "dump", rate=4000, jobs=1)
+    launcher = Path(__file__).parents[2] / "utils/run.pl"
+    assert main(["data", "jobs", "--fs", "4k", "--nj", "2", "--cmd", f"{launcher} --mem 100M"]) == 0
+    assert "jobs/wav.scp: 3 utterances, logs in jobs/logs" in capsys.readouterr().out
+    expected, made = DataDir("dump"), DataDir("jobs")
+    assert made.names == expected.names
+    for name in made.names:
+        if name.endswith(".scp"):
+            for utt, path in made.read(name).items():
+                assert path.startswith(f"jobs/data/{name.removesuffix('.scp')}/")
+                np.testing.assert_array_equal(read(path), read(expected.read(name)[utt]))
+        else:
+            assert made.read(name) == expected.read(name), name
+    logs = [Path(f"jobs/logs/{name}/format_wav_scp.2.log").read_text() for name in ("wav", "spk1", "spk2")]
+    assert all("# Ended (code 0)" in log for log in logs)
+
+
+def test_a_failed_job_of_a_launcher_is_named(data, capfd):
+    Path("c2.wav").write_bytes(b"RIFF")
+    launcher = Path(__file__).parents[2] / "utils/run.pl"
+    assert main(["data", "jobs", "--nj", "2", "--cmd", str(launcher)]) == 1
+    message = capfd.readouterr().err
+    assert "run.pl: 1 / 2 failed" in message and "c2.wav" in message
+    assert "formatting failed, see above and jobs/logs/spk1/format_wav_scp.*.log" in message
+    assert not Path("jobs/utt2spk").exists()
