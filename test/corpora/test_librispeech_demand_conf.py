@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_model_has_its_size_and_enhances(model):
 def test_fine_tuning_keeps_the_architecture_and_makes_3600_updates(model, criterion):
     start, tuned = (
         recipe_scale.configuration(model),
-        recipe_scale.configuration(model, criterion, "transformers:x"),
+        recipe_scale.configuration(model, criterion),
     )
     for key in (
         "encoder",
@@ -102,11 +103,23 @@ def test_list_of_the_sweep_and_its_commands(tmp_path):
 
 @pytest.mark.parametrize(
     ("args", "message"),
-    [(["--train", "500"], "--train 500: 100 or 960"), (["--model=unet"], "no conf/train_unet.yaml")],
+    [
+        (["--train", "500"], "--train 500: 100 or 960"),
+        (["--model=unet"], "no conf/train_unet.yaml"),
+        (["--model"], "--model has no value"),
+    ],
 )
 def test_mistakes_stop_the_recipe(args, message):
     failed = subprocess.run([RECIPE / "run.sh", *args], capture_output=True, text=True)
     assert failed.returncode == 2 and message in failed.stderr
+
+
+def test_misspelt_options_and_wrong_paths_stop_the_recipe():
+    failed = subprocess.run([RECIPE / "run.sh", "--models", "bsrnn"], capture_output=True, text=True)
+    assert failed.returncode == 1 and "there is no option --models" in failed.stderr
+    env = {**os.environ, "WHISPER": "/nowhere"}
+    failed = subprocess.run([RECIPE / "run.sh", "--list-stages"], capture_output=True, text=True, env=env)
+    assert failed.returncode == 2 and "WHISPER is /nowhere, which does not exist" in failed.stderr
 
 
 def test_scale_table_multiplies_what_was_measured(tmp_path):
