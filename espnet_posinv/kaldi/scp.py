@@ -88,7 +88,8 @@ def atomic_write(path: str | Path) -> Iterator[TextIO]:
             yield file
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Another name for each process of each host: several may write one file of a shared folder at a time.
+    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w", **text) as file:
             yield file

@@ -7,11 +7,12 @@ continues with a configuration other than the one it was started with.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 import yaml
+
+from espnet_posinv.kaldi.scp import atomic_write
 
 
 class ConfigError(ValueError):
@@ -86,10 +87,8 @@ def write(config, path):
                 + "\nremove that folder, or give the new experiment another tag (--tag)"
             )
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    os.replace(temporary, path)
+    with atomic_write(path) as file:
+        yaml.safe_dump(config, file, sort_keys=False)
 
 
 def main(argv=None):

@@ -57,7 +57,7 @@ def pack(config: Path, checkpoint: Path, output_dir: Path) -> None:
         ("model.pth", lambda path: torch.save(state, path)),
         ("config.yaml", lambda path: path.write_text(text, encoding="utf-8")),
     ):
-        temporary = output_dir / f".{name}.tmp"
+        temporary = output_dir / f".{name}.{os.uname().nodename}.{os.getpid()}.tmp"
         write(temporary)
         os.replace(temporary, output_dir / name)
 

@@ -20,6 +20,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from espnet_posinv.kaldi.scp import atomic_write
+
 RUN, FAIL, SKIP = 0, 1, 3
 
 
@@ -127,12 +129,10 @@ def end(plan, stamps, number, started):
             print(f"stage {number} ({stage.title}) ended without writing {path}", file=sys.stderr)
             return FAIL
     stamp = Path(stamps) / f"stage{number}.json"
-    stamp.parent.mkdir(parents=True, exist_ok=True)
     now = time.time()
     record = {"title": stage.title, "key": stage.key, "finished": now, "seconds": round(now - started, 1)}
-    temporary = stamp.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
-    os.replace(temporary, stamp)
+    with atomic_write(stamp) as file:
+        file.write(json.dumps(record) + "\n")
     print(f"--- stage {number} done in {now - started:.0f} s", flush=True)
     return 0
 

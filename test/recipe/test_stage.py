@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,19 @@ def test_unreadable_stamp_means_run_again(recipe):
     run_once(recipe, Stage(1, "one"))
     (recipe.folder / "stamps/stage1.json").write_text('{"key": ')
     assert recipe.begin(Stage(1, "one")) == RUN
+
+
+def end_often(recipe_folder):
+    plan, stamps = recipe_folder / "plan", recipe_folder / "stamps"
+    return any(end(plan, stamps, 1, time.time()) for _ in range(300))
+
+
+def test_runs_that_end_a_stage_at_a_time_do_not_disturb_each_other(recipe):
+    assert recipe.begin(Stage(1, "one", "key")) == RUN
+    with ProcessPoolExecutor(4) as pool:
+        assert not any(pool.map(end_often, [recipe.folder] * 4))
+    assert [path.name for path in (recipe.folder / "stamps").iterdir()] == ["stage1.json"]
+    assert recipe.begin(Stage(1, "one", "key")) == SKIP
 
 
 def test_from_shell_a_killed_stage_runs_again_and_a_finished_one_does_not(tmp_path):
