@@ -28,6 +28,7 @@ SWEEPS = {
     "batch": (2, 4, 8, 16),
     "D": (64, 256, 768, 1024),
 }
+GPU = 4  # times N, M and batch: smaller ones are over before the host has launched them
 
 
 def loss_and_gradient(x, y):
@@ -74,13 +75,16 @@ def exponent(sizes, costs):
 
 def sweep(device, rounds):
     """The tables of time and memory."""
-    base = ", ".join(f"{key} {value}" for key, value in BASE.items())
-    print(f"soft-DTW divergence, forward and backward, {device}; others at {base}")
+    larger = dict.fromkeys(("N", "M", "N = M", "batch"), GPU if device.type == "cuda" else 1)
+    base = {name: size * larger.get(name, 1) for name, size in BASE.items()}
+    others = ", ".join(f"{key} {value}" for key, value in base.items())
+    print(f"soft-DTW divergence, forward and backward, {device}; others at {others}")
     print("| changed | sizes | milliseconds | exponent | MiB | exponent |\n|---|---|---|---:|---|---:|")
     for name, sizes in SWEEPS.items():
+        sizes = [size * larger.get(name, 1) for size in sizes]
         times, memory = [], []
         for size in sizes:
-            x, y = frames({**BASE, **dict.fromkeys(name.split(" = "), size)}, device)
+            x, y = frames({**base, **dict.fromkeys(name.split(" = "), size)}, device)
             times.append(seconds(x, y, device, rounds))
             memory.append(mebibytes(device, loss_and_gradient, x, y))
         cells = [", ".join(map(str, sizes)), ", ".join(f"{1000 * t:.1f}" for t in times)]
