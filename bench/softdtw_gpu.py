@@ -1,6 +1,6 @@
 """soft-DTW on a CUDA card: errors against float64, times of ours and of the peers, and the roofline, as JSON.
 
-    python bench/softdtw_gpu.py --out softdtw_gpu.json [--peers]
+    python bench/softdtw_gpu.py --out softdtw_gpu.json [--peers [NAME ...]]
 
 Times are medians over calls, by CUDA events.  "graph" replays the same work as a CUDA graph: what the
 card itself needs.  Peers: pip install -r bench/requirements-softdtw.txt
@@ -94,7 +94,7 @@ def errors() -> list[dict]:
     return rows
 
 
-def times(shape, with_peers: bool) -> dict:
+def times(shape, wanted: list[str] | None) -> dict:
     batch, n, m, _ = shape
     x, y = frames(*shape)
     cost = costs(x, y).cuda()
@@ -132,8 +132,10 @@ def times(shape, with_peers: bool) -> dict:
     result["floor_bytes_ms"] = 4 * batch * n * m * 6 / 3.0e12 * 1e3
     result["floor_latency_ms"] = (n + m) * (80 + 40) / 1.755e9 * 1e3
     result["peers"] = {}
-    E = exact_alignment(cost[:1], GAMMA)[1] if with_peers and n <= 1500 else None
-    for name, loss in (peers(GAMMA, "cuda") if with_peers else {}).items():
+    E = exact_alignment(cost[:1], GAMMA)[1] if wanted is not None and n <= 1500 else None
+    for name, loss in (peers(GAMMA, "cuda") if wanted is not None else {}).items():
+        if wanted and name not in wanted:
+            continue
         try:
             start = time.time()
             (leaf,) = both(loss, cost)
@@ -158,7 +160,6 @@ def resources() -> dict:
     from cuda.bindings import driver
 
     from espnet_posinv.softdtw import cuda as launcher
-    from espnet_posinv.softdtw import cuda_kernels as kernels
 
     wanted = {
         "registers": driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_NUM_REGS,
@@ -166,11 +167,8 @@ def resources() -> dict:
         "shared": driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES,
     }
     result = {}
-    for name, kernel, signature in (
-        ("forward", kernels.forward_kernel, kernels.FORWARD_SIGNATURE),
-        ("backward", kernels.backward_kernel, kernels.BACKWARD_SIGNATURE),
-    ):
-        function = launcher._compiled(kernel, signature, torch.cuda.current_device())
+    for name in ("forward", "backward"):
+        function = launcher._compiled(f"{name}_kernel", torch.cuda.current_device())[0]
         result[name] = {
             key: launcher._check(driver.cuFuncGetAttribute(attribute, function))
             for key, attribute in wanted.items()
@@ -222,7 +220,9 @@ def main(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", default="softdtw_gpu.json")
-    parser.add_argument("--peers", action="store_true", help="measure the installed peers too")
+    parser.add_argument(
+        "--peers", nargs="*", metavar="NAME", help="measure installed peers too; all, or these"
+    )
     parser.add_argument("--show", type=Path, help="only print the table of an earlier run's JSON")
     options = parser.parse_args(argv)
     if options.show:

@@ -55,7 +55,9 @@ class FrameLoss(Function):
     @staticmethod
     def forward(ctx, x, y, x_lengths, y_lengths, gamma, band, cosine, divergence):
         pairs = [(x, y), (x, x), (y, y)] if divergence else [(x, y)]
-        costs = [frame_costs(a, b, cosine) for a, b in pairs]
+        norms = [None if cosine else squared_norms(frames) for frames in (x, y)]
+        sides = [norms, [norms[0]] * 2, [norms[1]] * 2]
+        costs = [frame_costs(a, b, cosine, *n) for (a, b), n in zip(pairs, sides, strict=False)]
         problem = Problem(costs, x_lengths, y_lengths, gamma, band)
         values, state = problem.kernels().forward(problem, keep=any(ctx.needs_input_grad[:2]))
         ctx.save_for_backward(x, y, x_lengths, y_lengths, *costs, *state)
@@ -74,15 +76,13 @@ class FrameLoss(Function):
             wanted = [True, need_x, need_y][:groups]
             E = problem.kernels().backward(problem, rest[groups:], seeds, wanted)
             grad_x = grad_y = None
+            # The folded T and E have the same symmetric part, and x stands on both sides of the cost.
             if need_x:
-                grad_x = _frame_gradient(E[0], x, y, cosine)
-                if groups == 3:
-                    # The folded T and E have the same symmetric part, and x stands on both sides of the cost.
-                    grad_x += _frame_gradient(E[1] + E[1].mT, x, x, cosine)
+                own = [(E[1] + E[1].mT, x)] if groups == 3 else []
+                grad_x = _frame_gradient([(E[0], y), *own], x, cosine)
             if need_y:
-                grad_y = _frame_gradient(E[0].mT, y, x, cosine)
-                if groups == 3:
-                    grad_y += _frame_gradient(E[2] + E[2].mT, y, y, cosine)
+                own = [(E[2] + E[2].mT, y)] if groups == 3 else []
+                grad_y = _frame_gradient([(E[0].mT, x), *own], y, cosine)
         grads = [g if g is None else NoSecondDerivative.apply(g, seed, x, y) for g in (grad_x, grad_y)]
         return *grads, None, None, None, None, None, None
 
@@ -107,18 +107,31 @@ def valid_frames(x: Tensor, y: Tensor, x_lengths: Tensor, y_lengths: Tensor) -> 
     return clean(x, x_lengths), clean(y, y_lengths)
 
 
-def frame_costs(x: Tensor, y: Tensor, cosine: bool) -> Tensor:
-    """Costs (B, N, M) of frames x (B, N, D) and y (B, M, D); with `cosine` the frames must have norm 1."""
+def squared_norms(x: Tensor) -> Tensor:
+    """|x_i|^2 (B, N), in one pass over the frames."""
+    return torch.linalg.vector_norm(x, dim=-1).square_()
+
+
+def frame_costs(x: Tensor, y: Tensor, cosine: bool, x_norms=None, y_norms=None) -> Tensor:
+    """Costs (B, N, M) of frames x (B, N, D) and y (B, M, D); with `cosine` the frames must have norm 1.
+
+    `x_norms`, `y_norms`: their squared norms, where they are known.
+    """
     with torch.autocast(x.device.type, enabled=False):
         if cosine:
             one = x.new_ones(1, 1, 1)
             return torch.baddbmm(one, x, y.mT, alpha=-1).clamp_(min=0)
-        norms = x.square().sum(-1, keepdim=True) + y.square().sum(-1).unsqueeze(1)
-        return torch.baddbmm(norms, x, y.mT, alpha=-2, out=norms).clamp_(min=0)
+        x_norms = squared_norms(x) if x_norms is None else x_norms
+        y_norms = squared_norms(y) if y_norms is None else y_norms
+        return (x_norms[..., None] + y_norms[:, None]).baddbmm_(x, y.mT, alpha=-2).clamp_(min=0)
 
 
-def _frame_gradient(E: Tensor, x: Tensor, y: Tensor, cosine: bool) -> Tensor:
-    """sum_j E[i,j] d cost(x_i, y_j) / dx_i, the module's second equation."""
+def _frame_gradient(parts: list[tuple[Tensor, Tensor]], x: Tensor, cosine: bool) -> Tensor:
+    """sum_j E[i,j] d cost(x_i, y_j) / dx_i, the module's second equation, summed over parts (E, y)."""
     if cosine:
-        return torch.bmm(E, y).neg_()
-    return torch.baddbmm(E.sum(-1, keepdim=True) * x, E, y, beta=2, alpha=-2)
+        grad, alpha = torch.zeros_like(x), -1
+    else:
+        grad, alpha = x * (2 * sum(E.sum(-1, keepdim=True) for E, _ in parts)), -2
+    for E, y in parts:
+        grad.baddbmm_(E, y, alpha=alpha)
+    return grad

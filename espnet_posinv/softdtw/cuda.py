@@ -10,7 +10,7 @@ format: the host cannot know of it without waiting.
 
 import ctypes
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from numba import cuda, types
 from espnet_posinv.softdtw import cpu
 from espnet_posinv.softdtw import cuda_kernels as kernels
 from espnet_posinv.softdtw.problem import Problem
-from espnet_posinv.softdtw.warp import SIMULATED, WARP
+from espnet_posinv.softdtw.warp import SIMULATED, WARP, WARPS
 
 
 def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
@@ -30,12 +30,12 @@ def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
         return values.to(cost.device), state
     geometry, strips, rows = _geometry(problem)
     pairs = len(problem.costs) * len(cost)
-    words = _words(2 * rows + kernels.EACH * pairs + 1, cost)
+    words = _words(rows + kernels.EACH * pairs + 1, cost)
     W = torch.empty(2 * strips * (geometry[5] + WARP) * WARP if keep else 0, device=cost.device)
     values = torch.empty(len(problem.costs), len(cost), dtype=torch.float64, device=cost.device)
     tensors = *_three(problem.costs), problem.x_lengths, problem.y_lengths, words, words, W, values
-    scalars = *geometry, int(keep), *cpu.power_constants(problem), problem.gamma
-    _launch(kernels.forward_kernel, kernels.FORWARD_SIGNATURE, strips, tensors, scalars)
+    scalars = *geometry, int(keep), *_constants(problem.gamma), problem.gamma
+    _launch(kernels.forward_kernel, geometry, tensors, scalars)
     return values, (words, W) if keep else ()
 
 
@@ -45,15 +45,21 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
     if cost.dtype == torch.float64:
         E = cpu.backward(_on_cpu(problem), state, seeds.cpu(), wanted)
         return [None if e is None else e.to(cost.device) for e in E]
-    geometry, strips, rows = _geometry(problem)
+    geometry, _, rows = _geometry(problem)
     E = [torch.empty_like(c) if w else None for c, w in zip(problem.costs, wanted, strict=True)]
     grads = _three([cost.new_empty(0) if e is None else e for e in E])
     seeds = seeds.to(torch.float32).contiguous()
     words = _words(rows + 1, cost)
     tensors = *grads, problem.x_lengths, problem.y_lengths, state[0], words, words, state[1], seeds
     scalars = *geometry, sum(1 << g for g, w in enumerate(wanted) if w)
-    _launch(kernels.backward_kernel, kernels.BACKWARD_SIGNATURE, strips, tensors, scalars)
+    _launch(kernels.backward_kernel, geometry, tensors, scalars)
     return E
+
+
+@lru_cache
+def _constants(gamma: float) -> tuple[float, float, float]:
+    problem = Problem([torch.empty(0)], torch.empty(0), torch.empty(0), gamma, -1)
+    return tuple(float(c) for c in cpu.power_constants(problem))
 
 
 def _geometry(problem: Problem) -> tuple[tuple[int, ...], int, int]:
@@ -63,7 +69,7 @@ def _geometry(problem: Problem) -> tuple[tuple[int, ...], int, int]:
     longest = (max(n, m), max(n, m)) if groups > 1 else (n, m)
     strips, columns = -(-longest[0] // WARP), -(-longest[1] // WARP) * WARP
     total = batch * groups * strips
-    return (batch, groups, n, m, strips, columns, problem.band), total, total * columns
+    return (batch, groups, n, m, strips, columns, problem.band), total, total * (columns + 2 * kernels.PAD)
 
 
 def _words(count: int, like: torch.Tensor) -> torch.Tensor:
@@ -71,7 +77,7 @@ def _words(count: int, like: torch.Tensor) -> torch.Tensor:
         raise ValueError(
             f"soft-DTW: costs of shape {tuple(like.shape)} are too large for one launch; split the batch"
         )
-    return torch.full((count,), kernels.NOT_READY, dtype=torch.int32, device=like.device)
+    return torch.full((count,), kernels.NOT_READY, dtype=torch.int64, device=like.device)
 
 
 def _three(tensors: list) -> list:
@@ -83,7 +89,9 @@ def _on_cpu(problem: Problem) -> Problem:
     return Problem(costs, problem.x_lengths.cpu(), problem.y_lengths.cpu(), problem.gamma, problem.band)
 
 
-def _launch(kernel, signature, blocks: int, tensors, scalars) -> None:
+def _launch(kernel, geometry, tensors, scalars) -> None:
+    batch, groups, _, _, strips, *_ = geometry
+    blocks = batch * groups * -(-strips // WARPS)
     if blocks == 0:
         return
     if SIMULATED:
@@ -91,46 +99,48 @@ def _launch(kernel, signature, blocks: int, tensors, scalars) -> None:
 
         arrays = [FakeCUDAArray(tensor.detach().numpy().reshape(-1)) for tensor in tensors]
         with np.errstate(all="ignore"):
-            cuda.jit(kernel)[blocks, WARP](*arrays, *scalars)
+            cuda.jit(kernel)[blocks, WARPS * WARP](*arrays, *scalars)
         return
     from cuda.bindings import driver
 
-    device = tensors[0].device
-    with torch.cuda.device(device):
-        function = _compiled(kernel, signature, torch.cuda.current_device())
+    with torch.cuda.device(tensors[0].device):
+        function, is_array, c_types = _compiled(kernel.__name__, torch.cuda.current_device())
         stream = torch.cuda.current_stream().cuda_stream
-        parameters = [
-            p for t, a in zip(signature.args, (*tensors, *scalars), strict=True) for p in _parameters(t, a)
-        ]
-        packed = tuple(zip(*parameters, strict=True))
-        _check(driver.cuLaunchKernel(function, blocks, 1, 1, WARP, 1, 1, 0, stream, packed, 0))
-
-
-def _parameters(kind, argument) -> list[tuple]:
-    """(value, C type) of what one kernel argument is made of."""
-    if isinstance(kind, types.CPointer):
-        return [(argument.data_ptr(), ctypes.c_void_p)]
-    if kind == kernels.WORDS:
-        # numba's array: owner and parent (none), items, bytes of one, address, shape, strides.
-        items, size = argument.numel(), argument.element_size()
-        numbers = [(n, ctypes.c_int64) for n in (items, size)]
-        shape = [(n, ctypes.c_int64) for n in (items, size)]
-        return [(0, ctypes.c_void_p)] * 2 + numbers + [(argument.data_ptr(), ctypes.c_void_p)] + shape
-    c_type = {types.int32: ctypes.c_int32, types.float32: ctypes.c_float, types.float64: ctypes.c_double}[
-        kind
-    ]
-    return [(int(argument) if kind == types.int32 else float(argument), c_type)]
+        values = []
+        for tensor, array in zip(tensors, is_array, strict=True):
+            address = tensor.data_ptr()
+            if array:  # numba's array: owner and parent (none), items, bytes of one, address, shape, strides
+                items, size = tensor.numel(), tensor.element_size()
+                values += 0, 0, items, size, address, items, size
+            else:
+                values.append(address)
+        packed = (*values, *scalars), c_types
+        _check(driver.cuLaunchKernel(function, blocks, 1, 1, WARPS * WARP, 1, 1, 0, stream, packed, 0))
 
 
 @cache
-def _compiled(kernel, signature, device: int):
-    """The kernel's handle on this device; compiling takes a few seconds once in a process."""
+def _compiled(name: str, device: int):
+    """The kernel's handle on this device, which tensors it takes as arrays, and the C types of what it takes.
+
+    Compiling takes a few seconds, once in a process.
+    """
     from cuda.bindings import driver
 
+    kernel, signature = getattr(kernels, name), kernels.SIGNATURES[name]
     ptx, _ = cuda.compile_ptx(kernel, signature, cc=torch.cuda.get_device_capability(device))
-    name = re.search(r"\.entry\s+(\w+)", ptx).group(1)
+    entry = re.search(r"\.entry\s+(\w+)", ptx).group(1)
     module = _check(driver.cuModuleLoadData(ptx.encode()))
-    return _check(driver.cuModuleGetFunction(module, name.encode()))
+    function = _check(driver.cuModuleGetFunction(module, entry.encode()))
+    c_types = {types.int32: ctypes.c_int32, types.float32: ctypes.c_float, types.float64: ctypes.c_double}
+    is_array, given = [], []
+    for kind in signature.args:
+        if kind in c_types:
+            given.append(c_types[kind])
+            continue
+        is_array.append(kind == kernels.WORDS)
+        number, address = ctypes.c_int64, ctypes.c_void_p
+        given += [address, address, number, number, address, number, number] if is_array[-1] else [address]
+    return function, is_array, tuple(given)
 
 
 def _check(result):

@@ -4,14 +4,20 @@ At step k, lane l holds the cell of row l and column k - l, so that all 32 are i
 its upper neighbour's Z from the lane before by a shuffle.  The arithmetic is that of `cells.py`, in
 registers.
 
-Strips of one pair run at the same time on different multiprocessors.  A warp writes each Z of its last
-row into global memory as two 32-bit words, the one below reads them as soon as they differ from
-NOT_READY: the words are their own flags, so no fence and no barrier is needed.  Warps take their strip
-from a counter, in an order in which every strip comes after the one that it depends on, so whoever waits,
-waits for a warp that is running.
+Four warps make a block and sweep four strips of a pair, one below the other; blocks of one pair run at the
+same time on different multiprocessors.  A warp writes each Z of its last row into memory as one 64-bit
+word, the one below reads it as soon as it differs from NOT_READY: the words are their own flags, so no
+fence and no barrier is needed.  Blocks take their strips from a counter, in an order in which every strip
+comes after the one that it depends on, so whoever waits, waits for a warp that is running.
 
-Costs come from memory by rows and go to the lanes by anti-diagonals, through a ring of 64 columns in
-shared memory; the gradient goes the other way.  Both are read 32 steps before they are needed.
+A warp issues its instructions in order, and few warps share a multiprocessor, so the time of a step is the
+latency of its longest chain: a shuffle and ten operations.  Everything else is kept off it.  Steps come in
+chunks of eight without a branch; what a chunk needs (costs, weights, words of the neighbour) is read a
+chunk or more ahead, what it makes is stored behind it.
+
+Costs come from memory by rows and go to the lanes by anti-diagonals, through a ring of 64 columns in shared
+memory, eight rows a chunk: rows 8 g ... 8 g + 7 first need columns 32 b ... 32 b + 31 in chunk 4 b + g.
+The gradient goes the other way.
 """
 
 import math
@@ -24,6 +30,8 @@ from espnet_posinv.softdtw.reference import row_interval as _row_interval
 from espnet_posinv.softdtw.simd import FLOAT32
 from espnet_posinv.softdtw.warp import (
     WARP,
+    WARPS,
+    advance,
     bits,
     device,
     from_bits,
@@ -31,15 +39,20 @@ from espnet_posinv.softdtw.warp import (
     lane_below,
     larger,
     maximum,
+    minimum,
     multiply_add,
     of_lane,
+    peek,
+    peek_near,
+    prefetch,
     reciprocal,
     together,
 )
 
-CHUNK = 8  # columns that are handed over at a time
+CHUNK = 8  # steps without a branch; columns that are handed over at a time
 RING = 2 * WARP
-NOT_READY = -1  # no mantissa (1 <= m < 2), no doubled exponent and no number has these bits
+PAD = WARP + CHUNK  # words before and behind a row, which the warp's first and last steps may write
+NOT_READY = -1  # no mantissa (1 <= m < 2) and no finite number has these bits
 DONE, UNREACHABLE, INVALID, WIDE = range(4)  # a pair's state, as in `cpu.py`
 STATE, NEGATIVE, POSITIVE, FINISHED, EACH = range(5)  # words of a pair, behind the rows
 FLOOR = np.int32(exponent_floor(32))
@@ -52,23 +65,23 @@ P0, P1, P2, P3, P4, P5, P6 = (np.float32(c) for c in FLOAT32.exp2_coefficients()
 _floats, _ints, _longs, _doubles = map(
     types.CPointer, (types.float32, types.int32, types.int64, types.float64)
 )
-WORDS = types.Array(types.int32, 1, "C")  # atomics want an array; bare addresses index faster
+WORDS = types.Array(types.int64, 1, "C")  # atomics want an array; bare addresses index faster
 _shape = [types.int32] * 8
 FORWARD_SIGNATURE = types.void(
     *[_floats] * 3,
     _longs,
     _longs,
     WORDS,
-    _ints,
+    _longs,
     _floats,
     _doubles,
     *_shape,
     *[types.float32] * 3,
     types.float64,
 )
-BACKWARD_SIGNATURE = types.void(
-    *[_floats] * 3, _longs, _longs, _ints, WORDS, _ints, _floats, _floats, *_shape
-)
+BACKWARD_SIGNATURE = types.void(*[_floats] * 3, *[_longs] * 3, WORDS, _longs, _floats, _floats, *_shape)
+
+SIGNATURES = {"forward_kernel": FORWARD_SIGNATURE, "backward_kernel": BACKWARD_SIGNATURE}
 
 row_interval = device(_row_interval.py_func)
 
@@ -89,65 +102,109 @@ def _power(d, c_hi, c_lo, limit):
 
 
 @device
-def _next_cell(power, whole, up_m, up_e, left_m, left_e, diag_m, diag_e, weights):
-    """Z of a cell and the weights (w_diag, w_up) of its gradient; see `cells.next_cell`."""
-    base = np.int32(maximum(maximum(up_e, left_e), diag_e) - 127)
-    up, left, diag = (
-        _aligned(up_m, up_e, base),
+def _next_cell(state, edge_m, edge_e, first, diagonal, power, whole):
+    """The next Z of a lane and the weights (w_diag, w_up) of its gradient; see `cells.next_cell`.
+
+    The state is (m, e) of the left and of the upper left neighbour, and the weights.  The first lane's
+    upper neighbour is (edge_m, edge_e); on the diagonal of a folded problem it counts twice, for its mirror
+    image too.
+    """
+    left_m, left_e, diag_m, diag_e = state[0], state[1], state[2], state[3]
+    up_m, up_e = lane_below(left_m), lane_below(left_e)
+    up_m, up_e = (edge_m, edge_e) if first else (up_m, up_e)
+    twice = np.int32(up_e + 1) if diagonal else up_e
+    base = np.int32(maximum(maximum(left_e, diag_e), twice) - 127)
+    left, diag, up = (
         _aligned(left_m, left_e, base),
         _aligned(diag_m, diag_e, base),
+        _aligned(up_m, twice, base),
     )
     total = diag + left + up
     z = bits(total * power)
     m = from_bits(np.int32((z & 0x7FFFFF) | 0x3F800000))
     e = maximum(np.int32(base + whole + (z >> 23)), FLOOR)
-    w_diag, w_up = ZERO, ZERO
-    if weights:
-        inverse = reciprocal(total)
-        w_diag = ONE if diag == total else diag * inverse
-        w_up = ONE - w_diag if left == ZERO else up * inverse
-    return m, e, w_diag, w_up
+    inverse = reciprocal(total)
+    w_diag = ONE if diag == total else diag * inverse
+    w_up = ONE - w_diag if left == ZERO else up * inverse
+    return m, e, up_m, up_e, w_diag, w_up
 
 
 @device
-def _read(words, i):
-    """A word that another warp may be writing (an atomic, so that it is really read)."""
-    return cuda.atomic.add(words, i, np.int32(0))
+def _word(number):
+    """m and e, with which `number` starts, as one word."""
+    return (np.int64(number[1]) << 32) | np.int64(bits(number[0]))
 
 
 @device
-def _wait(words, i, word):
+def _store_pair(W, i, state):
+    W[i], W[np.int32(i + WARP)] = state[4], state[5]
+
+
+@device
+def _of_first_lanes(x):
+    """x of each of the first eight lanes, for all lanes."""
+    return (of_lane(x, 0), of_lane(x, 1), of_lane(x, 2), of_lane(x, 3),
+            of_lane(x, 4), of_lane(x, 5), of_lane(x, 6), of_lane(x, 7))  # fmt: skip
+
+
+@device
+def _of_step(ring, lane, k):
+    return ring[np.uint32(lane), np.uint32((k - lane) & (RING - 1))]
+
+
+@device
+def _of_steps(ring, lane, k):
+    """What a lane needs in steps k ... k + 7."""
+    return (_of_step(ring, lane, k), _of_step(ring, lane, k + 1), _of_step(ring, lane, k + 2),
+            _of_step(ring, lane, k + 3), _of_step(ring, lane, k + 4), _of_step(ring, lane, k + 5),
+            _of_step(ring, lane, k + 6), _of_step(ring, lane, k + 7))  # fmt: skip
+
+
+@device
+def _number(word):
+    return from_bits(np.int32(word & 0xFFFFFFFF)), np.int32(word >> 32)
+
+
+@device
+def _early(words, i, near):
+    """A word that is needed a chunk later, unless reading it then takes no time."""
+    return np.int64(NOT_READY) if near else peek(words, i)
+
+
+@device
+def _wait(words, i, word, near):
     while word == NOT_READY:
-        word = _read(words, i)
+        word = peek_near(words, i) if near else peek(words, i)
     return word
 
 
 @device
 def _ticket(words, i):
-    """The warp's next strip: the counter at words[i] starts from -1."""
-    number = np.int32(0)
+    """The block's next strips: the counter at words[i] starts from -1."""
+    slot = cuda.shared.array(1, int32)
     if cuda.threadIdx.x == 0:
-        number = np.int32(cuda.atomic.add(words, i, np.int32(1)) + 1)
-    return of_lane(number, 0)
+        slot[0] = np.int32(cuda.atomic.add(words, i, 1) + 1)
+    cuda.syncthreads()
+    return slot[0]
 
 
 @device
-def _judge(words, at, last_m, last_e, values, p, steps, gamma):
+def _judge(words, longs, at, last, values, p, steps, gamma):
     """State and loss of a pair whose strips are all finished; the bounds are derived in `cpu._judge`."""
-    e = _read(words, last_e) >> 1
+    m, e = _number(peek(longs, last))
     scale = 1.4426950408889634 / gamma
-    negative = from_bits(_read(words, at + NEGATIVE)) * scale
-    positive = from_bits(_read(words, at + POSITIVE)) * scale
+    negative = from_bits(np.int32(peek(longs, at + NEGATIVE))) * scale
+    positive = from_bits(np.int32(peek(longs, at + POSITIVE))) * scale
     P, A = steps * (negative + 2.0), steps * positive
     state = DONE
-    value = -gamma * (math.log(float(from_bits(_read(words, last_m)))) + e * 0.6931471805599453)
+    value = -gamma * (math.log(float(m)) + e * 0.6931471805599453)
     if negative == math.inf:
         state, value = INVALID, math.nan
     elif not (max(negative, positive) < 2.0**21 and A + 2.0 * P < 2.0**30 - 2.0**25):
         state, value = WIDE, math.nan
     elif e < -(2.0**30) + 2.0**24 + 2.0 * P + 2.0**23:
         state, value = UNREACHABLE, math.inf
-    words[at + STATE] = np.int32(state)
+    words[at + STATE] = state
     values[p] = value
 
 
@@ -160,29 +217,66 @@ def _size(p, batch, N, M, x_lengths, y_lengths):
     return g, b, np.int32(M if g == 2 else N), np.int32(N if g == 1 else M), n, m
 
 
+@device
+def _load_costs(D, frame, k, got):
+    """Costs that step k is the first to need: 32 columns of eight rows, a column a lane.
+
+    The last row and column of the strip stand in for what is behind them.
+    """
+    width, h, c0, c1, lane = frame
+    r0, j = minimum(k & (WARP - 1), h - 1), minimum(c0 + (k & -WARP) + lane, c1 - 1)
+    first, others = np.int32(r0 * width + j), np.int32(h - 1 - r0)
+    for i in range(CHUNK):
+        got[i] = D[np.int32(first + minimum(i, others) * width)]
+
+
+@device
+def _store_costs(got, ring, k, lane):
+    q = np.int32((k & -WARP) + lane) & (RING - 1)
+    for i in range(CHUNK):
+        ring[np.uint32((k & (WARP - 1)) + i), np.uint32(q)] = got[i]
+
+
+@device
+def _step(t, state, upper, costs, place, constants):
+    """A step of all lanes.  The state also has the largest -D and D so far."""
+    first, column, lo, hi, on_diagonal = place
+    j = np.int32(column + t)
+    d = costs[t] if lo <= j and j <= hi else INFINITY
+    negative, positive = larger(state[6], -d), larger(state[7], d) if d < INFINITY else state[7]
+    valid = state[8] and d > MINUS_INFINITY
+    power, whole = _power(d, constants[0], constants[1], constants[2])
+    m, e, diag_m, diag_e, w_diag, w_up = _next_cell(
+        state, upper[0][t], upper[1][t], first, j == on_diagonal, power, whole
+    )
+    return m, e, diag_m, diag_e, w_diag, w_up, negative, positive, valid
+
+
 def forward_kernel(
-    D0, D1, D2, x_lengths, y_lengths, words, rows_m, W, values,
+    D0, D1, D2, x_lengths, y_lengths, words, longs, W, values,
     batch, groups, N, M, strips, columns, band, keep, c_hi, c_lo, limit, gamma,
 ):  # fmt: skip
-    """One strip of Z; words (2 rows a strip, `EACH` words a pair, a counter) start as NOT_READY.
+    """One strip of Z; words (a row a strip, `EACH` a pair, a counter) start as NOT_READY.
 
-    `rows_m` are the same words, as a bare address.  The costs D are whole matrices; W (2, strips, columns
-    + 32, 32) receives the weights if `keep`.
+    `longs` are the same words, as a bare address.  The costs D are whole matrices; W (strips, columns + 32,
+    2, 32) receives the weights if `keep`.
     """
-    lane = np.int32(cuda.threadIdx.x & (WARP - 1))
+    lane, warp = np.int32(cuda.threadIdx.x & (WARP - 1)), np.int32(cuda.threadIdx.x // WARP)
     pairs = np.int32(batch * groups)
-    rows = pairs * strips * columns
-    ticket = _ticket(words, 2 * rows + EACH * pairs)
-    p, s = np.int32(ticket % pairs), np.int32(ticket // pairs)
-    g, b, height, pitch, n, m = _size(p, batch, N, M, x_lengths, y_lengths)
-    at = 2 * rows + EACH * p
-    if n < 1 or n > height or m < 1 or m > pitch:
+    pitch = np.int32(columns + 2 * PAD)
+    rows = np.int64(pairs) * strips * pitch
+    ticket = _ticket(words, rows + EACH * pairs)
+    p, s = np.int32(ticket % pairs), np.int32(ticket // pairs * WARPS + warp)
+    near = warp > 0  # the strip above is this block's too
+    g, b, height, width, n, m = _size(p, batch, N, M, x_lengths, y_lengths)
+    at = rows + EACH * p
+    if n < 1 or n > height or m < 1 or m > width:
         if s == 0 and lane == 0:
-            words[at + STATE] = np.int32(INVALID)
+            words[at + STATE] = INVALID
             values[p] = math.nan
         return
     i0 = np.int32(s * WARP)
-    if i0 >= n:
+    if s >= strips or i0 >= n:
         return
     D = D0
     if g == 1:
@@ -190,211 +284,231 @@ def forward_kernel(
     elif g == 2:
         D = D2
     h = np.int32(min(WARP, n - i0))
-    folded, masked = g > 0, g > 0 or band >= 0
+    folded = g > 0
     lo, hi = row_interval(min(i0 + lane, n - 1), n, m, band, folded)
+    lo, hi = np.int32(lo), np.int32(hi if lane < h else -1)
     c0 = np.int32(row_interval(i0, n, m, band, folded)[0])
     c1 = np.int32(row_interval(i0 + h - 1, n, m, band, folded)[1] + 1)
     above0, above1 = np.int32(0), np.int32(0)  # the columns that the strip above hands over
     if s > 0:
         above0 = np.int32(row_interval(i0 - WARP, n, m, band, folded)[0])
         above1 = np.int32(row_interval(i0 - 1, n, m, band, folded)[1] + 1)
-    own = (p * strips + s) * columns
-    above = own - columns
+    own = advance(longs, np.int64(p * strips + s) * pitch)
+    above = advance(longs, np.int64(p * strips + max(s - 1, 0)) * pitch)
     steps = np.int32(c1 - c0 + h - 1)
-    source = (np.int64(b) * height + i0) * pitch
-    out = own + c0 - (h - 1)
-    w = np.int64(p * strips + s) * (columns + WARP) * WARP + lane
-    w_up = np.int64(pairs) * strips * (columns + WARP) * WARP
-    first_out = np.int32(h - 1 if lane == h - 1 else steps)
-    # Step at which this lane is on the diagonal of a folded problem.
-    mirror = np.int32(i0 - c0 + 2 * lane if folded else -1)
+    D = advance(D, (np.int64(b) * height + i0) * width)
+    W = advance(W, np.int64(p * strips + s) * (columns + WARP) * (2 * WARP) + lane)
+    diagonal = np.int32(i0 + lane if folded else -1)
+    first = lane == 0
 
-    # 2^(c D) of 64 columns, made well ahead of the steps, for many cells at once
-    power = cuda.shared.array((WARP, RING), float32)
-    whole = cuda.shared.array((WARP, RING), int32)
-    ahead = cuda.local.array(WARP, float32)
-    negative, positive = ZERO, ZERO
-    left_m, left_e = ONE, FLOOR
+    ring = cuda.shared.array((WARPS, WARP, RING), float32)[warp]
+    got = cuda.local.array(CHUNK, float32)
     diag_m, diag_e = ONE, FLOOR
-    if lane == 0:
+    if first:
         if s == 0:
             diag_e = np.int32(0)  # the corner: Z = 1
         elif above0 <= c0 - 1 < above1:
-            diag_m = from_bits(_wait(words, above + c0 - 1, np.int32(NOT_READY)))
-            diag_e = np.int32(_wait(words, rows + above + c0 - 1, np.int32(NOT_READY)) >> 1)
+            diag_m, diag_e = _number(_wait(above, np.int32(PAD + c0 - 1), NOT_READY, near))
+    state = (ONE, FLOOR, diag_m, diag_e, ZERO, ZERO, ZERO, ZERO, True)
+    nothing = _word((ONE, FLOOR))
     j = np.int32(c0 + lane)
     expected = lane < CHUNK and above0 <= j < above1
-    word_m, word_e = bits(ONE), np.int32(2 * FLOOR)
-    if expected:
-        word_m, word_e = _read(words, above + j), _read(words, rows + above + j)
-    for r in range(WARP):
-        power[r, WARP + lane], whole[r, WARP + lane] = ONE, np.int32(-DROP)
-    for k0 in range(np.int32(-WARP), steps, np.int32(WARP)):
-        # Costs of columns k0 + 32 ... k0 + 63, for the steps after the next ones.
-        j = np.int32(c0 + k0 + WARP + lane)
-        for r in range(WARP):
-            d = INFINITY
-            if r < h and j < c1:
-                d = D[source + r * pitch + j]
-            ahead[r] = d
-        for k1 in range(max(k0, np.int32(0)), min(k0 + WARP, steps), CHUNK):
-            k1 = np.int32(k1)
-            j = np.int32(c0 + k1 + lane)
-            if expected:
-                word_m, word_e = _wait(words, above + j, word_m), _wait(words, rows + above + j, word_e)
-            edge_m, edge_e = from_bits(word_m), np.int32(word_e >> 1)
-            j = np.int32(j + CHUNK)
-            expected = lane < CHUNK and above0 <= j < above1
-            word_m, word_e = bits(ONE), np.int32(2 * FLOOR)
-            if expected:
-                word_m, word_e = _read(words, above + j), _read(words, rows + above + j)
-            for t in range(CHUNK):  # the last ones may be beyond `steps`: nothing comes of them
-                k = np.int32(k1 + t)
-                first_m, first_e = of_lane(edge_m, t), of_lane(edge_e, t)
-                up_m, up_e = lane_below(left_m), lane_below(left_e)
-                up_m, up_e = (first_m, first_e) if lane == 0 else (up_m, up_e)
-                # On the diagonal the neighbour above counts twice, for its mirror image too.
-                twice = np.int32(up_e + 1) if k == mirror else up_e
-                q = (k - lane) & (RING - 1)
-                left_m, left_e, weight_diag, weight_up = _next_cell(
-                    power[lane, q], whole[lane, q], up_m, twice, left_m, left_e, diag_m, diag_e, keep != 0
-                )
-                diag_m, diag_e = up_m, up_e
-                if keep != 0:
-                    W[w + k * WARP], W[w + w_up + k * WARP] = weight_diag, weight_up
-                if k >= first_out and k < steps:
-                    rows_m[out + k], rows_m[rows + out + k] = bits(left_m), np.int32(2 * left_e)
+    word = _early(above, np.int32(PAD + j), near) if expected else nothing
+    constants, frame = (c_hi, c_lo, limit), (width, h, c0, c1, lane)
+    _load_costs(D, frame, np.int32(0), got)
+    _store_costs(got, ring, np.int32(0), lane)
+    for k in range(np.int32(0), steps, np.int32(CHUNK)):
+        k = np.int32(k)
+        j = np.int32(c0 + k + lane)
+        if expected:
+            word = _wait(above, np.int32(PAD + j), word, near)
+        edge_m, edge_e = _number(word)
+        j = np.int32(j + CHUNK)
+        expected = lane < CHUNK and above0 <= j < above1
+        word = _early(above, np.int32(PAD + j), near) if expected else nothing
+        _load_costs(D, frame, np.int32(k + CHUNK), got)
         together()
-        j = np.int32(c0 + k0 + WARP + lane)
-        for r in range(WARP):
-            d = ahead[r]
-            if masked:
-                first, end = of_lane(lo, r), of_lane(hi, r)  # by all lanes, whether they need it or not
-                if j < first or j > end:
-                    d = INFINITY
-            negative = larger(negative, -d) if d > MINUS_INFINITY else INFINITY
-            positive = larger(positive, d) if d < INFINITY else positive
-            q = (k0 + WARP + lane) & (RING - 1)
-            power[r, q], whole[r, q] = _power(d, c_hi, c_lo, limit)
-        together()
-    cuda.atomic.max(words, at + NEGATIVE, bits(negative))
-    cuda.atomic.max(words, at + POSITIVE, bits(positive))
+        upper = (_of_first_lanes(edge_m), _of_first_lanes(edge_e))
+        costs, place = _of_steps(ring, lane, k), (first, np.int32(c0 + k - lane), lo, hi, diagonal)
+        s0 = _step(0, state, upper, costs, place, constants)
+        s1 = _step(1, s0, upper, costs, place, constants)
+        s2 = _step(2, s1, upper, costs, place, constants)
+        s3 = _step(3, s2, upper, costs, place, constants)
+        s4 = _step(4, s3, upper, costs, place, constants)
+        s5 = _step(5, s4, upper, costs, place, constants)
+        s6 = _step(6, s5, upper, costs, place, constants)
+        s7 = _step(7, s6, upper, costs, place, constants)
+        state = s7
+        if lane == h - 1:
+            o = np.int32(PAD + c0 + k - lane)
+            own[o] = _word(s0)
+            own[np.int32(o + 1)] = _word(s1)
+            own[np.int32(o + 2)] = _word(s2)
+            own[np.int32(o + 3)] = _word(s3)
+            own[np.int32(o + 4)] = _word(s4)
+            own[np.int32(o + 5)] = _word(s5)
+            own[np.int32(o + 6)] = _word(s6)
+            own[np.int32(o + 7)] = _word(s7)
+        _store_costs(got, ring, np.int32(k + CHUNK), lane)
+        if keep != 0:
+            o = np.int32(k * (2 * WARP))
+            _store_pair(W, np.int32(o + 0), s0)
+            _store_pair(W, np.int32(o + 64), s1)
+            _store_pair(W, np.int32(o + 128), s2)
+            _store_pair(W, np.int32(o + 192), s3)
+            _store_pair(W, np.int32(o + 256), s4)
+            _store_pair(W, np.int32(o + 320), s5)
+            _store_pair(W, np.int32(o + 384), s6)
+            _store_pair(W, np.int32(o + 448), s7)
+    cuda.atomic.max(words, at + NEGATIVE, np.int64(bits(state[6] if state[8] else INFINITY)))
+    cuda.atomic.max(words, at + POSITIVE, np.int64(bits(state[7])))
     cuda.threadfence()
     together()
-    if lane == 0 and cuda.atomic.add(words, at + FINISHED, np.int32(1)) == (n - 1) // WARP - 1:
-        last = (p * strips + (n - 1) // WARP) * columns + m - 1
-        _judge(words, at, last, rows + last, values, p, n + m, gamma)
+    if lane == 0 and cuda.atomic.add(words, at + FINISHED, 1) == (n - 1) // WARP - 1:
+        last = np.int64(p * strips + (n - 1) // WARP) * pitch + PAD + m - 1
+        _judge(words, longs, at, last, values, p, n + m, gamma)
+
+
+@device
+def _hand_back(state, edge, weights, t, last, seed):
+    """E of a cell, given what it sends to the left, up and up-left; see `cells.sweep_tile_back`."""
+    to_left, to_above, to_diag, _ = state
+    given = lane_above(to_above)
+    gradient = (edge[t] if last else given) + to_left + seed
+    w_diag, w_up = weights[t]
+    to_left = gradient * ((ONE - w_diag) - w_up)
+    return to_left, multiply_add(gradient, w_up, to_diag), gradient * w_diag, gradient
+
+
+@device
+def _pair(W, i):
+    return W[i], W[np.int32(i + WARP)]
+
+
+@device
+def _load_weights(W, i):
+    """(w_diag, w_up) of eight steps."""
+    return (_pair(W, i), _pair(W, np.int32(i + 64)), _pair(W, np.int32(i + 128)), _pair(W, np.int32(i + 192)),
+            _pair(W, np.int32(i + 256)), _pair(W, np.int32(i + 320)), _pair(W, np.int32(i + 384)),
+            _pair(W, np.int32(i + 448)))  # fmt: skip
 
 
 def backward_kernel(
-    G0, G1, G2, x_lengths, y_lengths, state, words, handed_up, W, seeds,
+    G0, G1, G2, x_lengths, y_lengths, state, words, longs, W, seeds,
     batch, groups, N, M, strips, columns, band, wanted,
 ):  # fmt: skip
     """One strip of E, from the last column to the first; words (a row a strip, a counter) start as NOT_READY.
 
-    Each cell hands its E on by its own weights: to the left, up and up-left (see `cells.sweep_tile_back`).
+    Each cell hands its E on by its own weights: to the left, up and up-left.
     """
-    lane = np.int32(cuda.threadIdx.x & (WARP - 1))
+    lane, warp = np.int32(cuda.threadIdx.x & (WARP - 1)), np.int32(cuda.threadIdx.x // WARP)
     pairs = np.int32(batch * groups)
-    rows = pairs * strips * columns
+    pitch = np.int32(columns + 2 * PAD)
+    rows = np.int64(pairs) * strips * pitch
     ticket = _ticket(words, rows)
-    p, s = np.int32(ticket % pairs), np.int32(strips - 1 - ticket // pairs)
-    g, b, height, pitch, n, m = _size(p, batch, N, M, x_lengths, y_lengths)
+    p, s = np.int32(ticket % pairs), np.int32(((strips - 1) // WARPS - ticket // pairs) * WARPS + warp)
+    near = warp < WARPS - 1  # the strip below is this block's too
+    g, b, height, width, n, m = _size(p, batch, N, M, x_lengths, y_lengths)
     i0 = np.int32(s * WARP)
-    if i0 >= height or (wanted >> g) & 1 == 0:
+    if s >= strips or i0 >= height or (wanted >> g) & 1 == 0:
         return
     G = G0
     if g == 1:
         G = G1
     elif g == 2:
         G = G2
-    target = (np.int64(b) * height + i0) * pitch
-    found = state[2 * rows + EACH * p + STATE]
+    G = advance(G, (np.int64(b) * height + i0) * width)
+    found = state[rows + EACH * p + STATE]
     folded = g > 0
     if i0 >= n or found != DONE:
         for r in range(min(WARP, height - i0)):
-            first, last = row_interval(min(i0 + r, n - 1), n, m, band, folded)
-            for j in range(lane, pitch, WARP):
-                inside = i0 + r < n and first <= j <= last
-                G[target + r * pitch + j] = NAN if inside and found != UNREACHABLE else ZERO
+            begin, end = row_interval(min(i0 + r, n - 1), n, m, band, folded)
+            for j in range(lane, width, WARP):
+                inside = i0 + r < n and begin <= j <= end
+                G[np.int32(r * width + j)] = NAN if inside and found != UNREACHABLE else ZERO
         return
     h = np.int32(min(WARP, n - i0))
     c0 = np.int32(row_interval(i0, n, m, band, folded)[0])
     c1 = np.int32(row_interval(i0 + h - 1, n, m, band, folded)[1] + 1)
     for r in range(min(WARP, height - i0)):
-        for j in range(lane, c0 if r < h else pitch, WARP):
-            G[target + r * pitch + j] = ZERO
-        for j in range(c1 + lane, pitch, WARP):
-            G[target + r * pitch + j] = ZERO
+        for j in range(lane, c0 if r < h else width, WARP):
+            G[np.int32(r * width + j)] = ZERO
+        for j in range(c1 + lane, width, WARP):
+            G[np.int32(r * width + j)] = ZERO
     below0, below1 = np.int32(0), np.int32(0)  # the columns that the strip below hands over
     if i0 + h < n:
         below0 = np.int32(max(c0, row_interval(i0 + WARP, n, m, band, folded)[0] - 1))
         below1 = np.int32(min(c1, row_interval(min(i0 + 2 * WARP, n) - 1, n, m, band, folded)[1] + 1))
-    own = (p * strips + s) * columns
-    below = own + columns
+    own = advance(longs, np.int64(p * strips + s) * pitch)
+    below = advance(longs, np.int64(p * strips + min(s + 1, strips - 1)) * pitch)
     steps = np.int32(c1 - c0 + h - 1)
-    w = np.int64(p * strips + s) * (columns + WARP) * WARP + lane
-    w_up = np.int64(pairs) * strips * (columns + WARP) * WARP
+    W = advance(W, np.int64(p * strips + s) * (columns + WARP) * (2 * WARP) + lane)
     seed, start = ZERO, np.int32(-1)
     if i0 + h == n and lane == h - 1:
         seed, start = seeds[p], np.int32(steps - 1)
-    handed = np.int32(c1 - c0 if lane == 0 and s > 0 else 0)
 
-    ring = cuda.shared.array((WARP, RING), float32)
-    now_diag = cuda.shared.array((WARP, WARP), float32)
-    now_up = cuda.shared.array((WARP, WARP), float32)
-    next_diag = cuda.local.array(WARP, float32)
-    next_up = cuda.local.array(WARP, float32)
-    last = np.int32((steps - 1) // WARP * WARP)
-    to_left, to_above, to_diag = ZERO, ZERO, ZERO
-    # Lane 31 gets column c0 + k - 31 from the strip below at step k; words for CHUNK steps, the last ones
-    # first.
-    j = np.int32(c0 + last + WARP - CHUNK + lane - (WARP - 1))
+    ring = cuda.shared.array((WARPS, WARP, RING), float32)[warp]
+    final = np.int32((steps - 1) // CHUNK)
+    parts = (ZERO, ZERO, ZERO, ZERO)
+    # Lane 31 gets column c0 + k - 31 from the strip below at step k.
+    j = np.int32(c0 + final * CHUNK + lane - (WARP - 1))
     expected = lane < CHUNK and below0 <= j < below1
-    word = bits(ZERO)
-    if expected:
-        word = _read(words, below + j)
-    for k0 in range(last + WARP, np.int32(-1), -WARP):
-        k0 = np.int32(k0)
-        # Weights of steps k0 - 32 ... k0 - 1, for the next turn.
-        for t in range(WARP):
-            k = np.int32(k0 - WARP + t)
-            weight_diag, weight_up = ZERO, ZERO
-            if k >= 0 and k < steps:
-                weight_diag, weight_up = W[w + k * WARP], W[w + w_up + k * WARP]
-            next_diag[t], next_up[t] = weight_diag, weight_up
-        if k0 <= last:
-            for t1 in range(WARP - CHUNK, -1, -CHUNK):
-                k1 = np.int32(k0 + t1)
-                j = np.int32(c0 + k1 + lane - (WARP - 1))
-                if expected:
-                    word = _wait(words, below + j, word)
-                edge = from_bits(word)
-                j = np.int32(j - CHUNK)
-                expected = lane < CHUNK and below0 <= j < below1
-                word = bits(ZERO)
-                if expected:
-                    word = _read(words, below + j)
-                for t in range(CHUNK - 1, -1, -1):
-                    k = np.int32(k1 + t)
-                    first, gradient = of_lane(edge, t), lane_above(to_above)
-                    gradient = (first if lane == WARP - 1 else gradient) + to_left
-                    gradient = gradient + seed if k == start else gradient
-                    weight_diag, weight_up = now_diag[t1 + t, lane], now_up[t1 + t, lane]
-                    to_left = gradient * ((ONE - weight_diag) - weight_up)
-                    to_above = multiply_add(gradient, weight_up, to_diag)
-                    to_diag = gradient * weight_diag
-                    ring[lane, (k - lane) & (RING - 1)] = gradient
-                    if k < handed:
-                        handed_up[own + c0 + k] = bits(to_above)
-            together()
-            j = np.int32(c0 + k0 + lane)
-            for r in range(WARP):
-                if r < h and j < c1:
-                    G[target + r * pitch + j] = ring[r, (k0 + lane) & (RING - 1)]
+    word = _early(below, np.int32(PAD + j), near) if expected else np.int64(0)
+    weights = _load_weights(W, np.int32(final * (CHUNK * 2 * WARP)))
+    done = cuda.local.array(CHUNK, float32)
+    for chunk in range(final, -2, -1):
+        chunk = np.int32(chunk)
         together()
-        for t in range(WARP):
-            now_diag[t, lane], now_up[t, lane] = next_diag[t], next_up[t]
-        together()
-    if handed > 0 and c0 > 0:
-        words[own + c0 - 1] = bits(to_diag)
+        if chunk < final:  # 8 rows have left their 32 columns in the chunk before
+            k = np.int32((chunk + 1) * CHUNK)
+            r0, column = k & (WARP - 1), np.int32((k & -WARP) + lane)
+            if r0 < h and c0 + column < c1:
+                address, others = np.int32(r0 * width + c0 + column), np.int32(h - 1 - r0)
+                for i in range(
+                    CHUNK
+                ):  # the last row once more, for what is behind it; it is right in the end
+                    done[i] = ring[np.uint32(r0 + minimum(i, others)), np.uint32(column & (RING - 1))]
+                for i in range(CHUNK):
+                    G[np.int32(address + minimum(i, others) * width)] = done[i]
+        if chunk >= 0:
+            k = np.int32(chunk * CHUNK)
+            if expected:
+                word = _wait(below, np.int32(PAD + j), word, near)
+            edge = _of_first_lanes(from_bits(np.int32(word)))
+            last = lane == WARP - 1
+            e7 = _hand_back(parts, edge, weights, 7, last, seed if np.int32(k + 7) == start else ZERO)
+            e6 = _hand_back(e7, edge, weights, 6, last, seed if np.int32(k + 6) == start else ZERO)
+            e5 = _hand_back(e6, edge, weights, 5, last, seed if np.int32(k + 5) == start else ZERO)
+            e4 = _hand_back(e5, edge, weights, 4, last, seed if np.int32(k + 4) == start else ZERO)
+            e3 = _hand_back(e4, edge, weights, 3, last, seed if np.int32(k + 3) == start else ZERO)
+            e2 = _hand_back(e3, edge, weights, 2, last, seed if np.int32(k + 2) == start else ZERO)
+            e1 = _hand_back(e2, edge, weights, 1, last, seed if np.int32(k + 1) == start else ZERO)
+            e0 = _hand_back(e1, edge, weights, 0, last, seed if np.int32(k + 0) == start else ZERO)
+            parts = e0
+            if lane == 0:
+                o = np.int32(PAD + c0 + k)
+                own[o] = np.int64(bits(e0[1]))
+                own[np.int32(o + 1)] = np.int64(bits(e1[1]))
+                own[np.int32(o + 2)] = np.int64(bits(e2[1]))
+                own[np.int32(o + 3)] = np.int64(bits(e3[1]))
+                own[np.int32(o + 4)] = np.int64(bits(e4[1]))
+                own[np.int32(o + 5)] = np.int64(bits(e5[1]))
+                own[np.int32(o + 6)] = np.int64(bits(e6[1]))
+                own[np.int32(o + 7)] = np.int64(bits(e7[1]))
+            # For the next chunk; weights of later ones are brought as near as the second-level cache.
+            weights = _load_weights(W, np.int32(maximum(chunk - 1, 0) * (CHUNK * 2 * WARP)))
+            if lane < 2 * CHUNK:
+                prefetch(W, np.int32(maximum(chunk - 5, 0) * (CHUNK * 2 * WARP) + lane * (WARP - 1)))
+            j = np.int32(c0 + k - CHUNK + lane - (WARP - 1))
+            expected = lane < CHUNK and below0 <= j < below1
+            word = _early(below, np.int32(PAD + j), near) if expected else np.int64(0)
+            ring[np.uint32(lane), np.uint32((k + 0 - lane) & (RING - 1))] = e0[3]
+            ring[np.uint32(lane), np.uint32((k + 1 - lane) & (RING - 1))] = e1[3]
+            ring[np.uint32(lane), np.uint32((k + 2 - lane) & (RING - 1))] = e2[3]
+            ring[np.uint32(lane), np.uint32((k + 3 - lane) & (RING - 1))] = e3[3]
+            ring[np.uint32(lane), np.uint32((k + 4 - lane) & (RING - 1))] = e4[3]
+            ring[np.uint32(lane), np.uint32((k + 5 - lane) & (RING - 1))] = e5[3]
+            ring[np.uint32(lane), np.uint32((k + 6 - lane) & (RING - 1))] = e6[3]
+            ring[np.uint32(lane), np.uint32((k + 7 - lane) & (RING - 1))] = e7[3]
+    if lane == 0 and c0 > 0:
+        own[np.int32(PAD + c0 - 1)] = np.int64(bits(parts[2]))

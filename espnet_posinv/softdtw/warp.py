@@ -7,13 +7,14 @@ float64 and are not used.
 """
 
 import numpy as np
-from numba import config, cuda, float64
+from numba import config, cuda, float64, types
 
 if not hasattr(np, "row_stack"):
     np.row_stack = np.vstack  # NumPy 2.5 dropped it, numba-cuda 0.30 still asks for it at the first launch
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 WARP = 32
+WARPS = 1 if SIMULATED else 4  # warps of a block, one on each scheduler of a multiprocessor
 ALL = 0xFFFFFFFF
 
 
@@ -36,6 +37,10 @@ if SIMULATED:
         return np.int32(max(a, b))
 
     @device
+    def minimum(a, b):
+        return np.int32(min(a, b))
+
+    @device
     def larger(a, b):
         return max(a, b)
 
@@ -46,6 +51,20 @@ if SIMULATED:
     @device
     def reciprocal(x):
         return np.float32(1) / x
+
+    @device
+    def advance(words, i):
+        return words[i:]
+
+    @device
+    def peek(words, i):
+        return words[i]
+
+    peek_near = peek
+
+    @device
+    def prefetch(words, i):
+        pass
 
     @device
     def of_lane(x, lane):
@@ -69,7 +88,9 @@ if SIMULATED:
         cuda.syncthreads()
 
 else:
+    from llvmlite import ir
     from numba.cuda import libdevice
+    from numba.cuda.extending import intrinsic
 
     @device
     def bits(x):
@@ -84,6 +105,10 @@ else:
         return libdevice.max(np.int32(a), np.int32(b))
 
     @device
+    def minimum(a, b):
+        return libdevice.min(np.int32(a), np.int32(b))
+
+    @device
     def larger(a, b):
         return libdevice.fmaxf(a, b)
 
@@ -91,9 +116,56 @@ else:
     def multiply_add(a, b, c):
         return libdevice.fmaf(a, b, c)
 
-    @device
-    def reciprocal(x):
-        return libdevice.fast_fdividef(np.float32(1), x)
+    @intrinsic
+    def reciprocal(typing, x):
+        """1 / x to an ulp or two, for numbers in the middle of the range: one instruction."""
+
+        def emit(context, builder, signature, args):
+            kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()])
+            return builder.call(ir.InlineAsm(kind, "rcp.approx.ftz.f32 $0, $1;", "=f,f"), args)
+
+        return types.float32(types.float32), emit
+
+    @intrinsic
+    def advance(typing, words, i):
+        """The address of words[i]."""
+
+        def emit(context, builder, signature, args):
+            return builder.gep(args[0], [args[1]])
+
+        return words(words, i), emit
+
+    def _load(scope, text):
+        @intrinsic
+        def load(typing, words, i):
+            bits = words.dtype.bitwidth
+
+            def emit(context, builder, signature, args):
+                address = builder.gep(args[0], [args[1]])
+                kind = ir.FunctionType(ir.IntType(bits), [address.type])
+                code = f"ld.relaxed.{scope}.global.b{bits} $0, [$1];"
+                constraint = "=l,l" if bits == 64 else "=r,l"
+                return builder.call(ir.InlineAsm(kind, code, constraint, side_effect=True), [address])
+
+            return words.dtype(words, i), emit
+
+        load.__doc__ = text
+        return load
+
+    peek = _load("gpu", "A word of memory that another warp may be writing: it is really read, each time.")
+    peek_near = _load("cta", "A word that a warp of the same block may be writing: in the first-level cache.")
+
+    @intrinsic
+    def prefetch(typing, words, i):
+        """Have a line of memory fetched into the second-level cache, without waiting for it."""
+
+        def emit(context, builder, signature, args):
+            address = builder.gep(args[0], [args[1]])
+            kind = ir.FunctionType(ir.VoidType(), [address.type])
+            builder.call(ir.InlineAsm(kind, "prefetch.global.L2 [$0];", "l", side_effect=True), [address])
+            return context.get_dummy_value()
+
+        return types.void(words, i), emit
 
     @device
     def of_lane(x, lane):

@@ -1,0 +1,98 @@
+"""The CUDA kernels on a card, against the CPU; without one see test_cuda_simulator.py."""
+
+import pytest
+import torch
+
+from espnet_posinv.softdtw import soft_alignment, soft_dtw, soft_dtw_divergence
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+def random(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def close(got, expected, atol):
+    torch.testing.assert_close(got.cpu().double(), expected, rtol=2e-6, atol=atol, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "batch, n, m", [(1, 1, 1), (3, 33, 70), (2, 128, 129), (2, 200, 130), (1, 1300, 1100), (40, 257, 260)]
+)
+@pytest.mark.parametrize("band", [None, 20])
+def test_any_length(batch, n, m, band):
+    """Strips within a block and from block to block."""
+    cost = 4 * random(batch, n, m)
+    options = {"gamma": 0.1, "band": band}
+    close(soft_dtw(cost=cost.cuda(), **options), soft_dtw(cost=cost.double(), **options), 1e-5)
+    E = soft_alignment(cost=cost.double(), **options)
+    close(soft_alignment(cost=cost.cuda(), **options), E, 5e-6)
+
+
+@pytest.mark.parametrize("gamma", [1e-3, 10.0])
+def test_gammas_and_large_costs(gamma):
+    cost = 100 * random(1, 700, 600)
+    E = soft_alignment(cost=cost.double(), gamma=gamma)
+    close(soft_alignment(cost=cost.cuda(), gamma=gamma), E, 5e-6)
+
+
+@pytest.mark.parametrize("distance", ["sqeuclidean", "cosine"])
+def test_a_ragged_divergence_on_a_side_stream(distance):
+    options = {"x_lengths": [170, 64, 1, 33], "y_lengths": [190, 65, 32, 1], "distance": distance}
+    x, y = random(4, 170, 16, seed=1) - 0.5, random(4, 190, 16, seed=2) - 0.5
+    gradients = []
+    for device, dtype in (("cpu", torch.float64), ("cuda", torch.float32)):
+        a, b = (frames.to(device, dtype).requires_grad_() for frames in (x, y))
+        if device == "cuda":
+            torch.cuda.synchronize()
+            with torch.no_grad():
+                a[1, 64:], b[3, 1:] = torch.nan, torch.nan  # padding
+            torch.cuda.synchronize()
+            with torch.cuda.stream(torch.cuda.Stream()):
+                loss = soft_dtw_divergence(a, b, **options)
+                loss.sum().backward()
+                torch.cuda.current_stream().synchronize()
+        else:
+            loss = soft_dtw_divergence(a, b, **options)
+            loss.sum().backward()
+        gradients.append((loss.detach(), a.grad, b.grad))
+    (expected, *exact), (got, *grads) = gradients
+    close(got, expected, 1e-4)
+    for grad, e in zip(grads, exact, strict=True):
+        close(grad, e, 2e-5)
+
+
+def test_bfloat16_frames():
+    x, y = (random(2, n, 24, seed=n).bfloat16() for n in (90, 70))
+    loss = soft_dtw(x.cuda(), y.cuda(), gamma=0.5)
+    assert loss.dtype == torch.float32
+    close(loss, soft_dtw(x.double(), y.double(), gamma=0.5), 1e-4)
+
+
+def test_special_costs_touch_only_their_pair():
+    cost = random(4, 150, 90)
+    cost[1, 34, 3] = torch.nan
+    cost[2, 20] = torch.inf  # no path left
+    cost[3, 7, 1:] = torch.inf  # one way through
+    E = soft_alignment(cost=cost.cuda())
+    assert E[1].isnan().all() and (E[2] == 0).all()
+    close(E[::3], soft_alignment(cost=cost[::3].double()), 5e-6)
+    values = soft_dtw(cost=cost.cuda()).cpu()
+    assert values.isnan().tolist() == [False, True, False, False] and values[2] == torch.inf
+
+
+def test_a_captured_graph_gives_the_same_again_and_again():
+    cost = random(8, 300, 280).cuda()
+    expected = soft_alignment(cost=cost)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        soft_alignment(cost=cost)
+    stream.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=stream):
+        got = soft_alignment(cost=cost)
+    for _ in range(50):
+        graph.replay()
+        torch.cuda.synchronize()
+        assert torch.equal(got, expected)
