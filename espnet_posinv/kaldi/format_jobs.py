@@ -34,8 +34,9 @@ def run_jobs(
     part = log_dir / "part.JOB"
     program = [*python, "--keys", f"{log_dir}/keys.JOB", scp, str(part), str(log_dir), folder]
     launch = [*shlex.split(command), f"JOB=1:{jobs}", f"{log_dir}/format_wav_scp.JOB.log", *program]
-    if subprocess.run(launch, check=False).returncode:
-        raise DataError(f"formatting failed, see above and {log_dir}/format_wav_scp.*.log")
+    if status := subprocess.run(launch, check=False).returncode:
+        logs = "" if status == 255 else f" and {log_dir}/format_wav_scp.*.log"  # 255: nothing was started
+        raise DataError(f"formatting failed, see above{logs}")
     paths, samples = {}, {}
     for job in range(1, jobs + 1):
         paths |= read_scp(log_dir / f"part.{job}" / "wav.scp")

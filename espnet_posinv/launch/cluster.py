@@ -37,7 +37,7 @@ class Cluster:
             )
         path = request.options.get("config")
         if path is not None and not os.path.exists(path):
-            raise UsageError(f"--config {path}: no such file")
+            raise UsageError(f"--config {path}: no such file; without --config {self.default_conf} is read")
         if path is None and os.path.exists(self.default_conf):
             path = self.default_conf
         self.conf = Conf(path, self.builtin_conf)

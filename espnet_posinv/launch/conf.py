@@ -17,7 +17,7 @@ import shlex
 from .request import UsageError
 
 # Options that the launcher itself understands, declared or not.
-OWN = {"config", "pick", "retry", "max_jobs_run"}
+OWN = {"config", "pick", "retry", "max_jobs_run", "check"}
 
 
 class Conf:
@@ -70,7 +70,8 @@ class Conf:
                 declared = ", ".join(sorted({f"--{n.replace('_', '-')}" for n, _ in self.options}))
                 raise UsageError(
                     f"option --{name.replace('_', '-')} {value} is not declared in {self.path} "
-                    f"(declared: {declared})"
+                    f"(declared: {declared}); leave it out, or say there what it is to your scheduler: "
+                    f"option {name}=* ... $0"
                 )
             words += [word.replace("$0", value) for word in pattern]
         return words

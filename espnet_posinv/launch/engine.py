@@ -57,8 +57,13 @@ class Workspace:
             name = f"{last}_{name}"
         self.path = os.path.join(directory, "q", name.removesuffix(".log"))
         self.run = f"{int(time.time()):x}-{os.getpid():x}"
-        os.makedirs(self.path, exist_ok=True)
-        self.lock = os.open(os.path.join(self.path, "lock"), os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            os.makedirs(self.path, exist_ok=True)
+            self.lock = os.open(os.path.join(self.path, "lock"), os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise UsageError(
+                f"{request.log_pattern()} cannot be written: {error.strerror}: {error.filename}"
+            ) from None
 
     def acquire(self, log, patience=10.0):
         """Make sure that nobody else writes these logs; leave tasks of a dead launcher time to go."""
@@ -112,6 +117,8 @@ def launch(request, backend_class, prog):
     try:
         workspace = Workspace(request)
         backend = backend_class(request, workspace, signals, prog)
+        if request.check:
+            return 0
         workspace.acquire(request.log_pattern())
         backend.clear_earlier_run()
         workspace.forget(tasks)

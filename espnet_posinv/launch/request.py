@@ -24,6 +24,7 @@ Words without white space reach bash as they are, so \\| \\> '$VAR' work; others
   --mem 2G             memory of one task
   --num-threads N      processor cores of one task
   --gpu N              GPUs of one task
+  --check true         only check whether such tasks could ever run here; nothing is started
   --config FILE        slurm.pl and queue.pl: options of the site, default conf/{conf}
 Other options (--time, --name, --partition, ...) are those of the configuration file; run.pl ignores them.
 
@@ -49,6 +50,7 @@ class Request:
         self.threads = _number(options, "num_threads", 1) or 1
         self.gpus = _number(options, "gpu", 0) or 0
         self.nodes = _number(options, "num_nodes", 1) or 1
+        self.check = options.get("check", "false") == "true"
         self.pick = options.get("pick", "all")
         if self.pick not in ("all", "failed", "incomplete"):
             raise UsageError(f"--pick {self.pick}: must be all, failed or incomplete")
@@ -127,7 +129,9 @@ def parse(argv):
         else:
             break
     if len(argv) < 2:
-        raise UsageError("needs a log file and a command")
+        taken = ", ".join(f"--{name} {value}" for name, value in options.items())
+        hint = f"; every option takes a value, so these were read: {taken}" if taken else ""
+        raise UsageError(f"needs a log file and a command{hint}")
     return Request(options, raw, job, tasks, argv[0], argv[1:])
 
 

@@ -52,6 +52,7 @@ option gpu=0
 option gpu=* --gres gpu:$0
 option partition=* --partition $0
 option account=* --account $0
+option qos=* --qos $0
 option requeue=* --requeue --signal B:USR1@$0
 """
 
@@ -115,7 +116,7 @@ option requeue=* --requeue --signal B:USR1@$0
 
     def preflight(self):
         """Name what the cluster lacks, before anything is queued."""
-        nodes = self.call(["sinfo", "-h", "-N", "-o", "%R|%c|%m|%G|%l"])
+        nodes = self.call(["sinfo", "-h", "-N", "-o", "%R|%c|%m|%G|%l|%N"])
         if nodes.returncode != 0:
             raise UsageError(f"Slurm does not answer: {nodes.stderr.strip()}")
         if self.request.array:
@@ -129,13 +130,13 @@ option requeue=* --requeue --signal B:USR1@$0
         test = self.call([*self.conf.command, *self.words, "--test-only", "--wrap", "true"])
         if test.returncode == 0:
             return
-        lacks = self._lacks([line.split("|") for line in nodes.stdout.splitlines()])
         answer = (
             test.stderr.strip().replace("allocation failure: ", "").replace("sbatch: error: ", "sbatch: ")
         )
+        lacks = self._lacks([line.split("|") for line in nodes.stdout.splitlines()], answer)
         raise UsageError("; ".join([*lacks, f"Slurm would refuse the job: {answer}"]))
 
-    def _lacks(self, nodes):
+    def _lacks(self, nodes, answer):
         """Compare what is asked with what the nodes of its partition have."""
         partitions = sorted({node[0] for node in nodes})
         words = " ".join(self.words)
@@ -145,6 +146,11 @@ option requeue=* --requeue --signal B:USR1@$0
         if match:
             nodes = [node for node in nodes if node[0] == match[1]]
         where = f"a node of partition {match[1]}" if match else "a node"
+        if "time limit" in answer:
+            limits = ", ".join(sorted({f"{node[0].rstrip('*')} {node[4]}" for node in nodes}))
+            return [f"--time {self.request.options.get('time')}: the limits are {limits}"]
+        if self.request.nodes > (count := len({node[5] for node in nodes})):
+            return [f"--num-nodes {self.request.nodes}: there are {count}"]
         gpus = [sum(int(n) for n in re.findall(r"gpu(?::[A-Za-z]\w*)?:(\d+)", node[3])) for node in nodes]
         asked = [
             ("gpu", self.request.gpus, gpus),

@@ -58,6 +58,17 @@ def jobs(folder):
     return {log.name: log.read_text() for log in logs}
 
 
+def test_what_the_cluster_lacks_is_said_before_the_first_stage(recipe):
+    (recipe.folder / "conf/slurm.local.conf").write_text("option gpu=0 --partition fast\n")
+    done = recipe("--stop-stage", "1")
+    assert done.returncode == 1 and "=== stage" not in done.stdout
+    assert "no partition fast here (there are cpu, gpu, urgent)" in done.stderr
+    assert not jobs(recipe.folder)
+    (recipe.folder / "conf/slurm.local.conf").unlink()
+    done = recipe("--stop-stage", "1", "--ngpu", "3")
+    assert done.returncode == 1 and "--gpu 3: a node has at most 2" in done.stderr and not done.stdout
+
+
 def test_formatting_and_scoring_are_jobs(recipe):
     done = recipe("--stop-stage", "3")
     assert done.returncode == 0, done.stderr

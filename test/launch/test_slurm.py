@@ -249,8 +249,13 @@ def test_path_sh_is_sourced_in_jobs(slurm):
         (("--num-threads", 8), "--num-threads 8: a node has at most 2"),
         (("--mem", "90G"), "--mem 90G: a node has at most 16000 MB"),
         (("--partition", "none"), "no partition none here (there are cpu, gpu, urgent)"),
-        (("--partition", "gpu", "--time", "90"), "Slurm would refuse the job"),
-        (("--nonsense", "1"), "option --nonsense 1 is not declared in"),
+        (("--partition", "gpu", "--time", "90"), "--time 90: the limits are gpu 1:00:00; Slurm would refuse"),
+        (("--num-nodes", 5), "--num-nodes 5: there are 3; Slurm would refuse the job"),
+        (
+            ("--config", "conf/mine.conf"),
+            "--config conf/mine.conf: no such file; without --config conf/slurm",
+        ),
+        (("--nonsense", "1"), "say there what it is to your scheduler: option nonsense=* ... $0"),
         (("JOB=1:5000",), "this Slurm allows array numbers up to 1000"),
     ],
 )

@@ -50,6 +50,8 @@ def test_help_shows_every_option_with_its_default(recipe):
         (["--no-such-option", "1"], "no option --no-such-option"),
         (["--stage"], "--stage has no value"),
         (["--ngpu", "--nj", "2"], "--ngpu has no value"),
+        (["--nj", "0"], "--nj 0: must be a whole number above 0"),
+        (["--nj", "all"], "--nj all: must be a whole number above 0"),
         (["--redo", "maybe"], "true or false, not 'maybe'"),
         (["--stage", "6"], "stage 5 (fine-tuning"),
         (["--stop-stage", "1"], "write the corpus's preparation here"),

@@ -70,6 +70,15 @@ ${skip_eval} && [ "${stop_stage}" -gt 5 ] && stop_stage=5
 if [ -z "${train_set}" ] || [ -z "${valid_set}" ] || [ -z "${test_sets}" ]; then
     echo "$0: name the sets: --train_set, --valid_set, --test_sets" >&2; exit 2
 fi
+for n in nj train_jobs train_threads num_nodes; do
+    [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: must be a whole number above 0" >&2; exit 2; }
+done
+# What the cluster lacks is said before the first stage, not hours later.
+if [ "${cmd_backend}" != local ] && ! ${list_stages} && ! ${dry_run}; then
+    for c in "${train_cmd}" "${decode_cmd}" "${cuda_cmd} --gpu ${ngpu} --num_nodes ${num_nodes}"; do
+        ${c} --check true "${expdir}/.check/log" true || exit 1
+    done
+fi
 
 format_cmd='' asr_cmd=''  # launchers of what needs none on one machine: processes that share what is loaded
 [ "${cmd_backend}" = local ] || format_cmd=${train_cmd} asr_cmd=${decode_cmd}
