@@ -19,7 +19,7 @@ from numba import cuda, types
 from espnet_posinv.softdtw import cpu
 from espnet_posinv.softdtw import cuda_kernels as kernels
 from espnet_posinv.softdtw.problem import Problem
-from espnet_posinv.softdtw.warp import SIMULATED, WARP, WARPS
+from espnet_posinv.softdtw.warp import SIMULATED, WARP
 
 
 def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
@@ -35,7 +35,7 @@ def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
     values = torch.empty(len(problem.costs), len(cost), dtype=torch.float64, device=cost.device)
     tensors = *_three(problem.costs), problem.x_lengths, problem.y_lengths, words, words, W, values
     scalars = *geometry, int(keep), *_constants(problem.gamma), problem.gamma
-    _launch(kernels.forward_kernel, geometry, tensors, scalars)
+    _launch(kernels.forward_kernel, strips, tensors, scalars)
     return values, (words, W) if keep else ()
 
 
@@ -45,14 +45,14 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
     if cost.dtype == torch.float64:
         E = cpu.backward(_on_cpu(problem), state, seeds.cpu(), wanted)
         return [None if e is None else e.to(cost.device) for e in E]
-    geometry, _, rows = _geometry(problem)
+    geometry, strips, rows = _geometry(problem)
     E = [torch.empty_like(c) if w else None for c, w in zip(problem.costs, wanted, strict=True)]
     grads = _three([cost.new_empty(0) if e is None else e for e in E])
     seeds = seeds.to(torch.float32).contiguous()
     words = _words(rows + 1, cost)
     tensors = *grads, problem.x_lengths, problem.y_lengths, state[0], words, words, state[1], seeds
     scalars = *geometry, sum(1 << g for g, w in enumerate(wanted) if w)
-    _launch(kernels.backward_kernel, geometry, tensors, scalars)
+    _launch(kernels.backward_kernel, strips, tensors, scalars)
     return E
 
 
@@ -89,9 +89,7 @@ def _on_cpu(problem: Problem) -> Problem:
     return Problem(costs, problem.x_lengths.cpu(), problem.y_lengths.cpu(), problem.gamma, problem.band)
 
 
-def _launch(kernel, geometry, tensors, scalars) -> None:
-    batch, groups, _, _, strips, *_ = geometry
-    blocks = batch * groups * -(-strips // WARPS)
+def _launch(kernel, blocks: int, tensors, scalars) -> None:
     if blocks == 0:
         return
     if SIMULATED:
@@ -99,7 +97,7 @@ def _launch(kernel, geometry, tensors, scalars) -> None:
 
         arrays = [FakeCUDAArray(tensor.detach().numpy().reshape(-1)) for tensor in tensors]
         with np.errstate(all="ignore"):
-            cuda.jit(kernel)[blocks, WARPS * WARP](*arrays, *scalars)
+            cuda.jit(kernel)[blocks, WARP](*arrays, *scalars)
         return
     from cuda.bindings import driver
 
@@ -115,7 +113,7 @@ def _launch(kernel, geometry, tensors, scalars) -> None:
             else:
                 values.append(address)
         packed = (*values, *scalars), c_types
-        _check(driver.cuLaunchKernel(function, blocks, 1, 1, WARPS * WARP, 1, 1, 0, stream, packed, 0))
+        _check(driver.cuLaunchKernel(function, blocks, 1, 1, WARP, 1, 1, 0, stream, packed, 0))
 
 
 @cache

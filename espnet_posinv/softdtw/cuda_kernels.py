@@ -4,16 +4,15 @@ At step k, lane l holds the cell of row l and column k - l, so that all 32 are i
 its upper neighbour's Z from the lane before by a shuffle.  The arithmetic is that of `cells.py`, in
 registers.
 
-Four warps make a block and sweep four strips of a pair, one below the other; blocks of one pair run at the
-same time on different multiprocessors.  A warp writes each Z of its last row into memory as one 64-bit
-word, the one below reads it as soon as it differs from NOT_READY: the words are their own flags, so no
-fence and no barrier is needed.  Blocks take their strips from a counter, in an order in which every strip
-comes after the one that it depends on, so whoever waits, waits for a warp that is running.
+Strips of one pair run at the same time on different multiprocessors.  A warp writes each Z of its last
+row into global memory as one 64-bit word, the one below reads it as soon as it differs from NOT_READY:
+the words are their own flags, so no fence and no barrier is needed.  Warps take their strip from a
+counter, in an order in which every strip comes after the one that it depends on, so whoever waits, waits
+for a warp that is running.
 
-A warp issues its instructions in order, and few warps share a multiprocessor, so the time of a step is the
-latency of its longest chain: a shuffle and ten operations.  Everything else is kept off it.  Steps come in
-chunks of eight without a branch; what a chunk needs (costs, weights, words of the neighbour) is read a
-chunk or more ahead, what it makes is stored behind it.
+A warp issues its instructions in order, and few warps share a multiprocessor, so whatever a step waits for,
+it waits for in full.  Steps come in chunks of eight without a branch; what a chunk needs (costs, weights,
+words of the neighbour) is read a chunk or more ahead, what it makes is stored behind it.
 
 Costs come from memory by rows and go to the lanes by anti-diagonals, through a ring of 64 columns in shared
 memory, eight rows a chunk: rows 8 g ... 8 g + 7 first need columns 32 b ... 32 b + 31 in chunk 4 b + g.
@@ -23,15 +22,13 @@ The gradient goes the other way.
 import math
 
 import numpy as np
-from numba import cuda, float32, int32, types
+from numba import cuda, float32, types
 
 from espnet_posinv.softdtw.cells import exponent_floor, forbidden_drop
 from espnet_posinv.softdtw.reference import row_interval as _row_interval
 from espnet_posinv.softdtw.simd import FLOAT32
 from espnet_posinv.softdtw.warp import (
     WARP,
-    WARPS,
-    advance,
     bits,
     device,
     from_bits,
@@ -43,7 +40,6 @@ from espnet_posinv.softdtw.warp import (
     multiply_add,
     of_lane,
     peek,
-    peek_near,
     prefetch,
     reciprocal,
     together,
@@ -137,7 +133,7 @@ def _word(number):
 
 @device
 def _store_pair(W, i, state):
-    W[i], W[np.int32(i + WARP)] = state[4], state[5]
+    W[i], W[i + WARP] = state[4], state[5]
 
 
 @device
@@ -149,7 +145,7 @@ def _of_first_lanes(x):
 
 @device
 def _of_step(ring, lane, k):
-    return ring[np.uint32(lane), np.uint32((k - lane) & (RING - 1))]
+    return ring[lane, (k - lane) & (RING - 1)]
 
 
 @device
@@ -166,26 +162,19 @@ def _number(word):
 
 
 @device
-def _early(words, i, near):
-    """A word that is needed a chunk later, unless reading it then takes no time."""
-    return np.int64(NOT_READY) if near else peek(words, i)
-
-
-@device
-def _wait(words, i, word, near):
+def _wait(words, i, word):
     while word == NOT_READY:
-        word = peek_near(words, i) if near else peek(words, i)
+        word = peek(words, i)
     return word
 
 
 @device
 def _ticket(words, i):
-    """The block's next strips: the counter at words[i] starts from -1."""
-    slot = cuda.shared.array(1, int32)
+    """The warp's next strip: the counter at words[i] starts from -1."""
+    number = np.int32(0)
     if cuda.threadIdx.x == 0:
-        slot[0] = np.int32(cuda.atomic.add(words, i, 1) + 1)
-    cuda.syncthreads()
-    return slot[0]
+        number = np.int32(cuda.atomic.add(words, i, 1) + 1)
+    return of_lane(number, 0)
 
 
 @device
@@ -223,33 +212,33 @@ def _load_costs(D, frame, k, got):
 
     The last row and column of the strip stand in for what is behind them.
     """
-    width, h, c0, c1, lane = frame
+    source, width, h, c0, c1, lane = frame
     r0, j = minimum(k & (WARP - 1), h - 1), minimum(c0 + (k & -WARP) + lane, c1 - 1)
-    first, others = np.int32(r0 * width + j), np.int32(h - 1 - r0)
+    address, others = source + np.int64(r0 * width + j), np.int32(h - 1 - r0)
     for i in range(CHUNK):
-        got[i] = D[np.int32(first + minimum(i, others) * width)]
+        got[i] = D[address + np.int64(np.int32(minimum(i, others) * width))]
 
 
 @device
 def _store_costs(got, ring, k, lane):
     q = np.int32((k & -WARP) + lane) & (RING - 1)
     for i in range(CHUNK):
-        ring[np.uint32((k & (WARP - 1)) + i), np.uint32(q)] = got[i]
+        ring[(k & (WARP - 1)) + i, q] = got[i]
 
 
 @device
 def _step(t, state, upper, costs, place, constants):
     """A step of all lanes.  The state also has the largest -D and D so far."""
     first, column, lo, hi, on_diagonal = place
-    j = np.int32(column + t)
-    d = costs[t] if lo <= j and j <= hi else INFINITY
-    negative, positive = larger(state[6], -d), larger(state[7], d) if d < INFINITY else state[7]
-    valid = state[8] and d > MINUS_INFINITY
+    d = costs[t] if lo <= column + t and column + t <= hi else INFINITY
+    negative, positive = state[6], state[7]
+    negative = larger(negative, -d) if d > MINUS_INFINITY else INFINITY
+    positive = larger(positive, d) if d < INFINITY else positive
     power, whole = _power(d, constants[0], constants[1], constants[2])
     m, e, diag_m, diag_e, w_diag, w_up = _next_cell(
-        state, upper[0][t], upper[1][t], first, j == on_diagonal, power, whole
+        state, upper[0][t], upper[1][t], first, column + t == on_diagonal, power, whole
     )
-    return m, e, diag_m, diag_e, w_diag, w_up, negative, positive, valid
+    return m, e, diag_m, diag_e, w_diag, w_up, negative, positive
 
 
 def forward_kernel(
@@ -261,13 +250,12 @@ def forward_kernel(
     `longs` are the same words, as a bare address.  The costs D are whole matrices; W (strips, columns + 32,
     2, 32) receives the weights if `keep`.
     """
-    lane, warp = np.int32(cuda.threadIdx.x & (WARP - 1)), np.int32(cuda.threadIdx.x // WARP)
+    lane = np.int32(cuda.threadIdx.x & (WARP - 1))
     pairs = np.int32(batch * groups)
     pitch = np.int32(columns + 2 * PAD)
     rows = np.int64(pairs) * strips * pitch
     ticket = _ticket(words, rows + EACH * pairs)
-    p, s = np.int32(ticket % pairs), np.int32(ticket // pairs * WARPS + warp)
-    near = warp > 0  # the strip above is this block's too
+    p, s = np.int32(ticket % pairs), np.int32(ticket // pairs)
     g, b, height, width, n, m = _size(p, batch, N, M, x_lengths, y_lengths)
     at = rows + EACH * p
     if n < 1 or n > height or m < 1 or m > width:
@@ -276,7 +264,7 @@ def forward_kernel(
             values[p] = math.nan
         return
     i0 = np.int32(s * WARP)
-    if s >= strips or i0 >= n:
+    if i0 >= n:
         return
     D = D0
     if g == 1:
@@ -293,39 +281,39 @@ def forward_kernel(
     if s > 0:
         above0 = np.int32(row_interval(i0 - WARP, n, m, band, folded)[0])
         above1 = np.int32(row_interval(i0 - 1, n, m, band, folded)[1] + 1)
-    own = advance(longs, np.int64(p * strips + s) * pitch)
-    above = advance(longs, np.int64(p * strips + max(s - 1, 0)) * pitch)
+    own = np.int64(p * strips + s) * pitch + PAD
+    above = own - pitch
     steps = np.int32(c1 - c0 + h - 1)
-    D = advance(D, (np.int64(b) * height + i0) * width)
-    W = advance(W, np.int64(p * strips + s) * (columns + WARP) * (2 * WARP) + lane)
+    source = (np.int64(b) * height + i0) * width
+    w = np.int64(p * strips + s) * (columns + WARP) * (2 * WARP) + lane
     diagonal = np.int32(i0 + lane if folded else -1)
     first = lane == 0
 
-    ring = cuda.shared.array((WARPS, WARP, RING), float32)[warp]
+    ring = cuda.shared.array((WARP, RING), float32)
     got = cuda.local.array(CHUNK, float32)
     diag_m, diag_e = ONE, FLOOR
     if first:
         if s == 0:
             diag_e = np.int32(0)  # the corner: Z = 1
         elif above0 <= c0 - 1 < above1:
-            diag_m, diag_e = _number(_wait(above, np.int32(PAD + c0 - 1), NOT_READY, near))
-    state = (ONE, FLOOR, diag_m, diag_e, ZERO, ZERO, ZERO, ZERO, True)
+            diag_m, diag_e = _number(_wait(longs, above + c0 - 1, NOT_READY))
+    state = (ONE, FLOOR, diag_m, diag_e, ZERO, ZERO, ZERO, ZERO)
     nothing = _word((ONE, FLOOR))
     j = np.int32(c0 + lane)
     expected = lane < CHUNK and above0 <= j < above1
-    word = _early(above, np.int32(PAD + j), near) if expected else nothing
-    constants, frame = (c_hi, c_lo, limit), (width, h, c0, c1, lane)
+    word = peek(longs, above + j) if expected else nothing
+    constants, frame = (c_hi, c_lo, limit), (source, width, h, c0, c1, lane)
     _load_costs(D, frame, np.int32(0), got)
     _store_costs(got, ring, np.int32(0), lane)
     for k in range(np.int32(0), steps, np.int32(CHUNK)):
         k = np.int32(k)
         j = np.int32(c0 + k + lane)
         if expected:
-            word = _wait(above, np.int32(PAD + j), word, near)
+            word = _wait(longs, above + j, word)
         edge_m, edge_e = _number(word)
         j = np.int32(j + CHUNK)
         expected = lane < CHUNK and above0 <= j < above1
-        word = _early(above, np.int32(PAD + j), near) if expected else nothing
+        word = peek(longs, above + j) if expected else nothing
         _load_costs(D, frame, np.int32(k + CHUNK), got)
         together()
         upper = (_of_first_lanes(edge_m), _of_first_lanes(edge_e))
@@ -339,28 +327,28 @@ def forward_kernel(
         s6 = _step(6, s5, upper, costs, place, constants)
         s7 = _step(7, s6, upper, costs, place, constants)
         state = s7
-        if lane == h - 1:
-            o = np.int32(PAD + c0 + k - lane)
-            own[o] = _word(s0)
-            own[np.int32(o + 1)] = _word(s1)
-            own[np.int32(o + 2)] = _word(s2)
-            own[np.int32(o + 3)] = _word(s3)
-            own[np.int32(o + 4)] = _word(s4)
-            own[np.int32(o + 5)] = _word(s5)
-            own[np.int32(o + 6)] = _word(s6)
-            own[np.int32(o + 7)] = _word(s7)
         _store_costs(got, ring, np.int32(k + CHUNK), lane)
         if keep != 0:
-            o = np.int32(k * (2 * WARP))
-            _store_pair(W, np.int32(o + 0), s0)
-            _store_pair(W, np.int32(o + 64), s1)
-            _store_pair(W, np.int32(o + 128), s2)
-            _store_pair(W, np.int32(o + 192), s3)
-            _store_pair(W, np.int32(o + 256), s4)
-            _store_pair(W, np.int32(o + 320), s5)
-            _store_pair(W, np.int32(o + 384), s6)
-            _store_pair(W, np.int32(o + 448), s7)
-    cuda.atomic.max(words, at + NEGATIVE, np.int64(bits(state[6] if state[8] else INFINITY)))
+            o = w + np.int64(k) * (2 * WARP)
+            _store_pair(W, o + 0, s0)
+            _store_pair(W, o + 64, s1)
+            _store_pair(W, o + 128, s2)
+            _store_pair(W, o + 192, s3)
+            _store_pair(W, o + 256, s4)
+            _store_pair(W, o + 320, s5)
+            _store_pair(W, o + 384, s6)
+            _store_pair(W, o + 448, s7)
+        if lane == h - 1:
+            o = own + c0 + k - lane
+            longs[o] = _word(s0)
+            longs[o + 1] = _word(s1)
+            longs[o + 2] = _word(s2)
+            longs[o + 3] = _word(s3)
+            longs[o + 4] = _word(s4)
+            longs[o + 5] = _word(s5)
+            longs[o + 6] = _word(s6)
+            longs[o + 7] = _word(s7)
+    cuda.atomic.max(words, at + NEGATIVE, np.int64(bits(state[6])))
     cuda.atomic.max(words, at + POSITIVE, np.int64(bits(state[7])))
     cuda.threadfence()
     together()
@@ -381,16 +369,16 @@ def _hand_back(state, edge, weights, t, last, seed):
 
 
 @device
-def _pair(W, i):
-    return W[i], W[np.int32(i + WARP)]
+def _load_pair(W, i):
+    return W[i], W[i + WARP]
 
 
 @device
 def _load_weights(W, i):
     """(w_diag, w_up) of eight steps."""
-    return (_pair(W, i), _pair(W, np.int32(i + 64)), _pair(W, np.int32(i + 128)), _pair(W, np.int32(i + 192)),
-            _pair(W, np.int32(i + 256)), _pair(W, np.int32(i + 320)), _pair(W, np.int32(i + 384)),
-            _pair(W, np.int32(i + 448)))  # fmt: skip
+    return (_load_pair(W, i), _load_pair(W, i + 64), _load_pair(W, i + 128), _load_pair(W, i + 192),
+            _load_pair(W, i + 256), _load_pair(W, i + 320), _load_pair(W, i + 384),
+            _load_pair(W, i + 448))  # fmt: skip
 
 
 def backward_kernel(
@@ -401,23 +389,22 @@ def backward_kernel(
 
     Each cell hands its E on by its own weights: to the left, up and up-left.
     """
-    lane, warp = np.int32(cuda.threadIdx.x & (WARP - 1)), np.int32(cuda.threadIdx.x // WARP)
+    lane = np.int32(cuda.threadIdx.x & (WARP - 1))
     pairs = np.int32(batch * groups)
     pitch = np.int32(columns + 2 * PAD)
     rows = np.int64(pairs) * strips * pitch
     ticket = _ticket(words, rows)
-    p, s = np.int32(ticket % pairs), np.int32(((strips - 1) // WARPS - ticket // pairs) * WARPS + warp)
-    near = warp < WARPS - 1  # the strip below is this block's too
+    p, s = np.int32(ticket % pairs), np.int32(strips - 1 - ticket // pairs)
     g, b, height, width, n, m = _size(p, batch, N, M, x_lengths, y_lengths)
     i0 = np.int32(s * WARP)
-    if s >= strips or i0 >= height or (wanted >> g) & 1 == 0:
+    if i0 >= height or (wanted >> g) & 1 == 0:
         return
     G = G0
     if g == 1:
         G = G1
     elif g == 2:
         G = G2
-    G = advance(G, (np.int64(b) * height + i0) * width)
+    target = (np.int64(b) * height + i0) * width
     found = state[rows + EACH * p + STATE]
     folded = g > 0
     if i0 >= n or found != DONE:
@@ -425,36 +412,36 @@ def backward_kernel(
             begin, end = row_interval(min(i0 + r, n - 1), n, m, band, folded)
             for j in range(lane, width, WARP):
                 inside = i0 + r < n and begin <= j <= end
-                G[np.int32(r * width + j)] = NAN if inside and found != UNREACHABLE else ZERO
+                G[target + r * width + j] = NAN if inside and found != UNREACHABLE else ZERO
         return
     h = np.int32(min(WARP, n - i0))
     c0 = np.int32(row_interval(i0, n, m, band, folded)[0])
     c1 = np.int32(row_interval(i0 + h - 1, n, m, band, folded)[1] + 1)
     for r in range(min(WARP, height - i0)):
         for j in range(lane, c0 if r < h else width, WARP):
-            G[np.int32(r * width + j)] = ZERO
+            G[target + r * width + j] = ZERO
         for j in range(c1 + lane, width, WARP):
-            G[np.int32(r * width + j)] = ZERO
+            G[target + r * width + j] = ZERO
     below0, below1 = np.int32(0), np.int32(0)  # the columns that the strip below hands over
     if i0 + h < n:
         below0 = np.int32(max(c0, row_interval(i0 + WARP, n, m, band, folded)[0] - 1))
         below1 = np.int32(min(c1, row_interval(min(i0 + 2 * WARP, n) - 1, n, m, band, folded)[1] + 1))
-    own = advance(longs, np.int64(p * strips + s) * pitch)
-    below = advance(longs, np.int64(p * strips + min(s + 1, strips - 1)) * pitch)
+    own = np.int64(p * strips + s) * pitch + PAD
+    below = own + pitch
     steps = np.int32(c1 - c0 + h - 1)
-    W = advance(W, np.int64(p * strips + s) * (columns + WARP) * (2 * WARP) + lane)
+    w = np.int64(p * strips + s) * (columns + WARP) * (2 * WARP) + lane
     seed, start = ZERO, np.int32(-1)
     if i0 + h == n and lane == h - 1:
         seed, start = seeds[p], np.int32(steps - 1)
 
-    ring = cuda.shared.array((WARPS, WARP, RING), float32)[warp]
+    ring = cuda.shared.array((WARP, RING), float32)
     final = np.int32((steps - 1) // CHUNK)
     parts = (ZERO, ZERO, ZERO, ZERO)
     # Lane 31 gets column c0 + k - 31 from the strip below at step k.
     j = np.int32(c0 + final * CHUNK + lane - (WARP - 1))
     expected = lane < CHUNK and below0 <= j < below1
-    word = _early(below, np.int32(PAD + j), near) if expected else np.int64(0)
-    weights = _load_weights(W, np.int32(final * (CHUNK * 2 * WARP)))
+    word = peek(longs, below + j) if expected else np.int64(0)
+    weights = _load_weights(W, w + np.int64(final) * (CHUNK * 2 * WARP))
     done = cuda.local.array(CHUNK, float32)
     for chunk in range(final, -2, -1):
         chunk = np.int32(chunk)
@@ -463,17 +450,16 @@ def backward_kernel(
             k = np.int32((chunk + 1) * CHUNK)
             r0, column = k & (WARP - 1), np.int32((k & -WARP) + lane)
             if r0 < h and c0 + column < c1:
-                address, others = np.int32(r0 * width + c0 + column), np.int32(h - 1 - r0)
-                for i in range(
-                    CHUNK
-                ):  # the last row once more, for what is behind it; it is right in the end
-                    done[i] = ring[np.uint32(r0 + minimum(i, others)), np.uint32(column & (RING - 1))]
+                address, others = target + np.int64(r0 * width + c0 + column), np.int32(h - 1 - r0)
+                # The last row once more, for what is behind it: it is right in the end.
                 for i in range(CHUNK):
-                    G[np.int32(address + minimum(i, others) * width)] = done[i]
+                    done[i] = ring[r0 + minimum(i, others), column & (RING - 1)]
+                for i in range(CHUNK):
+                    G[address + np.int64(np.int32(minimum(i, others) * width))] = done[i]
         if chunk >= 0:
             k = np.int32(chunk * CHUNK)
             if expected:
-                word = _wait(below, np.int32(PAD + j), word, near)
+                word = _wait(longs, below + j, word)
             edge = _of_first_lanes(from_bits(np.int32(word)))
             last = lane == WARP - 1
             e7 = _hand_back(parts, edge, weights, 7, last, seed if np.int32(k + 7) == start else ZERO)
@@ -485,30 +471,30 @@ def backward_kernel(
             e1 = _hand_back(e2, edge, weights, 1, last, seed if np.int32(k + 1) == start else ZERO)
             e0 = _hand_back(e1, edge, weights, 0, last, seed if np.int32(k + 0) == start else ZERO)
             parts = e0
-            if lane == 0:
-                o = np.int32(PAD + c0 + k)
-                own[o] = np.int64(bits(e0[1]))
-                own[np.int32(o + 1)] = np.int64(bits(e1[1]))
-                own[np.int32(o + 2)] = np.int64(bits(e2[1]))
-                own[np.int32(o + 3)] = np.int64(bits(e3[1]))
-                own[np.int32(o + 4)] = np.int64(bits(e4[1]))
-                own[np.int32(o + 5)] = np.int64(bits(e5[1]))
-                own[np.int32(o + 6)] = np.int64(bits(e6[1]))
-                own[np.int32(o + 7)] = np.int64(bits(e7[1]))
             # For the next chunk; weights of later ones are brought as near as the second-level cache.
-            weights = _load_weights(W, np.int32(maximum(chunk - 1, 0) * (CHUNK * 2 * WARP)))
+            weights = _load_weights(W, w + np.int64(max(chunk - 1, 0)) * (CHUNK * 2 * WARP))
             if lane < 2 * CHUNK:
-                prefetch(W, np.int32(maximum(chunk - 5, 0) * (CHUNK * 2 * WARP) + lane * (WARP - 1)))
+                prefetch(W, w + np.int64(max(chunk - 5, 0)) * (CHUNK * 2 * WARP) + lane * (WARP - 1))
             j = np.int32(c0 + k - CHUNK + lane - (WARP - 1))
             expected = lane < CHUNK and below0 <= j < below1
-            word = _early(below, np.int32(PAD + j), near) if expected else np.int64(0)
-            ring[np.uint32(lane), np.uint32((k + 0 - lane) & (RING - 1))] = e0[3]
-            ring[np.uint32(lane), np.uint32((k + 1 - lane) & (RING - 1))] = e1[3]
-            ring[np.uint32(lane), np.uint32((k + 2 - lane) & (RING - 1))] = e2[3]
-            ring[np.uint32(lane), np.uint32((k + 3 - lane) & (RING - 1))] = e3[3]
-            ring[np.uint32(lane), np.uint32((k + 4 - lane) & (RING - 1))] = e4[3]
-            ring[np.uint32(lane), np.uint32((k + 5 - lane) & (RING - 1))] = e5[3]
-            ring[np.uint32(lane), np.uint32((k + 6 - lane) & (RING - 1))] = e6[3]
-            ring[np.uint32(lane), np.uint32((k + 7 - lane) & (RING - 1))] = e7[3]
+            word = peek(longs, below + j) if expected else np.int64(0)
+            ring[lane, (k + 0 - lane) & (RING - 1)] = e0[3]
+            ring[lane, (k + 1 - lane) & (RING - 1)] = e1[3]
+            ring[lane, (k + 2 - lane) & (RING - 1)] = e2[3]
+            ring[lane, (k + 3 - lane) & (RING - 1)] = e3[3]
+            ring[lane, (k + 4 - lane) & (RING - 1)] = e4[3]
+            ring[lane, (k + 5 - lane) & (RING - 1)] = e5[3]
+            ring[lane, (k + 6 - lane) & (RING - 1)] = e6[3]
+            ring[lane, (k + 7 - lane) & (RING - 1)] = e7[3]
+            if lane == 0:
+                o = own + c0 + k
+                longs[o] = np.int64(bits(e0[1]))
+                longs[o + 1] = np.int64(bits(e1[1]))
+                longs[o + 2] = np.int64(bits(e2[1]))
+                longs[o + 3] = np.int64(bits(e3[1]))
+                longs[o + 4] = np.int64(bits(e4[1]))
+                longs[o + 5] = np.int64(bits(e5[1]))
+                longs[o + 6] = np.int64(bits(e6[1]))
+                longs[o + 7] = np.int64(bits(e7[1]))
     if lane == 0 and c0 > 0:
-        own[np.int32(PAD + c0 - 1)] = np.int64(bits(parts[2]))
+        longs[own + c0 - 1] = np.int64(bits(parts[2]))

@@ -14,7 +14,6 @@ if not hasattr(np, "row_stack"):
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 WARP = 32
-WARPS = 1 if SIMULATED else 4  # warps of a block, one on each scheduler of a multiprocessor
 ALL = 0xFFFFFFFF
 
 
@@ -53,14 +52,8 @@ if SIMULATED:
         return np.float32(1) / x
 
     @device
-    def advance(words, i):
-        return words[i:]
-
-    @device
     def peek(words, i):
         return words[i]
-
-    peek_near = peek
 
     @device
     def prefetch(words, i):
@@ -127,33 +120,18 @@ else:
         return types.float32(types.float32), emit
 
     @intrinsic
-    def advance(typing, words, i):
-        """The address of words[i]."""
+    def peek(typing, words, i):
+        """A word of global memory that another warp may be writing: it is really read, each time."""
+        bits = words.dtype.bitwidth
 
         def emit(context, builder, signature, args):
-            return builder.gep(args[0], [args[1]])
+            address = builder.gep(args[0], [args[1]])
+            kind = ir.FunctionType(ir.IntType(bits), [address.type])
+            code = f"ld.relaxed.gpu.global.b{bits} $0, [$1];"
+            constraint = "=l,l" if bits == 64 else "=r,l"
+            return builder.call(ir.InlineAsm(kind, code, constraint, side_effect=True), [address])
 
-        return words(words, i), emit
-
-    def _load(scope, text):
-        @intrinsic
-        def load(typing, words, i):
-            bits = words.dtype.bitwidth
-
-            def emit(context, builder, signature, args):
-                address = builder.gep(args[0], [args[1]])
-                kind = ir.FunctionType(ir.IntType(bits), [address.type])
-                code = f"ld.relaxed.{scope}.global.b{bits} $0, [$1];"
-                constraint = "=l,l" if bits == 64 else "=r,l"
-                return builder.call(ir.InlineAsm(kind, code, constraint, side_effect=True), [address])
-
-            return words.dtype(words, i), emit
-
-        load.__doc__ = text
-        return load
-
-    peek = _load("gpu", "A word of memory that another warp may be writing: it is really read, each time.")
-    peek_near = _load("cta", "A word that a warp of the same block may be writing: in the first-level cache.")
+        return words.dtype(words, i), emit
 
     @intrinsic
     def prefetch(typing, words, i):
