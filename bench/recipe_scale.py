@@ -1,8 +1,8 @@
 """Disk, GPU-hours and wall time of egs2/librispeech_demand, stage by stage, from measured throughput.
 
-    python bench/recipe_scale.py measure-cpu --output bench/recipe_scale_cpu.json
-    python bench/recipe_scale.py measure-gpu --output bench/recipe_scale_gpu.json   # on a machine with a GPU
-    python bench/recipe_scale.py table bench/recipe_scale_*.json --cores 64 --gpus 1
+    python bench/recipe_scale.py measure-cpu --output bench/results/recipe_scale_cpu.json
+    python bench/recipe_scale.py measure-gpu --output bench/results/recipe_scale_h100.json  # needs a GPU
+    python bench/recipe_scale.py table bench/results/recipe_scale_*.json --cores 64 --gpus 1
 
 Measured is this code on one core or one GPU, with the recipe's own configurations: seconds of computation
 for an hour of audio (preparation, enhancement, recognition, scoring), seconds of a batch (training). The SSL
@@ -230,6 +230,36 @@ def cpu_name() -> str:
     )
 
 
+def gpu_hours(data: dict, model: str, name: str) -> float | None:
+    """Hours of one GPU for a training ("train") or a fine-tuning (its criterion), with validation."""
+    if not (found := data.get(f"{model} {name}")):
+        return None
+    config = configuration(model, None if name == "train" else name)
+    steps = config["max_epoch"] * config["num_iters_per_epoch"] * found["batch"]
+    return (steps + config["max_epoch"] * DEV_HOURS * 3600 / found["audio"] * found["valid"]) / 3600
+
+
+def trainings(data: dict, cell) -> str:
+    """A row for each model that was measured: GPU-hours, GPU memory, and how many cores feed the GPU.
+
+    Cores: what mixing a batch's audio costs a core over what the batch costs the GPU; mixing for a set, which
+    was measured, also writes files.
+    """
+    heads = ["model", "training", *(f"`{criterion}`" for criterion in CRITERIONS), "GiB", "cores"]
+    lines = [f"| {' | '.join(heads)} |\n|---|" + "---:|" * (len(heads) - 1)]
+    for model in MODELS:
+        found = [data.get(f"{model} {name}") for name in ("train", *CRITERIONS)]
+        if not any(found):
+            continue
+        hours = [gpu_hours(data, model, name) for name in ("train", *CRITERIONS)]
+        memory = max(x["GiB"] for x in found if x)
+        cores = None
+        if "mix" in data:
+            cores = max(x["audio"] / 3600 * data["mix"] / x["batch"] for x in found if x)
+        lines.append(f"| `{model}` | {' | '.join(map(cell, [*hours, memory, cores]))} |")
+    return "\n".join(lines)
+
+
 def rows(data: dict, model: str, size: str, cores: int, gpus: int, bandwidth: float) -> list[tuple]:
     """(stage, disk in GB, core-hours, GPU-hours, wall in hours), None where nothing was measured."""
     parts = {"100": ["train-clean-100"], "960": ["train-clean-100", "train-clean-360", "train-other-500"]}[
@@ -244,13 +274,6 @@ def rows(data: dict, model: str, size: str, cores: int, gpus: int, bandwidth: fl
     def cpu(name: str, amount: float) -> float | None:
         return amount * data[name] / 3600 if name in data else None
 
-    def gpu(name: str) -> float | None:
-        if not (found := data.get(f"{model} {name}")):
-            return None
-        config = configuration(model, None if name == "train" else name)
-        steps = config["max_epoch"] * config["num_iters_per_epoch"] * found["batch"]
-        return (steps + config["max_epoch"] * DEV_HOURS * 3600 / found["audio"] * found["valid"]) / 3600
-
     def models(count: int) -> float | None:
         found = data.get(f"{model} train")
         # checkpoint with Adam's two moments, the best and the last model
@@ -261,7 +284,7 @@ def rows(data: dict, model: str, size: str, cores: int, gpus: int, bandwidth: fl
         wall = core_hours / cores + gpu_hours / gpus + fetched * 1e3 / bandwidth / 3600 if known else None
         return stage, disk, core_hours, gpu_hours, wall
 
-    tuned = [gpu(criterion) for criterion in CRITERIONS]
+    tuned = [gpu_hours(data, model, criterion) for criterion in CRITERIONS]
     tuning = None if None in tuned else sum(tuned)
     test = 3 * TEST_HOURS
     enhanced = systems * test * 3600 * 2 * RATE / 1e9
@@ -272,7 +295,7 @@ def rows(data: dict, model: str, size: str, cores: int, gpus: int, bandwidth: fl
         row("1 fetch and unpack", 2 * tarballs + zips, 0.0, 0.0, tarballs + zips),
         row("1 mix", made, cpu("mix", mixed)),
         row("3 format", 0.0, cpu("format", 2 * (hours + mixed + TEST_HOURS))),
-        row(f"4 train {model}", models(1), 0.0, gpu("train")),
+        row(f"4 train {model}", models(1), 0.0, gpu_hours(data, model, "train")),
         row("5 fine-tune, 3 criterions", models(len(CRITERIONS)), 0.0, tuning),
         row(f"6 enhance, {systems} systems", enhanced, cpu(f"enhance {model}", systems * test)),
         row(f"7 recognise, {systems + 1} systems", 0.0, cpu("recognise", (systems + 1) * test)),
@@ -307,6 +330,9 @@ def table(args) -> str:
         out.append("| stage | disk, GB | core-hours | GPU-hours | wall, hours |\n|---|---:|---:|---:|---:|")
         out += [f"| {line[0]} | {' | '.join(map(cell, line[1:]))} |" for line in lines]
         out.append(f"| {' | '.join(total)} |")
+    if any(name.endswith(" train") for name in data):
+        out += ["\nGPU-hours of one training, GPU memory, and cores that make its mixtures in time:\n"]
+        out.append(trainings(data, cell))
     return "\n".join(out)
 
 

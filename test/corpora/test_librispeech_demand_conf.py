@@ -125,9 +125,9 @@ def test_misspelt_options_and_wrong_paths_stop_the_recipe():
 def test_scale_table_multiplies_what_was_measured(tmp_path):
     # (3 sets of 5.4 h x 5 systems) recognised at 36 s an hour: 0.81 core-hours, on 2 cores 0.405 h
     (tmp_path / "cpu.json").write_text(
-        json.dumps({"device": "a CPU", "recognise": 36.0, "mixture bytes": 1e8})
+        json.dumps({"device": "a CPU", "recognise": 36.0, "mix": 36.0, "mixture bytes": 1e8})
     )
-    gpu = {"batch": 0.36, "valid": 0.0, "audio": 102.4, "parameters": 10.0}
+    gpu = {"batch": 0.36, "valid": 0.0, "audio": 102.4, "parameters": 10.0, "GiB": 20.0}
     names = ("train", "ssl_mse", "ssl_mse_pad", "ssl_softdtw")
     (tmp_path / "gpu.json").write_text(
         json.dumps({"device": "a GPU", **{f"demucs64 {n}": gpu for n in names}})
@@ -141,4 +141,6 @@ def test_scale_table_multiplies_what_was_measured(tmp_path):
     assert "| 4 train demucs64 | 0.2 | - | 5 | 5 |" in text  # 50000 batches; 5 x 40 MB
     assert "| 5 fine-tune, 3 criterions | 0.6 | - | 1.1 | 1.1 |" in text  # 3 x 3600 batches
     assert re.search(r"\| 6 enhance, 4 systems \| 7\.5 \| not measured \|", text)
+    # 102.4 s of audio take a core 1.024 s, the GPU 0.36 s
+    assert "| `demucs64` | 5 | 0.36 | 0.36 | 0.36 | 20 | 2.8 |" in text and "`bsrnn`" not in text
     assert text.index("LibriSpeech-100") < text.index("LibriSpeech-960")
