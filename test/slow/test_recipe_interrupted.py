@@ -29,6 +29,11 @@ def slurm(tmp_path):
     if up.returncode == 77:
         pytest.skip(up.stderr.strip().splitlines()[-1])
     assert up.returncode == 0, up.stderr
+    # A killed pytest must not leave daemons behind.
+    down = (
+        f"while kill -0 {os.getpid()} 2>/dev/null; do sleep 2; done; {ROOT}/ci/slurm_down.sh {tmp_path}/slurm"
+    )
+    subprocess.Popen(["bash", "-c", down], start_new_session=True, stdout=subprocess.DEVNULL)
     words = shlex.split(up.stdout.strip().splitlines()[-1])[1:]
     yield {**os.environ, **dict(word.split("=", 1) for word in words)}
     subprocess.run([ROOT / "ci/slurm_down.sh", tmp_path / "slurm"], check=True)
