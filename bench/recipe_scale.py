@@ -314,7 +314,9 @@ def table(args) -> str:
     def cell(value: float | None) -> str:
         if value is None:
             return "not measured"
-        return "-" if value == 0 else f"{value:.2g}" if value < 10 else f"{value:.0f}"
+        if value < 0.01:
+            return "< 0.01" if value else "-"
+        return f"{value:.2g}" if value < 10 else f"{value:.0f}"
 
     out = [
         f"Measured on {' and '.join(devices) or 'no machine yet'}; for {args.cores} cores, {args.gpus} "
