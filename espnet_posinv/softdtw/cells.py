@@ -128,6 +128,14 @@ class Diagonal:
             self.emit.store(lanes, address)
 
 
+def _prefetch_rows(emit: Emitter, address, stride, t, to_write: bool) -> None:
+    """Step t's share of the 64 rows of a tile, `stride` bytes apart."""
+    build, share = emit.build, ROWS // emit.fmt.lanes
+    for v in range(share):
+        row = build.add(build.mul(t, ir.Constant(INT64, share)), ir.Constant(INT64, v))
+        emit.prefetch(build.add(address, build.mul(row, stride)), to_write)
+
+
 def _sweep_tile(weights: bool):
     """Make the intrinsic that sweeps one tile of steps, with or without the gradient's weights."""
 
@@ -145,6 +153,8 @@ def _sweep_tile(weights: bool):
         count,
         last,
         mirror,
+        ahead,
+        ahead_stride,
         c_hi,
         c_lo,
         limit,
@@ -152,15 +162,17 @@ def _sweep_tile(weights: bool):
         """`count` steps: costs (steps, 64), state (2, 64) = Z of the last diagonal and of the row above it.
 
         edge[t + 1] is Z of the row above lane 0 at step t; out[t] receives the vector of lane `last`.
-        `mirror` is the first step's number in a symmetric problem, else far below 0.
+        `mirror` is the first step's number in a symmetric problem, else far below 0.  `ahead` is where the
+        next tile's row 0 lies: cache lines that are asked for a few at each step arrive while it computes.
         """
         fmt = FORMATS[c_hi]
 
         def generate(context, build, signature, arguments):
             emit = Emitter(context, build, fmt)
-            costs, state_m, state_e, edge_m, edge_e, out_m, out_e, W, count, last, mirror, *constants = (
-                arguments
-            )
+            (
+                costs, state_m, state_e, edge_m, edge_e, out_m, out_e, W, count, last, mirror,
+                ahead, ahead_stride, *constants,
+            ) = arguments  # fmt: skip
             c_hi, c_lo, limit = (emit.broadcast(constant) for constant in constants)
             state = [Diagonal(emit, state_m), Diagonal(emit, state_e, integer=True)]
             above = [
@@ -171,6 +183,7 @@ def _sweep_tile(weights: bool):
             one = ir.Constant(INT64, 1)
             with cgutils.for_range(build, count, intp=INT64) as loop:
                 t = loop.index
+                _prefetch_rows(emit, ahead, ahead_stride, t, to_write=False)
                 edges = [
                     emit.broadcast(emit.load_scalar(edge, build.add(t, one), integer))
                     for edge, integer in ((edge_m, False), (edge_e, True))
@@ -211,7 +224,7 @@ def _sweep_tile(weights: bool):
                 diagonal.save()
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 11, c_hi, c_lo, limit), generate
+        return types.void(*[types.int64] * 13, c_hi, c_lo, limit), generate
 
     return sweep_tile
 
@@ -221,23 +234,24 @@ sweep_tile_with_weights = _sweep_tile(weights=True)
 
 
 @intrinsic
-def sweep_tile_back(typing, state, W, edge, out, E, count, like):
+def sweep_tile_back(typing, state, W, edge, out, E, count, ahead, ahead_stride, like):
     """`count` steps backwards; E (steps, 64) receives the gradient.
 
     Each cell hands its E on by its own weights: to the left, up and up-left.  state (3, 64) holds what
     the last diagonal handed to the left, to the row above (both of its parts, which arrive at the same
     time) and up-left. edge[t] is what lane 63 gets from the strip below at step t, out[t] what lane 0
-    hands to the strip above.
+    hands to the strip above.  `ahead`: as in `sweep_tile`, where the next tile of E will be written.
     """
     fmt = FORMATS[like]
 
     def generate(context, build, signature, arguments):
         emit = Emitter(context, build, fmt)
-        state, W, edge, out, E, count, _ = arguments
+        state, W, edge, out, E, count, ahead, ahead_stride, _ = arguments
         to_left, to_above, to_diag = (Diagonal(emit, emit.address(state, i * ROWS)) for i in range(3))
         one = ir.Constant(INT64, 1)
         with cgutils.for_range(build, count, intp=INT64) as loop:
             t = build.sub(build.sub(count, one), loop.index)
+            _prefetch_rows(emit, ahead, ahead_stride, t, to_write=True)
             from_below = emit.shifted_down(to_above.get(), emit.broadcast(emit.load_scalar(edge, t)))
             handed = [], [], []
             for v, (below, right, diag) in enumerate(
@@ -257,4 +271,4 @@ def sweep_tile_back(typing, state, W, edge, out, E, count, like):
             diagonal.save()
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 6, like), generate
+    return types.void(*[types.int64] * 8, like), generate

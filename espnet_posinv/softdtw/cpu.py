@@ -42,14 +42,14 @@ SOURCES = zlib.crc32(b"".join(Path(__file__).with_name(name).read_bytes() for na
 
 @njit(nogil=True)
 def _space(tops_m, tops_e, floor):
-    """Scratch of one thread: costs of a tile, three diagonals, the rows' columns, bits of costs seen."""
+    """Scratch of one thread: a tile's costs, rows' steps, diagonals, rows' columns, bits of costs seen."""
     real, integer, lanes = tops_m.dtype, tops_e.dtype, 64 // tops_m.itemsize
     # Two diagonals, a row's edge, a tile of the last lane's vectors.
     row = 2 * ROWS + lanes + 1 + lanes * lanes
-    S, part = np.zeros(lanes * ROWS, real), np.zeros(lanes * lanes, real)
+    S, window = np.zeros(lanes * ROWS, real), np.zeros((ROWS, 2), integer)
     m, e = np.ones(row, real), np.full(row + 1, floor, integer)
     lo, hi = np.zeros(ROWS, np.int64), np.zeros(ROWS, np.int64)
-    return S, part, m, e, lo, hi, np.zeros(2 * lanes, integer)
+    return S, window, m, e, lo, hi, np.zeros(2 * lanes, integer)
 
 
 @njit(nogil=True)
@@ -122,7 +122,7 @@ def _backward_strips(
     """Take strips from the last to the first: E of each into `grads`, what it passes to the strip above."""
     denormals = flush_denormals()
     space = _space(tops_m, tops_e, floor)
-    lo, hi = space[4], space[5]
+    window, lo, hi = space[1], space[4], space[5]
     lanes = 64 // tops_m.itemsize
     W = np.empty(2 * ROWS * (longest + ROWS), tops_m.dtype)
     E = np.zeros((lanes + 3) * ROWS + 2 * lanes, tops_m.dtype)
@@ -150,9 +150,10 @@ def _backward_strips(
                 G[r, :c0] = 0
                 G[r, c0 + width :] = 0
             seed = passed[end + m] if h < ROWS else passed.dtype.type(0)
+            below = passed[end : end + m + 1]
             sweep_back(
-                G, i0, h, c0, width, passed[end : end + m + 1], passed[at:end], seed, told + 8, told, E, W
-            )
+                G, i0, h, c0, width, below, passed[at:end], seed, told + 8, told, window, E, W
+            )  # fmt: skip
         else:
             for r in range(h):
                 G[i0 + r] = 0
@@ -185,15 +186,16 @@ def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
     values[table[:, STATE] == INVALID] = np.nan
     for p in np.flatnonzero(table[:, STATE] == WIDE):
         values[p], _ = _solve_wide(problem, *table[p, :2])
-    state = tuple(torch.from_numpy(a) for a in (table, tops_m, tops_e)) if keep else ()
+    state = tuple(torch.from_numpy(a) for a in (table, items, tops_m, tops_e)) if keep else ()
     return torch.from_numpy(values).view(len(problem.costs), -1), state
 
 
 def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> list[torch.Tensor | None]:
     """seeds (groups, B) times E, for the groups that are wanted."""
     real, _, c, floor = _arithmetic(problem)
-    table, tops_m, tops_e = (tensor.numpy() for tensor in state)
-    _, items = _pairs(problem, wanted)
+    table, items, tops_m, tops_e = (tensor.numpy() for tensor in state)
+    if not all(wanted):
+        items = items[np.asarray(wanted)[table[items[:, 0], GROUP]]]
     strips = _strips(table)
     E = [torch.empty_like(cost) if w else None for cost, w in zip(problem.costs, wanted, strict=True)]
     # By column + 1, for each strip what it passes to the row above; below the last row, the seed at its end.
@@ -218,8 +220,14 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
 
 def power_constants(problem: Problem):
     """c = -log2(e) / gamma in two parts c_hi + c_lo, and the cost from which a cell counts as forbidden."""
-    real = np.float32 if problem.costs[0].dtype == torch.float32 else np.float64
-    exact = Fraction(-1.4426950408889634) / Fraction(problem.gamma)
+    return _power_constants(
+        problem.gamma, np.float32 if problem.costs[0].dtype == torch.float32 else np.float64
+    )
+
+
+@lru_cache
+def _power_constants(gamma: float, real: type):
+    exact = Fraction(-1.4426950408889634) / Fraction(gamma)
     with np.errstate(over="ignore"):
         c_hi = real(float(exact)) if abs(exact) < 1e300 else real(-np.inf)
         c_lo = real(float(exact - Fraction(float(c_hi)))) if np.isfinite(c_hi) else real(0)
@@ -234,8 +242,8 @@ def _arithmetic(problem: Problem):
     return real, integer, power_constants(problem), integer(exponent_floor(8 * np.dtype(integer).itemsize))
 
 
-def _pairs(problem: Problem, wanted=(True, True, True)) -> tuple[np.ndarray, np.ndarray]:
-    """The table of pairs, and (pair, strip) of all strips of the wanted groups, first strips first."""
+def _pairs(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """The table of pairs, and (pair, strip) of all strips, first strips first."""
     groups, batch = len(problem.costs), len(problem.x_lengths)
     table = np.zeros((groups * batch, 7), np.int64)
     table[:, GROUP] = np.repeat(np.arange(groups), batch)
@@ -250,8 +258,7 @@ def _pairs(problem: Problem, wanted=(True, True, True)) -> tuple[np.ndarray, np.
     table[:, FIRST_STRIP] = np.cumsum(strips + 1) - (strips + 1)
     pair = np.repeat(np.arange(len(table)), strips)
     strip = np.arange(len(pair)) - np.repeat(np.cumsum(strips) - strips, strips)
-    items = np.stack([pair, strip], axis=1)[np.argsort(strip, kind="stable")]
-    return table, items[np.asarray(wanted)[table[items[:, 0], GROUP]]]
+    return table, np.stack([pair, strip], axis=1)[np.argsort(strip, kind="stable")]
 
 
 def _strips(table: np.ndarray) -> np.ndarray:

@@ -129,15 +129,19 @@ class Lanes:
             Format(ir.DoubleType(), INT64, 52, 1023, self.fmt.lanes),
         )
 
+    def where(self, mask, other) -> "Lanes":
+        """self where the mask is true, else other."""
+        return self._new(self.build.select(mask, self.value, self.same(other).value))
+
     def where_less(self, left, right, other) -> "Lanes":
         """self where left < right, else other; a NaN on either side selects other."""
         condition = self.build.fcmp_ordered("<", left.value, left.same(right).value)
-        return self._new(self.build.select(condition, self.value, self.same(other).value))
+        return self.where(condition, other)
 
     def where_equal(self, left, right, other) -> "Lanes":
         """self where left == right, else other."""
         condition = self.build.fcmp_ordered("==", left.value, left.same(right).value)
-        return self._new(self.build.select(condition, self.value, self.same(other).value))
+        return self.where(condition, other)
 
 
 class Emitter:
@@ -162,6 +166,35 @@ class Emitter:
     def store(self, lanes: Lanes, address, offset=0) -> None:
         pointer = self.build.inttoptr(self.address(address, offset), lanes.value.type.as_pointer())
         self.build.store(lanes.value, pointer).align = self.fmt.size
+
+    def _masked(self, name, mask, value, address, returns, *arguments):
+        """LLVM's masked load or store: lanes whose mask is false touch no memory."""
+        pointer = self.build.inttoptr(address, value.type.as_pointer())
+        arguments = [*arguments, pointer, ir.Constant(INT32, self.fmt.size), mask]
+        if returns:
+            arguments.append(value)
+        function_type = ir.FunctionType(value.type if returns else ir.VoidType(), [a.type for a in arguments])
+        name = f"llvm.masked.{name}.v{self.fmt.lanes}f{self.fmt.integer.width}.p0"
+        function = cgutils.get_or_insert_function(self.build.module, function_type, name)
+        return self.build.call(function, arguments)
+
+    def load_where(self, mask, address) -> Lanes:
+        """The real numbers at `address` where the mask is true, else 0."""
+        zero = ir.Constant(ir.VectorType(self.fmt.real, self.fmt.lanes), [0.0] * self.fmt.lanes)
+        return Lanes(self.build, self._masked("load", mask, zero, address, True), self.fmt)
+
+    def store_where(self, mask, lanes: Lanes, address) -> None:
+        self._masked("store", mask, lanes.value, address, False, lanes.value)
+
+    def prefetch(self, address, to_write: bool) -> None:
+        """Ask for the cache line at `address`; harmless where there is no memory."""
+        byte_pointer = ir.IntType(8).as_pointer()
+        function_type = ir.FunctionType(ir.VoidType(), [byte_pointer, INT32, INT32, INT32])
+        function = cgutils.get_or_insert_function(self.build.module, function_type, "llvm.prefetch.p0")
+        pointer = self.build.inttoptr(address, byte_pointer)
+        keep_close, data = 3, 1
+        kinds = [ir.Constant(INT32, k) for k in (int(to_write), keep_close, data)]
+        self.build.call(function, [pointer, *kinds])
 
     def broadcast(self, scalar) -> Lanes:
         vector = ir.VectorType(scalar.type, self.fmt.lanes)
@@ -237,48 +270,89 @@ class Emitter:
         return [Lanes(self.build, value, self.fmt) for value in values]
 
 
-def _rows(build, address, stride, count):
+def _tile(build, address, stride, count):
     """Addresses of `count` rows that lie `stride` bytes apart."""
     return [build.add(address, build.mul(stride, ir.Constant(INT64, i))) for i in range(count)]
 
 
+def _whole_or_part(emit, window, step, copy) -> None:
+    """Emit copy(masks) for a whole tile (window = 0, no masks), and for one of which only a part is cells.
+
+    Element t of row i is one if window[i, 0] <= step + t < window[i, 1] (integers of the format's width).
+    """
+    build, fmt = emit.build, emit.fmt
+    with build.if_else(build.icmp_signed("==", window, ir.Constant(INT64, 0))) as (whole, part):
+        with whole:
+            copy([None] * fmt.lanes)
+        with part:
+            steps = ir.Constant(ir.VectorType(fmt.integer, fmt.lanes), list(range(fmt.lanes)))
+            first = emit.broadcast(build.trunc(step, fmt.integer) if fmt.size < 8 else step)
+            steps = (Lanes(build, steps, fmt) + first).value
+            masks = []
+            for i in range(fmt.lanes):
+                places = (ir.Constant(INT64, 2 * i + k) for k in range(2))
+                begin, end = (emit.broadcast(emit.load_scalar(window, k, integer=True)).value for k in places)
+                after = build.icmp_signed(">=", steps, begin)
+                masks.append(build.and_(after, build.icmp_signed("<", steps, end)))
+            copy(masks)
+
+
 @intrinsic
-def transpose(typing, source, source_stride, target, target_stride, like):
-    """Transpose a square tile; addresses and strides in bytes, `like` a number of the tile's type."""
+def read_tile(typing, source, source_stride, target, target_stride, window, step, seen, like):
+    """Transpose a square tile; +inf where it has no cell (`window`, see `_whole_or_part`).
+
+    Addresses and strides are in bytes, `like` is a number of the tile's type.  Two integer vectors at `seen`
+    keep the largest |bits| and the union of all bits.
+    """
     fmt = FORMATS[like]
 
     def generate(context, build, signature, arguments):
         emit = Emitter(context, build, fmt)
-        source, source_stride, target, target_stride, _ = arguments
-        rows = [emit.load(a) for a in _rows(build, source, source_stride, fmt.lanes)]
-        for row, a in zip(emit.transposed(rows), _rows(build, target, target_stride, fmt.lanes), strict=True):
-            emit.store(row, a)
+        source, source_stride, target, target_stride, window, step, seen, _ = arguments
+
+        def copy(masks):
+            largest, union = emit.load(seen, integer=True), emit.load(seen, integer=True, offset=fmt.lanes)
+            rows = []
+            for address, mask in zip(_tile(build, source, source_stride, fmt.lanes), masks, strict=True):
+                row = emit.load(address) if mask is None else emit.load_where(mask, address)
+                bits = row.as_integer()
+                largest = largest.maximum(bits & (2 ** (fmt.integer.width - 1) - 1))
+                union = union | bits
+                rows.append(row if mask is None else row.where(mask, float("inf")))
+            emit.store(largest, seen)
+            emit.store(union, seen, offset=fmt.lanes)
+            addresses = _tile(build, target, target_stride, fmt.lanes)
+            for row, address in zip(emit.transposed(rows), addresses, strict=True):
+                emit.store(row, address)
+
+        _whole_or_part(emit, window, step, copy)
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64, types.int64, like), generate
+    return types.void(*[types.int64] * 7, like), generate
 
 
 @intrinsic
-def transpose_and_scan(typing, source, source_stride, target, target_stride, seen, like):
-    """`transpose`, and keep in two integer vectors at `seen` the largest |bits| and the union of all bits."""
+def write_tile(typing, source, source_stride, target, target_stride, window, step, like):
+    """Transpose a square tile; only its cells are written (`window`, see `_whole_or_part`)."""
     fmt = FORMATS[like]
 
     def generate(context, build, signature, arguments):
         emit = Emitter(context, build, fmt)
-        source, source_stride, target, target_stride, seen, _ = arguments
-        rows = [emit.load(a) for a in _rows(build, source, source_stride, fmt.lanes)]
-        largest, union = emit.load(seen, integer=True), emit.load(seen, integer=True, offset=fmt.lanes)
-        for row in rows:
-            bits = row.as_integer()
-            largest = largest.maximum(bits & (2 ** (fmt.integer.width - 1) - 1))
-            union = union | bits
-        emit.store(largest, seen)
-        emit.store(union, seen, offset=fmt.lanes)
-        for row, a in zip(emit.transposed(rows), _rows(build, target, target_stride, fmt.lanes), strict=True):
-            emit.store(row, a)
+        source, source_stride, target, target_stride, window, step, _ = arguments
+
+        def copy(masks):
+            rows = emit.transposed([emit.load(a) for a in _tile(build, source, source_stride, fmt.lanes)])
+            addresses = _tile(build, target, target_stride, fmt.lanes)
+            for row, address, mask in zip(rows, addresses, masks, strict=True):
+                if mask is None:
+                    emit.store(row, address)
+                else:
+                    emit.store_where(mask, row, address)
+
+        _whole_or_part(emit, window, step, copy)
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64, types.int64, types.int64, like), generate
+    return types.void(*[types.int64] * 6, like), generate
 
 
 @intrinsic

@@ -10,12 +10,11 @@ reach the lanes through transposed square tiles of skewed rows, and E leaves the
                       row 2          2  3  4  5
 """
 
-import numpy as np
 from numba import njit
 
 from espnet_posinv.softdtw.cells import ROWS, sweep_tile, sweep_tile_back, sweep_tile_with_weights
 from espnet_posinv.softdtw.reference import row_interval
-from espnet_posinv.softdtw.simd import publish, read_published, transpose, transpose_and_scan, yield_processor
+from espnet_posinv.softdtw.simd import publish, read_published, read_tile, write_tile, yield_processor
 
 
 @njit(nogil=True)
@@ -34,34 +33,33 @@ def strip_window(s, n, m, band, symmetric, lo, hi):
 
 
 @njit(nogil=True)
-def _fill(D, i0, h, c0, lo, hi, k0, S, part, seen):
+def _first_and_end(window, h, lo, hi):
+    """The steps at which each row of a strip has cells: window[r] = first, end; none below the strip."""
+    window[:, 0], window[:, 1] = 2**30, 0
+    for r in range(h):
+        window[r, 0], window[r, 1] = r + lo[r], r + hi[r] + 1
+
+
+@njit(nogil=True)
+def _part(window, r0, k0, lanes):
+    """What `read_tile` and `write_tile` want to know of rows r0 and on, steps k0 and on."""
+    if window[r0 + lanes - 1, 0] <= k0 and k0 + lanes <= window[r0, 1]:
+        return 0
+    return window.ctypes.data + 2 * window.itemsize * r0
+
+
+@njit(nogil=True)
+def _fill(D, i0, c0, k0, S, window, seen):
     """Costs of one tile of steps, k0 and on, into S (steps, 64); +inf where there is no cell."""
     like, size = S[0], S.itemsize
     lanes = 64 // size
     for r0 in range(0, ROWS, lanes):
-        last = r0 + lanes - 1
-        S_at = S.ctypes.data + size * r0
-        if last < h and k0 - last >= lo[last] and k0 + lanes - 1 - r0 <= hi[r0]:
-            # One row down is one column to the left: a row's stride less one element skews the tile.
-            source = D.ctypes.data + size * ((i0 + r0) * D.shape[1] + c0 + k0 - r0)
-            transpose_and_scan(source, size * (D.shape[1] - 1), S_at, size * ROWS, seen.ctypes.data, like)
-            continue
-        # A tile that is not full: its cells by way of `part`, where 0 stands for the others while costs
-        # are seen.
-        part[:] = 0
-        for r in range(r0, min(r0 + lanes, h)):
-            for t in range(max(0, lo[r] + r - k0), min(lanes, hi[r] + 1 + r - k0)):
-                part[(r - r0) * lanes + t] = D[i0 + r, c0 + k0 + t - r]
-        transpose_and_scan(part.ctypes.data, size * lanes, S_at, size * ROWS, seen.ctypes.data, like)
-        for r in range(r0, r0 + lanes):
-            first, end = lanes, lanes
-            if r < h:
-                first = min(lanes, max(0, lo[r] + r - k0))
-                end = max(first, min(lanes, hi[r] + 1 + r - k0))
-            for t in range(first):
-                S[t * ROWS + r] = np.inf
-            for t in range(end, lanes):
-                S[t * ROWS + r] = np.inf
+        # One row down is one column to the left: a row's stride less one element skews the tile.
+        source = D.ctypes.data + size * ((i0 + r0) * D.shape[1] + c0 + k0 - r0)
+        read_tile(
+            source, size * (D.shape[1] - 1), S.ctypes.data + size * r0, size * ROWS,
+            _part(window, r0, k0, lanes), k0, seen.ctypes.data, like,
+        )  # fmt: skip
 
 
 @njit(nogil=True)
@@ -71,7 +69,8 @@ def sweep(D, i0, h, c0, width, symmetric, top, out, wait, tell, c, space, W):
     Rows are indexed by column + 1.  `wait` and `tell` are the addresses at which the strip above and this one
     publish how many columns they have finished.  W, unless empty, receives the weights (steps, 2, 64).
     """
-    S, part, m, e, lo, hi, seen = space
+    S, window, m, e, lo, hi, seen = space
+    _first_and_end(window, h, lo, hi)
     top_m, top_e = top
     out_m, out_e = out
     c_hi, c_lo, limit = c
@@ -91,7 +90,7 @@ def sweep(D, i0, h, c0, width, symmetric, top, out, wait, tell, c, space, W):
         if k0 == 0:
             # Lane 0 has the corner above and left of it as the row above of the diagonal before.
             state_m[ROWS], state_e[ROWS] = top_m[c0], top_e[c0]
-        _fill(D, i0, h, c0, lo, hi, k0, S, part, seen)
+        _fill(D, i0, c0, k0, S, window, seen)
         count = min(lanes, steps - k0)
         for t in range(count):
             inside = k0 + t < width
@@ -102,15 +101,18 @@ def sweep(D, i0, h, c0, width, symmetric, top, out, wait, tell, c, space, W):
         edges = edge_m.ctypes.data, edge_e.ctypes.data
         rows = last_m.ctypes.data, last_e.ctypes.data
         mirror = k0 if symmetric else -(2**32)
+        # The last byte of the next tile's row 0; what comes before lies in a line that this tile has touched.
+        ahead = D.ctypes.data + size * (i0 * D.shape[1] + c0 + k0 + 2 * lanes) - 1
+        ahead_stride = size * (D.shape[1] - 1)
         if len(W) > 0:
             sweep_tile_with_weights(
                 S_at, m_at, e_at, edges[0], edges[1], rows[0], rows[1], W_at, count, h - 1, mirror,
-                c_hi, c_lo, limit,
+                ahead, ahead_stride, c_hi, c_lo, limit,
             )  # fmt: skip
         else:
             sweep_tile(
                 S_at, m_at, e_at, edges[0], edges[1], rows[0], rows[1], W_at, count, h - 1, mirror,
-                c_hi, c_lo, limit,
+                ahead, ahead_stride, c_hi, c_lo, limit,
             )  # fmt: skip
         for t in range(max(0, h - 1 - k0), count):
             j = c0 + k0 + t - (h - 1)
@@ -119,7 +121,7 @@ def sweep(D, i0, h, c0, width, symmetric, top, out, wait, tell, c, space, W):
 
 
 @njit(nogil=True)
-def sweep_back(G, i0, h, c0, width, below, above, seed, wait, tell, E, W):
+def sweep_back(G, i0, h, c0, width, below, above, seed, wait, tell, window, E, W):
     """E of one strip into rows i0 ... i0 + h - 1 of G, columns c0 ... c0 + width - 1.
 
     `below` (by column + 1) is what the strip below hands to this one's last row, `above` receives what
@@ -132,6 +134,8 @@ def sweep_back(G, i0, h, c0, width, below, above, seed, wait, tell, E, W):
     tile, state = E[: lanes * ROWS], E[lanes * ROWS : (lanes + 3) * ROWS]
     edge, out = E[(lanes + 3) * ROWS : (lanes + 3) * ROWS + lanes], E[(lanes + 3) * ROWS + lanes :]
     steps = width + h - 1
+    for r in range(h):
+        window[r, 0], window[r, 1] = r, r + width
     state[:] = 0
     state[h - 1] = seed
     edge[:] = 0
@@ -146,12 +150,14 @@ def sweep_back(G, i0, h, c0, width, below, above, seed, wait, tell, E, W):
                 j = k0 + t - (h - 1)
                 edge[t] = below[c0 + j + 1] if j >= 0 else 0
         W_at = W.ctypes.data + 2 * ROWS * size * k0
+        ahead = G.ctypes.data + size * (i0 * G.shape[1] + c0 + k0 - lanes)
         sweep_tile_back(
-            state.ctypes.data, W_at, edge.ctypes.data, out.ctypes.data, tile.ctypes.data, count, like
-        )
+            state.ctypes.data, W_at, edge.ctypes.data, out.ctypes.data, tile.ctypes.data, count,
+            ahead, size * (G.shape[1] - 1), like,
+        )  # fmt: skip
         for t in range(min(count, width - k0)):
             above[c0 + k0 + t + 1] = out[t]
-        _empty(G, i0, h, c0, width, k0, tile)
+        _empty(G, i0, h, c0, k0, window, tile)
         if k0 < width:
             publish(tell, c0 + k0)
     above[c0] = state[2 * ROWS]
@@ -159,16 +165,13 @@ def sweep_back(G, i0, h, c0, width, below, above, seed, wait, tell, E, W):
 
 
 @njit(nogil=True)
-def _empty(G, i0, h, c0, width, k0, E):
+def _empty(G, i0, h, c0, k0, window, E):
     """Steps k0 and on of E into their rows of G."""
     like, size = E[0], E.itemsize
     lanes = 64 // size
     for r0 in range(0, h, lanes):
-        last = r0 + lanes - 1
-        if last < h and k0 - last >= 0 and k0 + lanes - 1 - r0 < width:
-            target = G.ctypes.data + size * ((i0 + r0) * G.shape[1] + c0 + k0 - r0)
-            transpose(E.ctypes.data + size * r0, size * ROWS, target, size * (G.shape[1] - 1), like)
-            continue
-        for r in range(r0, min(r0 + lanes, h)):
-            for t in range(max(0, r - k0), min(lanes, width + r - k0)):
-                G[i0 + r, c0 + k0 + t - r] = E[t * ROWS + r]
+        target = G.ctypes.data + size * ((i0 + r0) * G.shape[1] + c0 + k0 - r0)
+        write_tile(
+            E.ctypes.data + size * r0, size * ROWS, target, size * (G.shape[1] - 1),
+            _part(window, r0, k0, lanes), k0, like,
+        )  # fmt: skip
