@@ -68,6 +68,16 @@ def batch_shape(config: dict) -> tuple[int, int]:
     return round(config["batch_bins"] / (SECONDS * RATE)), round(SECONDS * RATE)
 
 
+def epoch_batches(config: dict) -> float:
+    """Batches of an epoch. With chunks, ESPnet counts utterances, each of which gives several chunks."""
+    count = config["num_iters_per_epoch"]
+    if config["iterator_type"] != "chunk":
+        return count
+    length = config["chunk_length"]
+    shift = length * config.get("chunk_shift_ratio", 0.5)  # ESPnet's default
+    return count * ((SECONDS * RATE - length) / shift + 0.5) / config["batch_size"]
+
+
 def random_hubert() -> torch.nn.Module:
     """An encoder of HuBERT-base's sizes with random weights."""
     from espnet_posinv.ssl import SSLEncoder
@@ -235,7 +245,7 @@ def gpu_hours(data: dict, model: str, name: str) -> float | None:
     if not (found := data.get(f"{model} {name}")):
         return None
     config = configuration(model, None if name == "train" else name)
-    steps = config["max_epoch"] * config["num_iters_per_epoch"] * found["batch"]
+    steps = config["max_epoch"] * epoch_batches(config) * found["batch"]
     return (steps + config["max_epoch"] * DEV_HOURS * 3600 / found["audio"] * found["valid"]) / 3600
 
 

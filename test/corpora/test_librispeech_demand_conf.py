@@ -8,9 +8,13 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from espnet2.iterators.chunk_iter_factory import ChunkIterFactory
+from espnet2.train.collate_fn import CommonCollateFn
 
+from espnet_posinv.enh.chunks import repair_chunk_iterator
 from espnet_posinv.recipe.config import load
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +70,34 @@ def test_fine_tuning_keeps_the_architecture_and_makes_3600_updates(model, criter
     seconds = tuned["batch_bins"] * tuned["accum_grad"] / 16000
     assert seconds == pytest.approx(8 * 12.8, rel=0.02)
     assert tuned["iterator_type"] == "sequence" and start["iterator_type"] == "chunk"
+
+
+def test_batches_of_an_epoch_as_espnet_cuts_them():
+    config = {**recipe_scale.configuration("demucs64"), "num_iters_per_epoch": 300}
+    lengths = np.random.default_rng(0).integers(round(8.8 * 16000), round(16.8 * 16000), 400)
+
+    class Utterances:
+        def __getitem__(self, uid):
+            return uid, {"speech_mix": np.zeros(lengths[int(uid)], np.float32)}
+
+    repair_chunk_iterator()
+    iterator = ChunkIterFactory(
+        dataset=Utterances(),
+        batches=[[str(k)] for k in range(len(lengths))],
+        batch_size=config["batch_size"],
+        chunk_length=config["chunk_length"],
+        num_samples_per_epoch=config["num_iters_per_epoch"],
+        collate_fn=CommonCollateFn(),
+        shuffle=True,
+    )
+    found = [batch["speech_mix"].shape for _, batch in iterator.build_iter(1)]
+    assert set(found) == {(32, 64000)}
+    assert len(found) == pytest.approx(recipe_scale.epoch_batches(config), rel=0.05)
+
+
+@pytest.mark.parametrize("model", SIZES)
+def test_training_from_scratch_makes_1000_batches_an_epoch(model):
+    assert recipe_scale.epoch_batches(recipe_scale.configuration(model)) == pytest.approx(1000, rel=0.02)
 
 
 def test_band_split_covers_each_bin_once():
@@ -138,9 +170,9 @@ def test_scale_table_multiplies_what_was_measured(tmp_path):
     assert text.startswith("Measured on a CPU and a GPU; for 2 cores")
     row = re.search(r"\| 7 recognise, 5 systems \| (.*) \|", text)[1]
     assert row == "- | 0.81 | - | 0.41"
-    assert "| 4 train demucs64 | 0.2 | - | 5 | 5 |" in text  # 50000 batches; 5 x 40 MB
+    assert "| 4 train demucs64 | 0.2 | - | 5.1 | 5.1 |" in text  # 50531 batches; 5 x 40 MB
     assert "| 5 fine-tune, 3 criterions | 0.6 | - | 1.1 | 1.1 |" in text  # 3 x 3600 batches
     assert re.search(r"\| 6 enhance, 4 systems \| 7\.5 \| not measured \|", text)
     # 102.4 s of audio take a core 1.024 s, the GPU 0.36 s
-    assert "| `demucs64` | 5 | 0.36 | 0.36 | 0.36 | 20 | 2.8 |" in text and "`bsrnn`" not in text
+    assert "| `demucs64` | 5.1 | 0.36 | 0.36 | 0.36 | 20 | 2.8 |" in text and "`bsrnn`" not in text
     assert text.index("LibriSpeech-100") < text.index("LibriSpeech-960")
