@@ -329,8 +329,8 @@ def table(args) -> str:
         return f"{value:.2g}" if value < 10 else f"{value:.0f}"
 
     out = [
-        f"Measured on {' and '.join(dict.fromkeys(devices)) or 'no machine yet'}; for {args.cores} cores, {args.gpus} "
-        f"GPU(s) and {args.bandwidth:g} MB/s of network. One seed, one SSL model."
+        f"Measured on {' and '.join(dict.fromkeys(devices)) or 'no machine yet'}; for {args.cores} cores, "
+        f"{args.gpus} GPU(s) and {args.bandwidth:g} MB/s of network. One seed, one SSL model."
     ]
     for size in ("100", "960"):
         lines = rows(data, args.model, size, args.cores, args.gpus, args.bandwidth)
