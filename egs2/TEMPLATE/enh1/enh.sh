@@ -48,6 +48,8 @@ recognisers=             # NAME=BACKEND:MODEL of each recogniser, e.g. "whisper-
 asr_args=                # further options of bin/asr_decode, e.g. "--beam-size 5"
 lang=en                  # language of the test sets
 metrics=pesq,estoi,si_sdr,dnsmos  # of the audio, none for no signal metrics
+wer_args=                # further options of bin/score_wer, e.g. "--sclite" for NIST's report beside ours
+signal_args=             # further options of bin/score_signal, e.g. "--ssl transformers:microsoft/wavlm-large"
 tasks=                   # NAME=TASK:LABELS:MODEL of other tasks (doc/recognisers_and_tasks.md); LABELS: a file of a test set
 probe_args=              # options of bin/probe for the upstreams, e.g. "--utterances 24"; none: no probe
 results=RESULTS.md       # the report
@@ -146,10 +148,10 @@ score_one() {
     inf=$(audio "$1" "$2")
     for r in ${recognisers}; do
         ${python} -m espnet_posinv.bin.score_wer --ref "${raw}/$2/text" --language "${lang}" \
-            --hyp "${expdir}/decoded/${r%%=*}/$1/$2/text" --output "${scores}/${r%%=*}/$1/$2.json" || return 1
+            --hyp "${expdir}/decoded/${r%%=*}/$1/$2/text" --output "${scores}/${r%%=*}/$1/$2.json" ${wer_args} || return 1
     done
     ${decode_cmd} "${log//%/signal}" ${python} -m espnet_posinv.bin.score_signal --metrics "${metrics}" \
-        --ref-scp "${raw}/$2/spk1.scp" --inf-scp "${inf}" --output "${scores}/signal/$1/$2.json" || return 1
+        --ref-scp "${raw}/$2/spk1.scp" --inf-scp "${inf}" --output "${scores}/signal/$1/$2.json" ${signal_args} || return 1
     for k in ${tasks}; do
         IFS=: read -r task labels net <<< "${k#*=}"
         ${decode_cmd} "${log//%/${k%%=*}}" ${python} -m espnet_posinv.bin.score_task --task "${task}" --model "${net}" \
@@ -230,7 +232,7 @@ if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
     stage_done
 fi
 
-if stage 8 "scoring" --key "${lang} ${metrics} ${tasks}" \
+if stage 8 "scoring" --key "${lang} ${metrics} ${tasks}${wer_args:+ ${wer_args}}${signal_args:+ ${signal_args}}" \
     --reads $(for r in ${recognisers}; do for t in ${test_sets}; do
         each "${expdir}/decoded/${r%%=*}/%/${t}/text" "${systems[@]}"; done; done) \
     --writes $(for r in ${recognisers} signal; do for t in ${test_sets}; do
