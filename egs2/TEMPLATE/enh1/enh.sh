@@ -120,8 +120,8 @@ train_one() {
     wait ${job} && touch "${dir}/.finished"
 }
 
-# Jobs for a test set: one takes longer to start than to enhance some dozens of utterances.
-parts() { local n=$((($(wc -l < "${raw}/$1/wav.scp") + 39) / 40)); echo $((n < nj ? n : nj)); }
+# Jobs for a test set: one takes longer to start than to enhance a hundred utterances.
+parts() { local n=$((($(wc -l < "${raw}/$1/wav.scp") + 149) / 150)); echo $((n < nj ? n : nj)); }
 
 # Enhance one test set with one model: exp/MODEL/enhanced/SET/spk1.scp
 enhance_one() {
