@@ -53,7 +53,14 @@ def start(folder, environment):
     command += ["--criterion", "ssl_softdtw", "--metrics", "si_sdr", "--test_sets", "test_clean test_unseen"]
     with open(folder / "log", "a") as log:
         return subprocess.Popen(
-            command, cwd=RECIPE, env=environment, stdout=log, stderr=log, start_new_session=True
+            command,
+            cwd=RECIPE,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            # Whoever runs the tests may ignore it (nohup), and a shell cannot undo that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 
