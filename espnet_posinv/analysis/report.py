@@ -207,7 +207,9 @@ def _part_in_training(name: str, table: Table, trainings: list[Training]) -> str
     shown = {key: str(value)[:12] if key.endswith("sha256") else value for key, value in settings.items()}
     detail = f" Settings: {', '.join(f'{key} {shown[key]}' for key in sorted(shown))}." if shown else ""
     if using:
-        return f"**Took part in training**: its encoder is in the loss of {', '.join(using)}.{detail}"
+        who = ", ".join(using)
+        part = f"its encoder is in the loss of {who}, or taught the one that is"
+        return f"**Took part in training**: {part}.{detail}"
     return f"Held out: no part of it was used in training.{detail}"
 
 

@@ -131,6 +131,7 @@ def train(
     model = MaskedPrediction(mini_config(), CLUSTERS[iteration - 1]).to(device).train()
     # The second iteration starts from fresh weights too, as in the paper: only the targets are inherited.
     # The third goes on from the second's.
+    teachers = [Path(teacher[0].partition(":")[2]).name] if iteration == 3 else []
     if iteration == 3:
         model.hubert.load_state_dict(load_iteration(work, 2, device).state_dict())
     optimizer = torch.optim.AdamW(model.parameters(), plan.rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -185,18 +186,24 @@ def train(
             since, last_log = 0, time.time()
         if now - last_save > save_every or step == plan.steps:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-            save(path, {**state, "generator": generator.get_state(), "plan": asdict(plan)})
+            save(
+                path,
+                {**state, "generator": generator.get_state(), "plan": asdict(plan), "teachers": teachers},
+            )
             last_save = time.time()
 
 
 def export(work: Path, folder: Path, iteration: int = 3) -> int:
     """Write the model of `iteration` as a transformers folder in half precision; returns its parameters."""
     model = load_iteration(work, iteration, "cpu").half()
+    teachers = torch.load(work / f"iteration{iteration}.pt", weights_only=True).get("teachers", [])
     part = folder.with_name(f".{folder.name}.partial")
     model.save_pretrained(part)
     # Stored in half precision, to be computed in single: what from_pretrained returns follows this entry.
+    # A recogniser that was the teacher is not held out (asr.provenance).
     config = json.loads((part / "config.json").read_text())
-    (part / "config.json").write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n")
+    config |= {"dtype": "float32", "teachers": teachers}
+    (part / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (part / "preprocessor_config.json").write_text(
         json.dumps(
             {

@@ -272,6 +272,7 @@ def test_command_trains_exports_and_loads(tiny, tmp_path, capsys):
     trained = torch.load(work / "iteration3.pt", weights_only=True)["model"]
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, trained[f"hubert.{name}"].half().float(), msg=name)
+    assert json.loads((tmp_path / "m" / "config.json").read_text())["teachers"] == ["teacher"]
     (work / "iteration3.pt").unlink()
     with pytest.raises(SystemExit, match="iteration3"):
         pretrain_hubert.main(["--work", str(work), "--iterations", "--export", str(tmp_path / "n")])
