@@ -26,7 +26,7 @@ case ${size} in
     quick) epochs=2 updates=5 recognisers=${tiny} probe=none ;;
     default) epochs=6 updates=20 probe="--steps 10" ;;
     full)
-        epochs=8 updates=25 se_config=conf/train_convtasnet.yaml recognisers="${tiny} ${base}" results=RESULTS.md
+        epochs=8 updates=25 se_config=conf/train_convtasnet.yaml recognisers="${tiny} ${base}"
         upstreams+=" whisper=${tiny#*=}"
         metrics=pesq,estoi,si_sdr  # DNSMOS takes a second an utterance; add it with --metrics
         train=(--train_jobs 2 --train_threads $((($(nproc) + 1) / 2)))
