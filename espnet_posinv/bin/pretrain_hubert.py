@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from espnet_posinv.pretrain.train import Plan, export, train
+from espnet_posinv.ssl import load_encoder
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -60,20 +61,16 @@ def main(argv: list[str] | None = None) -> int:
         if args.iterations:
             from espnet_posinv.pretrain.streams import load
 
+            teacher = None
+            if 3 in args.iterations:  # a wrong path is to be told now, not after two iterations
+                name = Path(args.teacher.partition(":")[2]).name
+                teacher = name, load_encoder(args.teacher, layers=args.teacher_layer)
             plan = Plan(args.steps, args.batch, args.seconds, args.rate, seed=args.seed)
             args.work.mkdir(parents=True, exist_ok=True)
             streams = load(args.speech, round(args.seconds * 50) * 320, args.device)
             say(f"{len(streams.names)} streams, {len(streams.audio) / 16000 / 3600:.1f} h with speed copies")
             for iteration in args.iterations:
-                train(
-                    streams,
-                    args.work,
-                    iteration,
-                    plan,
-                    args.minutes,
-                    say,
-                    teacher=(args.teacher, args.teacher_layer),
-                )
+                train(streams, args.work, iteration, plan, args.minutes, say, teacher=teacher)
         if args.export:
             say(f"{args.export}: {export(args.work, args.export)} parameters")
     except (OSError, ValueError, RuntimeError, FloatingPointError) as error:

@@ -14,7 +14,7 @@ from transformers import HubertModel
 from espnet_posinv.pretrain.labels import Teacher, cluster, hidden_states, mfcc
 from espnet_posinv.pretrain.model import MaskedPrediction, draw_mask, mini_config
 from espnet_posinv.pretrain.streams import Streams, crop
-from espnet_posinv.ssl import load_encoder
+from espnet_posinv.ssl import SSLEncoder
 
 LABEL_LAYER = 4  # of 6: its hidden states make the clusters of the second iteration
 CLUSTERS = (100, 500, 500)
@@ -54,7 +54,7 @@ def labels_of(
     work: Path,
     seed: int,
     say: Callable,
-    teacher: tuple[str, int] | None = None,
+    teacher: tuple[str, SSLEncoder] | None = None,
 ) -> torch.Tensor:
     """Clusters of every frame for `iteration` (1, 2 or 3), kept in `work`/labels<iteration>.pt."""
     path = work / f"labels{iteration}.pt"
@@ -76,12 +76,7 @@ def labels_of(
             streams, lambda x: hidden_states(model, x, LABEL_LAYER), CLUSTERS[1], seed
         )
     else:
-        if teacher is None:
-            raise ValueError("iteration 3 learns from a teacher: name one (--teacher)")
-        upstream, layer = teacher
-        labels, unexplained = cluster(
-            streams, Teacher(load_encoder(upstream, layers=layer), streams), CLUSTERS[2], seed
-        )
+        labels, unexplained = cluster(streams, Teacher(teacher[1], streams), CLUSTERS[2], seed)
     say(
         f"iteration {iteration}: {labels.max() + 1} clusters, {unexplained:.2f} of the variance unexplained, "
         f"{time.time() - began:.0f} s"
@@ -110,7 +105,7 @@ def train(
     minutes: float | None = None,
     say: Callable = print,
     save_every: float = 120.0,
-    teacher: tuple[str, int] | None = None,
+    teacher: tuple[str, SSLEncoder] | None = None,
 ) -> None:
     """Run (or go on with) one iteration; writes `work`/iteration<i>.pt and appends to `work`/log.jsonl.
 
@@ -122,17 +117,23 @@ def train(
         minutes: set `plan.steps` so that the iteration takes about this long, by timing its first steps.
         say: prints a line.
         save_every: seconds between checkpoints.
-        teacher: upstream and layer whose clusters iteration 3 learns.
+        teacher: name and encoder of the model whose clusters iteration 3 learns.
+
+    Raises:
+        ValueError: labels of other speech, or an iteration 3 without teacher.
+        FloatingPointError: the loss is not finite.
     """
+    if iteration == 3 and teacher is None:
+        raise ValueError("iteration 3 learns from a teacher: name one (--teacher)")
     path = work / f"iteration{iteration}.pt"
     device = streams.audio.device
     labels = labels_of(streams, iteration, work, plan.seed, say, teacher)
     torch.manual_seed(plan.seed + iteration)
     model = MaskedPrediction(mini_config(), CLUSTERS[iteration - 1]).to(device).train()
+    teachers = [teacher[0]] if iteration == 3 else []
     # The second iteration starts from fresh weights too, as in the paper: only the targets are inherited.
     # The third goes on from the second's.
-    teachers = [Path(teacher[0].partition(":")[2]).name] if iteration == 3 else []
-    if iteration == 3:
+    if iteration == 3 and not path.exists():
         model.hubert.load_state_dict(load_iteration(work, 2, device).state_dict())
     optimizer = torch.optim.AdamW(model.parameters(), plan.rate, betas=(0.9, 0.98), weight_decay=0.01)
     generator = torch.Generator(device).manual_seed(plan.seed + 10 * iteration)

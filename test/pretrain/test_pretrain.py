@@ -146,24 +146,8 @@ def test_hidden_states_by_the_minute_equal_those_at_once(monkeypatch):
     torch.testing.assert_close(parts, whole, atol=1e-4, rtol=1e-3)
 
 
-def test_loss_is_over_masked_frames_only():
-    torch.manual_seed(0)
-    model = MaskedPrediction(tiny_config(), 5).eval()
-    wav, mask = torch.randn(2, RATE) * 0.1, torch.zeros(2, 49, dtype=torch.bool)
-    mask[:, 10:20] = True
-    target = torch.randint(5, (2, 49))
-    other = torch.where(mask, target, (target + 1) % 5)
-    # The labels of frames that are not masked do not matter
-    assert model(wav, target, mask)[0] == model(wav, other, mask)[0]
-    hidden = model.hubert(wav, mask_time_indices=mask).last_hidden_state
-    logits = (
-        torch.nn.functional.cosine_similarity(model.project(hidden)[:, :, None], model.codes, dim=-1) / 0.1
-    )
-    expected = torch.nn.functional.cross_entropy(logits[mask], target[mask])
-    torch.testing.assert_close(model(wav, target, mask)[0], expected)
-
-
-def test_frames_that_are_not_masked_count_with_their_weight():
+def masked_case():
+    """A model, samples, mask and clusters, and the logits that are to be compared with."""
     torch.manual_seed(0)
     model = MaskedPrediction(tiny_config(), 5).eval()
     wav, mask = torch.randn(2, RATE) * 0.1, torch.zeros(2, 49, dtype=torch.bool)
@@ -171,7 +155,21 @@ def test_frames_that_are_not_masked_count_with_their_weight():
     target = torch.randint(5, (2, 49))
     hidden = model.hubert(wav, mask_time_indices=mask).last_hidden_state
     cosine = torch.nn.functional.cosine_similarity(model.project(hidden)[:, :, None], model.codes, dim=-1)
-    inside, outside = (torch.nn.functional.cross_entropy(cosine[m] / 0.1, target[m]) for m in (mask, ~mask))
+    return model, wav, mask, target, cosine / 0.1
+
+
+def test_loss_is_over_masked_frames_only():
+    model, wav, mask, target, logits = masked_case()
+    other = torch.where(mask, target, (target + 1) % 5)
+    # The labels of frames that are not masked do not matter
+    assert model(wav, target, mask)[0] == model(wav, other, mask)[0]
+    expected = torch.nn.functional.cross_entropy(logits[mask], target[mask])
+    torch.testing.assert_close(model(wav, target, mask)[0], expected)
+
+
+def test_frames_that_are_not_masked_count_with_their_weight():
+    model, wav, mask, target, logits = masked_case()
+    inside, outside = (torch.nn.functional.cross_entropy(logits[m], target[m]) for m in (mask, ~mask))
     torch.testing.assert_close(model(wav, target, mask, 0.3)[0], inside + 0.3 * outside)
 
 
@@ -256,6 +254,16 @@ def test_labels_of_other_speech_are_refused(tiny, tmp_path):
     streams = load(speech_folder(tmp_path / "s"), 2 * RATE, speeds=((1, 1),))
     with pytest.raises(ValueError, match="7 frames, but the speech has 800"):
         train.labels_of(streams, 1, tmp_path, 0, print)
+
+
+def test_a_teacher_is_missed_before_anything_is_done(tmp_path):
+    with pytest.raises(ValueError, match="--teacher"):
+        train.train(None, tmp_path, 3, train.Plan(steps=1))
+    speech_folder(tmp_path / "s")
+    options = ["--speech", str(tmp_path / "s"), "--work", str(tmp_path / "w"), "--device", "cpu"]
+    with pytest.raises(SystemExit, match="nowhere"):
+        pretrain_hubert.main([*options, "--teacher", f"whisper:{tmp_path}/nowhere"])
+    assert not (tmp_path / "w").exists()
 
 
 def test_command_trains_exports_and_loads(tiny, tmp_path, capsys):
