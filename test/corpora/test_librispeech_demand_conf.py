@@ -1,11 +1,11 @@
 """The recipe's configurations: models of the published sizes that enhance, and fine-tuning laid over them."""
 
 import argparse
-import importlib.util
 import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,10 @@ from espnet_posinv.recipe.config import load
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "egs2/librispeech_demand/enh1"
-spec = importlib.util.spec_from_file_location("recipe_scale", ROOT / "bench/recipe_scale.py")
-recipe_scale = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(recipe_scale)
+sys.path.insert(0, str(ROOT / "bench"))
+
+import recipe_scale  # noqa: E402
+import recipe_scale_common  # noqa: E402
 
 # Millions of parameters: of Demucs as its authors give them (18.87, 33.53), of the others by counting.
 SIZES = {
@@ -35,8 +36,8 @@ SIZES = {
 
 @pytest.mark.parametrize("model", SIZES)
 def test_model_has_its_size_and_enhances(model):
-    config = recipe_scale.configuration(model)
-    network = recipe_scale.build(config).eval()
+    config = recipe_scale_common.configuration(model)
+    network = recipe_scale_common.build(config).eval()
     low, high = SIZES[model]
     assert low < sum(p.numel() for p in network.parameters()) / 1e6 < high
     wav, lengths = 0.1 * torch.randn(1, 4000), torch.tensor([4000])
@@ -51,8 +52,8 @@ def test_model_has_its_size_and_enhances(model):
 @pytest.mark.parametrize("criterion", ["ssl_mse", "ssl_mse_pad", "ssl_softdtw"])
 def test_fine_tuning_keeps_the_architecture_and_makes_3600_updates(model, criterion):
     start, tuned = (
-        recipe_scale.configuration(model),
-        recipe_scale.configuration(model, criterion),
+        recipe_scale_common.configuration(model),
+        recipe_scale_common.configuration(model, criterion),
     )
     for key in (
         "encoder",
@@ -73,7 +74,7 @@ def test_fine_tuning_keeps_the_architecture_and_makes_3600_updates(model, criter
 
 
 def test_batches_of_an_epoch_as_espnet_cuts_them():
-    config = {**recipe_scale.configuration("demucs64"), "num_iters_per_epoch": 300}
+    config = {**recipe_scale_common.configuration("demucs64"), "num_iters_per_epoch": 300}
     lengths = np.random.default_rng(0).integers(round(8.8 * 16000), round(16.8 * 16000), 400)
 
     class Utterances:
@@ -97,7 +98,9 @@ def test_batches_of_an_epoch_as_espnet_cuts_them():
 
 @pytest.mark.parametrize("model", SIZES)
 def test_training_from_scratch_makes_1000_batches_an_epoch(model):
-    assert recipe_scale.epoch_batches(recipe_scale.configuration(model)) == pytest.approx(1000, rel=0.02)
+    assert recipe_scale.epoch_batches(recipe_scale_common.configuration(model)) == pytest.approx(
+        1000, rel=0.02
+    )
 
 
 def test_band_split_covers_each_bin_once():
@@ -155,19 +158,22 @@ def test_misspelt_options_and_wrong_paths_stop_the_recipe():
 
 
 def test_scale_table_multiplies_what_was_measured(tmp_path):
+    origin = {"torch": "2.9", "revision": "abc1234"}
     # (3 sets of 5.4 h x 5 systems) recognised at 36 s an hour: 0.81 core-hours, on 2 cores 0.405 h
     (tmp_path / "cpu.json").write_text(
-        json.dumps({"device": "a CPU", "recognise": 36.0, "mix": 36.0, "mixture bytes": 1e8})
+        json.dumps({**origin, "device": "a CPU", "recognise": 36.0, "mix": 36.0, "mixture bytes": 1e8})
     )
     gpu = {"batch": 0.36, "valid": 0.0, "audio": 102.4, "parameters": 10.0, "GiB": 20.0}
     names = ("train", "ssl_mse", "ssl_mse_pad", "ssl_softdtw")
     (tmp_path / "gpu.json").write_text(
-        json.dumps({"device": "a GPU", **{f"demucs64 {n}": gpu for n in names}})
+        json.dumps({**origin, "device": "a GPU", **{f"demucs64 {n}": gpu for n in names}})
     )
     files = [str(tmp_path / "cpu.json"), str(tmp_path / "gpu.json")]
     args = argparse.Namespace(files=files, model="demucs64", cores=2, gpus=1, bandwidth=20.0)
     text = recipe_scale.table(args)
-    assert text.startswith("Measured on a CPU and a GPU; for 2 cores")
+    assert text.startswith(
+        "Measured on a CPU (torch 2.9, revision abc1234) and a GPU (torch 2.9, revision abc1234); for 2 cores"
+    )
     row = re.search(r"\| 7 recognise, 5 systems \| (.*) \|", text)[1]
     assert row == "- | 0.81 | - | 0.41"
     assert "| 4 train demucs64 | 0.2 | - | 5.1 | 5.1 |" in text  # 50531 batches; 5 x 40 MB
