@@ -4,13 +4,13 @@
 set -euo pipefail
 
 help_message="Usage: tools/setup.sh [--python python3.12] [--venv DIR] [--extras all] [--force]
-  --python   interpreter of the environment (default: python3; 3.11 or newer)
+  --python   interpreter of a new environment (default: python3; 3.11 or newer)
   --venv     where the environment goes (default: .venv in the repository)
   --extras   comma-separated extras of setup.py (default: all)
   --force    install again even if nothing changed"
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-python=python3 venv=$root/.venv extras=all force=false
+python='' venv=$root/.venv extras=all force=false
 while [ $# -gt 0 ]; do
     case "$1" in
         --python | --venv | --extras)
@@ -22,17 +22,27 @@ while [ $# -gt 0 ]; do
     esac
 done
 
+# Recipes call this without options: an environment that is there keeps its interpreter.
+[ -n "$python" ] || { python=python3; [ ! -x "$venv/bin/python" ] || python=$venv/bin/python; }
 command -v "$python" > /dev/null || { echo "tools/setup.sh: no '$python' here; name one with --python" >&2; exit 1; }
-version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
+version=$(version_of "$python")
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     { echo "tools/setup.sh: $python is Python $version; 3.11 or newer is needed (--python python3.11)" >&2; exit 1; }
+if [ -x "$venv/bin/python" ] && [ "$(version_of "$venv/bin/python")" != "$version" ]; then
+    echo "tools/setup.sh: $venv has another Python than $python ($version); delete it or name another with --venv" >&2
+    exit 1
+fi
 
 # One stamp for all that decides what gets installed: unchanged stamp, nothing to do.
 constraints=$root/tools/constraints/python$version.txt
-stamp=$(cat "$root/setup.py" "$root/tools/setup.sh" "$constraints" 2> /dev/null | sha256sum | cut -c1-16)-$version-$extras
-if ! $force && [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.stamp" 2> /dev/null)" = "$stamp" ]; then
-    exit 0
-fi
+stamp=$({ cat "$root/setup.py" "$root/tools/setup.sh" "$constraints" 2> /dev/null || true; } | sha256sum | cut -c1-16)-$version-$extras
+done_before() { ! $force && [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.stamp" 2> /dev/null)" = "$stamp" ]; }
+if done_before; then exit 0; fi
+# Two recipes that are started together need the same environment: one makes it, the other waits.
+exec 9< "$root/tools/setup.sh"
+flock -n 9 || { echo "tools/setup.sh: already being set up; waiting"; flock 9; }
+if done_before; then exit 0; fi
 
 # Debian packages: a compiler and Python's headers (pesq and others are built), and venv's pip.
 missing=()
