@@ -26,30 +26,42 @@ DOWNLOADS = ROOT / "egs2/mini_debian/downloads"
 FEW = "--set separator_conf.hidden=2 --set max_epoch=1 --set num_iters_per_epoch=2 --set num_workers=0"
 SETS = ("test_clean", "test_clean_seen", "test_clean_unseen")
 TUNED = "ssl_softdtw_mini_seed0"
+# What goes to a cluster: mixing, formatting, training, enhancement, recognition, scoring, the probe.
+SENT = {"mix", "format_wav_scp", "train", "enh_inference", "asr_decode", "signal", "probe"}
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory):
-    """A folder with the recipe's own files, and a function that runs it there."""
-    folder = tmp_path_factory.mktemp("recipe")
+def corpus(tmp_path_factory):
+    """A folder with LibriSpeech and DEMAND in small."""
+    folder = tmp_path_factory.mktemp("corpus")
     spec = importlib.util.spec_from_file_location("small_corpus", Path(__file__).with_name("small_corpus.py"))
     small_corpus = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(small_corpus)
-    small_corpus.make(folder / "corpus", DOWNLOADS)
-    (folder / "enh1").mkdir()
+    small_corpus.make(folder, DOWNLOADS)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["local", "slurm"])
+def recipe(request, corpus, tmp_path_factory):
+    """A function that runs the recipe's own files in a folder, on this machine or on a real Slurm."""
+    folder = tmp_path_factory.mktemp(request.param) / "enh1"
+    folder.mkdir()
     for name in ("path.sh", "cmd.sh", "db.sh", "conf", "local", "utils"):
-        (folder / "enh1" / name).symlink_to(RECIPE / name)
+        (folder / name).symlink_to(RECIPE / name)
     for name in ("run.sh", "enh.sh"):  # copies: a shell reads on in a file that someone edits meanwhile
-        shutil.copy(RECIPE / name, folder / "enh1")
+        shutil.copy(RECIPE / name, folder)
     env = {**os.environ, "OMP_NUM_THREADS": "1", "WHISPER": str(whisper("tiny.en", DOWNLOADS))}
-    env |= {"LIBRISPEECH": str(folder / "corpus"), "DEMAND": str(folder / "corpus")}
+    env |= {"LIBRISPEECH": str(corpus), "DEMAND": str(corpus)}
+    if request.param == "slurm":
+        env |= request.getfixturevalue("slurm_engine")
 
     def run(*more):
-        command = [folder / "enh1/run.sh", "--nj", "2", "--ngpu", "0", "--train_threads", "1"]
+        command = [folder / "run.sh", "--nj", "2", "--ngpu", "0", "--train_threads", "1"]
+        command += ["--cmd_backend", request.param, "--criterion", "ssl_softdtw"]
         command += ["--se_args", f"{FEW} --set batch_size=2 --set chunk_length=16000"]
-        command += ["--finetune_args", f"{FEW} --set batch_bins=160000", "--criterion", "ssl_softdtw"]
+        command += ["--finetune_args", f"{FEW} --set batch_bins=160000"]
         command += ["--upstreams", f"mini=transformers:{ROOT}/egs2/mini_debian/ssl1/mini_hubert"]
         command += ["--metrics", "si_sdr", "--asr_args", "--window 15"]
         command += ["--probe_args", "--utterances 8 --seconds 1.5 --criterions", *more]
@@ -57,7 +69,7 @@ def recipe(tmp_path_factory):
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
 
-    run.folder = folder / "enh1"
+    run.folder, run.launcher = folder, request.param
     return run
 
 
@@ -67,7 +79,13 @@ def done(recipe):
     return recipe.folder
 
 
-def test_data_directories(done):
+def test_work_was_done_where_it_was_sent(done, recipe):
+    jobs = [path for path in done.rglob("q/*/jobs") if path.read_text().startswith("Slurm ")]
+    kinds = {path.parent.name.partition(".")[0] for path in jobs}
+    assert kinds == (SENT if recipe.launcher == "slurm" else set())
+
+
+def test_data_directories(done, corpus):
     for name in ("train_clean_100", "dev", *SETS):
         assert not list(check_data_dir(done / "data" / name)), name
     tables = {name: read_scp(done / "data" / name / "utt2noise") for name in ("dev", *SETS)}
@@ -80,7 +98,7 @@ def test_data_directories(done):
         assert set(read_scp(done / f"dump/raw/{name}/utt2snr").values()) <= {"5", "10", "20"}
     # the corpus's own files are used where they are
     wavs = read_scp(done / "dump/raw/train_clean_100/wav.scp").values()
-    assert all(Path(wav).is_relative_to(done.parent / "corpus") for wav in wavs)
+    assert all(Path(wav).is_relative_to(corpus) for wav in wavs)
 
 
 def test_trainings_used_noise_on_the_fly_and_the_start_model(done):

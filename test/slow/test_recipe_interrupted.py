@@ -7,7 +7,6 @@ import json
 import os
 import random
 import re
-import shlex
 import signal
 import subprocess
 import time
@@ -23,22 +22,9 @@ HOURS = 3600
 
 
 @pytest.fixture
-def slurm(tmp_path):
+def slurm(slurm_engine):
     """The environment in which slurm.pl finds a Slurm of three virtual nodes."""
-    if os.geteuid() != 0:
-        pytest.skip("Slurm can only be started by root")
-    up = subprocess.run([ROOT / "ci/slurm_up.sh", tmp_path / "slurm"], capture_output=True, text=True)
-    if up.returncode == 77:
-        pytest.skip(up.stderr.strip().splitlines()[-1])
-    assert up.returncode == 0, up.stderr
-    # A killed pytest must not leave daemons behind.
-    down = (
-        f"while kill -0 {os.getpid()} 2>/dev/null; do sleep 2; done; {ROOT}/ci/slurm_down.sh {tmp_path}/slurm"
-    )
-    subprocess.Popen(["bash", "-c", down], start_new_session=True, stdout=subprocess.DEVNULL)
-    words = shlex.split(up.stdout.strip().splitlines()[-1])[1:]
-    yield {**os.environ, **dict(word.split("=", 1) for word in words)}
-    subprocess.run([ROOT / "ci/slurm_down.sh", tmp_path / "slurm"], check=True)
+    return {**os.environ, **slurm_engine}
 
 
 def start(folder, environment):
