@@ -50,12 +50,15 @@ class Measures:
         language: of the development set's text.
         upstream: encoder of the criterions, as ``whisper:FOLDER``; their other keys have default values.
         signal: names out of :data:`espnet_posinv.scoring.signal.METRICS`.
+        device: where models enhance and criterions are computed; no part of what decides the numbers. A
+            recogniser has its own.
     """
 
     recogniser: Recogniser
     language: str
     upstream: str
     signal: tuple[str, ...] = ("si_sdr", "estoi")
+    device: str = "cpu"
 
 
 def points(experiment: str | Path) -> list[Point]:
@@ -207,7 +210,9 @@ def _measure(measures: Measures, data: str, item: tuple[Point, dict]) -> None:
 
     torch.set_num_threads(1)  # one process a core
     point, inputs = item
-    enhancer = Enhancer.from_pretrained(point.checkpoint.parent, point.checkpoint.name)
+    enhancer = Enhancer.from_pretrained(
+        point.checkpoint.parent, point.checkpoint.name, device=measures.device
+    )
     criterions = _criterions(measures.upstream, os.getpid())
     noisy, clean, texts = (read_scp(f"{data}/{name}", empty_values=name == "text") for name in FILES)
     scores = {}
@@ -226,7 +231,10 @@ def _measure(measures: Measures, data: str, item: tuple[Point, dict]) -> None:
             except Undefined:
                 row[metric] = None
         with torch.no_grad(), batch_info(utt_ids=[utterance]):
-            ref, inf = (torch.from_numpy(x.astype(np.float32))[None] for x in (signals[1], enhanced))
+            ref, inf = (
+                torch.from_numpy(x.astype(np.float32))[None].to(measures.device)
+                for x in (signals[1], enhanced)
+            )
             length = torch.tensor([ref.shape[1]])
             row |= {name: float(criterion(ref, inf, length)) for name, criterion in criterions.items()}
         scores[utterance] = row

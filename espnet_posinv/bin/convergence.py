@@ -25,6 +25,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--language", default="en", help="of the text")
     parser.add_argument("--signal", default="si_sdr,estoi", help="signal metrics, comma-separated")
     parser.add_argument("--fraction", type=float, default=0.9, help="of the gain that counts as converged")
+    parser.add_argument(
+        "--device", default="cpu", help="of enhancement and criterions, as cuda; the processes share it"
+    )
     parser.add_argument("--nj", type=int, default=1, help="processes")
     args = parser.parse_args(argv)
     backend, _, model = args.recogniser.partition(":")
@@ -40,7 +43,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         upstream = args.upstream or upstream_of(args.experiments)
         recogniser, _ = build(backend, model, language=args.language)
-        measures = Measures(recogniser, args.language, upstream, tuple(args.signal.replace(",", " ").split()))
+        signal = tuple(args.signal.replace(",", " ").split())
+        measures = Measures(recogniser, args.language, upstream, signal, args.device)
         measured = measure(args.experiments, args.data, measures, nj=args.nj)
         seeds, table = curves(measured)
         rows = summarise(table, args.fraction)

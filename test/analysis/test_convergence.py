@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
 
 from espnet_posinv.analysis.convergence import Measures, measure, points, unequal_settings, upstream_of
@@ -128,7 +129,6 @@ class Loudness:
 
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory):
-    import torch
     from transformers import HubertConfig, HubertModel
 
     torch.manual_seed(0)
@@ -142,7 +142,6 @@ def upstream(tmp_path_factory):
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory, upstream):
     """An initial model and two fine-tunings of three epochs, with what ESPnet's trainer leaves behind."""
-    import torch
     from torch.utils.tensorboard import SummaryWriter
 
     from espnet_posinv.enh.nsnet2 import NSNet2Separator
@@ -227,8 +226,6 @@ def test_points(recipe, experiments):
 
 
 def test_measured_values(recipe, measured, upstream):
-    import torch
-
     from espnet_posinv.criterions.batch import batch_info
     from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
     from espnet_posinv.enhancer import Enhancer
@@ -277,6 +274,23 @@ def test_only_what_changed_is_measured_again(recipe, experiments, measured, upst
     scores, expected = again[experiments[1].name][3][1], measured[experiments[1].name][1][1]
     for utterance, row in scores.items():
         assert row == pytest.approx(expected[utterance], rel=1e-4)
+
+
+def test_the_device_is_no_part_of_what_decides_the_numbers(recipe, experiments, upstream):
+    kept = measure(experiments, recipe / "dev", Measures(Loudness(), "en", upstream))
+    # "meta" computes nothing, so whatever were measured there again would fail
+    elsewhere = Measures(Loudness(), "en", upstream, device="meta")
+    assert measure(experiments, recipe / "dev", elsewhere) == kept
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_the_same_numbers_on_a_gpu(recipe, experiments, measured, upstream):
+    record = experiments[1] / "convergence/3epoch.json"
+    record.unlink()
+    again = measure(experiments, recipe / "dev", Measures(Loudness(), "en", upstream, device="cuda"))
+    expected = measured[experiments[1].name][3][1]
+    for utterance, row in again[experiments[1].name][3][1].items():
+        assert row == pytest.approx(expected[utterance], rel=1e-3)
 
 
 def test_report_of_measurements(recipe, measured, tmp_path):
