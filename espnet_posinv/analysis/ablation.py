@@ -11,7 +11,8 @@
           share: [[0.02, 0.05], [0.1, 0.2]]
           pad_in_statistics: [false, true]
 
-Training, resuming and naming are the recipe's; this calls stages 5 to 8 of it and skips what is done.
+Training, resuming and naming are the recipe's; this calls its stage 5 for each experiment, then its stages
+6 to 8 once for all, which shares what takes long to start; and it skips what is done.
 """
 
 import itertools
@@ -29,6 +30,7 @@ from espnet_posinv.recipe.config import ConfigError, load
 
 KEYS = {"run", "expdir", "options", "settings", "prepare", "grids"}
 GRID_KEYS = {"criterion", "vary", "settings", "options"}
+TRAINING = {"criterion", "upstreams", "seeds", "tag", "finetune_args"}  # options that scoring does not need
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,21 @@ class Ablation:
     prepare: list[list[str]]
     experiments: list[Experiment]
 
-    def command(self, experiment: Experiment, first: int, last: int) -> list[str]:
-        """The recipe's call for stages `first` to `last` of an experiment."""
-        options = {**experiment.options, "stage": first, "stop-stage": last}
+    def training(self, experiment: Experiment) -> list[str]:
+        """The recipe's call that trains an experiment."""
+        return self._call({**experiment.options, "stage": 5, "stop-stage": 5})
+
+    def evaluation(self, experiments: list[Experiment]) -> list[str]:
+        """The recipe's call that scores the models of experiments; their options of stages 6 to 8 are alike."""
+        models = [name for e in experiments for name in self.models(e)]
+        options = {**_shared(experiments[0]), "finetuned": " ".join(models)}
+        return self._call({**options, "stage": 6, "stop-stage": 8})
+
+    def models(self, experiment: Experiment) -> list[str]:
+        """Names of its trained models, one for each criterion, encoder and seed."""
+        return sorted(path.parent.name for path in self.expdir.glob(f"*_{experiment.tag}_seed*/.finished"))
+
+    def _call(self, options: dict) -> list[str]:
         return [*self.run, *(word for key, value in options.items() for word in (f"--{key}", str(value)))]
 
     def stamp(self, experiment: Experiment) -> Path:
@@ -139,22 +153,29 @@ def run_ablation(
     for command in ablation.prepare if todo else []:
         if _call(command, say):
             return ablation, ["prepare"]
+    trained: set[str] = set()
     if launcher and todo:
         # A job finds its experiment by its number among all, which does not change when others get done.
         where = {e.tag: number for number, e in enumerate(ablation.experiments, 1)}
         log = ablation.expdir / "ablation/log/train.JOB.log"
         this = [sys.executable, "-m", "espnet_posinv.bin.ablate", str(path), "--train", "JOB"]
         numbers = [where[e.tag] for e in todo]
-        # Jobs that fail leave their experiment untrained: its call below tries again and says why.
         for first, last in _ranges(numbers):
-            _call([*shlex.split(launcher), f"JOB={first}:{last}", str(log), *this], say)
-    failed = []
+            if _call([*shlex.split(launcher), f"JOB={first}:{last}", str(log), *this], say) == 0:
+                trained |= {e.tag for e in todo if first <= where[e.tag] <= last}
+    # Where jobs failed, the calls of their range try again one by one and say why.
+    failed = [e.tag for e in todo if e.tag not in trained and _call(ablation.training(e), say)]
+    groups: dict[tuple, list[Experiment]] = {}
     for experiment in todo:
-        if _call(ablation.command(experiment, 5, 8), say):
-            failed.append(experiment.tag)
+        if experiment.tag not in failed:
+            groups.setdefault(tuple(_shared(experiment).items()), []).append(experiment)
+    for group in groups.values():
+        if _call(ablation.evaluation(group), say):
+            failed += [e.tag for e in group]
             continue
-        with atomic_write(ablation.stamp(experiment)) as file:
-            json.dump(experiment.options, file, indent=1)
+        for experiment in group:
+            with atomic_write(ablation.stamp(experiment)) as file:
+                json.dump(experiment.options, file, indent=1)
     return ablation, failed
 
 
@@ -163,7 +184,12 @@ def train_one(path: str | Path, number: int, say: Callable[[str], None] = print)
     ablation = read_ablation(path)
     if not 1 <= number <= len(ablation.experiments):
         raise ConfigError(f"{path} has experiments 1 to {len(ablation.experiments)}, not {number}")
-    return _call(ablation.command(ablation.experiments[number - 1], 5, 5), say)
+    return _call(ablation.training(ablation.experiments[number - 1]), say)
+
+
+def _shared(experiment: Experiment) -> dict[str, str]:
+    """Options of an experiment that do not say which models there are."""
+    return {key: value for key, value in experiment.options.items() if key not in TRAINING}
 
 
 def _call(command: list[str], say) -> int:

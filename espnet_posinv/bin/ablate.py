@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
             ablation = read_ablation(args.grid)
             for number, e in enumerate(ablation.experiments, 1):
                 say(f"{number:3d}  {e.tag}{'  (done)' if ablation.is_done(e) else ''}")
-                say(f"     {shlex.join(ablation.command(e, 5, 8))}")
+                say(f"     {shlex.join(ablation.training(e))}")
             return 0
         if args.collect:
             ablation, failed = read_ablation(args.grid), []

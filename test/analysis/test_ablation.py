@@ -35,15 +35,20 @@ import json, pathlib, sys
 options = dict(zip(sys.argv[2::2], sys.argv[3::2]))
 with open("calls", "a") as log:
     print(json.dumps(options), file=log)
-if pathlib.Path("broken").exists() and options["--tag"] in pathlib.Path("broken").read_text():
+if pathlib.Path("broken").exists() and options.get("--tag", " ") in pathlib.Path("broken").read_text():
     sys.exit(1)
-for criterion in options["--criterion"].split():
-    for seed in options["--seeds"].split() if int(options["--stop-stage"]) == 8 else ():
-        wrong = 1 + ("true" in options["--tag"]) + 2 * ("0.1" in options["--tag"])
-        rows = {f"u{i}": {"S": wrong, "D": 0, "I": 0, "N": 10, "ref": "x"} for i in range(8)}
-        folder = pathlib.Path(f"exp/scores/whisper/{criterion}_hubert_{options['--tag']}_seed{seed}")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "test.json").write_text(json.dumps({"utterances": rows, "recogniser": None}))
+if options["--stage"] == "5":
+    for criterion in options["--criterion"].split():
+        for seed in options["--seeds"].split():
+            done = pathlib.Path(f"exp/{criterion}_hubert_{options['--tag']}_seed{seed}/.finished")
+            done.parent.mkdir(parents=True, exist_ok=True)
+            done.touch()
+for model in options.get("--finetuned", "").split():
+    wrong = 1 + ("true" in model) + 2 * ("0.1" in model)
+    rows = {f"u{i}": {"S": wrong, "D": 0, "I": 0, "N": 10, "ref": "x"} for i in range(8)}
+    folder = pathlib.Path(f"exp/scores/whisper/{model}")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "test.json").write_text(json.dumps({"utterances": rows, "recogniser": None}))
 """
 
 
@@ -99,18 +104,35 @@ def test_mistakes_name_file_and_key(recipe, old, new, message):
 
 
 def test_runs_goes_on_after_a_failure_and_skips_what_is_done(recipe, capsys):
-    Path("broken").write_text("padding-share0.02-0.05-pad_in_statistics-true")
+    broken = "padding-share0.02-0.05-pad_in_statistics-true"
+    Path("broken").write_text(broken)
     assert main(["grid.yaml"]) == 1
-    assert "pad_in_statistics-true failed" in capsys.readouterr().err
-    assert Path("prepared").exists() and len(calls(recipe)) == 5
+    assert f"{broken} failed" in capsys.readouterr().err
+    *training, evaluation = calls(recipe)
+    assert Path("prepared").exists() and [c["--stage"] for c in training] == ["5"] * 5
+    # One evaluation for all that was trained, with none of the options that say what is trained
+    models = evaluation["--finetuned"].split()
+    assert len(models) == 2 * (3 + 2) and not any(broken in name for name in models)
+    assert models[0] == "ssl_mse_pad_hubert_padding-share0.02-0.05-pad_in_statistics-false_seed1"
+    assert evaluation.keys() == {"--finetuned", "--stage", "--stop-stage"}
     Path("broken").unlink()
     assert main(["grid.yaml"]) == 0
-    assert [c["--tag"] for c in calls(recipe)[5:]] == ["padding-share0.02-0.05-pad_in_statistics-true"]
-    assert main(["grid.yaml"]) == 0 and len(calls(recipe)) == 6
+    again = calls(recipe)[6:]
+    assert [c.get("--tag") for c in again] == [broken, None]
+    assert again[1]["--finetuned"].split() == [f"ssl_mse_pad_hubert_{broken}_seed{s}" for s in "12"]
+    assert main(["grid.yaml"]) == 0 and len(calls(recipe)) == 8
     # Another setting is another experiment: run again, and the recipe decides whether it may
     Path("grid.yaml").write_text(GRID.replace("max_epoch: 2", "max_epoch: 3"))
     run_ablation("grid.yaml")
-    assert len(calls(recipe)) == 11
+    assert len(calls(recipe)) == 14
+
+
+def test_grids_with_other_options_of_scoring_are_scored_apart(recipe):
+    Path("grid.yaml").write_text(GRID.replace("lr:\n", "lr:\n    options: {metrics: estoi}\n", 1))
+    assert main(["grid.yaml"]) == 0
+    first, second = calls(recipe)[5:]
+    assert len(first["--finetuned"].split()) == 8 and "--metrics" not in first
+    assert len(second["--finetuned"].split()) == 4 and second["--metrics"] == "estoi"
 
 
 def test_table_has_intervals_differences_and_a_heat_map(recipe):
@@ -129,8 +151,17 @@ def test_trainings_run_as_jobs_of_a_launcher(recipe, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     assert main(["grid.yaml", "--cmd", f"{ROOT}/utils/run.pl"]) == 0
     stages = [(c["--stage"], c["--stop-stage"]) for c in calls(recipe)]
-    assert sorted(stages[:5]) == [("5", "5")] * 5 and stages[5:] == [("5", "8")] * 5
+    assert sorted(stages[:5]) == [("5", "5")] * 5 and stages[5:] == [("6", "8")]
     assert "--stop-stage 5" in Path("exp/ablation/log/train.5.log").read_text()
+
+
+def test_a_job_that_failed_is_called_again(recipe, monkeypatch, capsys):
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    Path("broken").write_text("lr-lr0.0001")
+    assert main(["grid.yaml", "--cmd", f"{ROOT}/utils/run.pl"]) == 1
+    stages = [c["--stage"] for c in calls(recipe)]
+    assert stages == ["5"] * 10 + ["6"]
+    assert "lr-lr0.0001 failed" in capsys.readouterr().err
 
 
 def test_dry_run_and_collecting_nothing(recipe, capsys):

@@ -70,3 +70,12 @@ def test_dry_run_names_inputs_and_outputs_and_makes_nothing(recipe):
     assert "reads  data/train/wav.scp   (not there)" in out.stdout
     assert "writes dump/raw/train/utt2num_samples" in out.stdout
     assert "stage 4" not in out.stdout and not (recipe / "dump").exists()
+
+
+def test_any_fine_tuned_models_can_be_evaluated_together(recipe):
+    out = call(
+        recipe, "--dry-run", "--stage", "5", "--stop_stage", "6", "--finetuned", "one_seed1 two_seed2"
+    ).stdout
+    training, evaluation = out.split("stage 6:")
+    assert "writes exp/ssl_mse_hubert_seed0/.finished" in training and "one_seed1" not in training
+    assert "reads  exp/one_seed1/.finished" in evaluation and "ssl_mse_hubert_seed0" not in evaluation

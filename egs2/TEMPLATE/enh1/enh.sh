@@ -48,6 +48,7 @@ recognisers=             # NAME=BACKEND:MODEL of each recogniser, e.g. "whisper-
 asr_args=                # further options of bin/asr_decode, e.g. "--beam-size 5"
 lang=en                  # language of the test sets
 metrics=pesq,estoi,si_sdr,dnsmos  # of the audio, none for no signal metrics
+finetuned=               # fine-tuned models of stages 6 to 10 (default: those of stage 5)
 wer_args=                # further options of bin/score_wer, e.g. "--sclite" for NIST's report beside ours
 signal_args=             # further options of bin/score_signal, e.g. "--ssl transformers:microsoft/wavlm-large"
 tasks=                   # NAME=TASK:LABELS:MODEL of other tasks (doc/recognisers_and_tasks.md); LABELS: a file of a test set
@@ -94,6 +95,8 @@ tuned=()
 for u in ${upstreams}; do for c in ${criterion}; do for s in ${seeds}; do
     tuned+=("${c}_${u%%=*}${tag:+_${tag}}_seed${s}")
 done; done; done
+trained=("${tuned[@]}")
+[ -z "${finetuned}" ] || read -ra tuned <<< "${finetuned}"
 sets="${train_set} ${valid_set} ${test_sets}"
 model() { local f; for f in valid.loss.best.pth model.pth; do [ ! -e "${expdir}/$1/${f}" ] || break; done; echo "${expdir}/$1/${f}"; }
 each() { local f=$1 x; shift; for x in "$@"; do echo "${f//%/${x}}"; done; }  # a pattern's paths
@@ -193,9 +196,9 @@ if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} 
     stage_done
 fi
 
-if stage 5 "fine-tuning: ${tuned[*]}" --key "${init} ${finetune_config} ${finetune_args} ${upstreams}" \
+if stage 5 "fine-tuning: ${trained[*]}" --key "${init} ${finetune_config} ${finetune_args} ${upstreams}" \
     --reads "${finetune_config}" "$(model "${init}")" $(each conf/criterion/%.yaml ${criterion}) \
-    --writes $(each "${expdir}/%/.finished" "${tuned[@]}"); then
+    --writes $(each "${expdir}/%/.finished" "${trained[@]}"); then
     for s in ${seeds}; do for u in ${upstreams}; do for c in ${criterion}; do
         beside "${train_jobs}" train_one "${c}_${u%%=*}${tag:+_${tag}}_seed${s}" --set "seed=${s}" \
             --set "init_param=[$(model "${init}")]" --set "criterions.0.conf.upstream=${u#*=}" ${finetune_args} \
