@@ -64,7 +64,7 @@ class Ablation:
         return self._call({**experiment.options, "stage": 5, "stop-stage": 5})
 
     def evaluation(self, experiments: list[Experiment]) -> list[str]:
-        """The recipe's call that scores the models of experiments; their options of stages 6 to 8 are alike."""
+        """The recipe's call that scores models of experiments; their options of stages 6 to 8 are alike."""
         models = [name for e in experiments for name in self.models(e)]
         options = {**_shared(experiments[0]), "finetuned": " ".join(models)}
         return self._call({**options, "stage": 6, "stop-stage": 8})
