@@ -2,7 +2,7 @@
 
 The corpus's own layout, below any folder: ``TBUS/ch01.wav`` ... ``ch16.wav``, also as
 ``TBUS_16k/TBUS/ch01.wav``, or still in the zips of Zenodo's record 1227121, which need not be unpacked.
-SCAFE is published at 48 kHz only and is resampled.
+What is at 48 kHz is resampled: SCAFE is published in no other way, the other environments are in both.
 """
 
 import io
@@ -20,6 +20,7 @@ from espnet_posinv.corpora.download import download
 from espnet_posinv.kaldi.scp import DataError, write_scp
 
 RATE = 16000
+RATES = (RATE, 48000)  # as published
 CHANNELS = 16
 SOURCES = (
     "https://zenodo.org/records/1227121/files/{}?download=1",
@@ -119,7 +120,8 @@ def read_recording(recording: Recording) -> np.ndarray:
     """Samples (T,) float32 at 16 kHz.
 
     Raises:
-        DataError: the zip is broken or lacks the microphone, or the file is not one channel of audio.
+        DataError: the zip is broken or lacks the microphone, or the file is not one channel of audio at a
+            rate of the corpus.
     """
     path, member = recording
     name = f"{path}:{member}" if member else str(path)
@@ -135,6 +137,8 @@ def read_recording(recording: Recording) -> np.ndarray:
         raise DataError(f"{name}: cannot be read ({error}); fetch it again") from None
     if samples.ndim != 1 or not len(samples):
         raise DataError(f"{name}: shape {samples.shape}, one channel with samples is expected")
+    if rate not in RATES:
+        raise DataError(f"{name}: {rate} Hz; DEMAND has 16000 or 48000 Hz: fetch the environment again")
     return samples if rate == RATE else soxr.resample(samples, rate, RATE)
 
 

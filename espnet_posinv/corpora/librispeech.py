@@ -17,11 +17,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import soundfile
+
 from espnet_posinv.corpora.download import download
 from espnet_posinv.kaldi.datadir import write_data_dirs
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.sources.fetch import check_space
 
+RATE = 16000
 MIRRORS = (
     "https://www.openslr.org/resources/12",
     "https://openslr.elda.org/resources/12",
@@ -155,6 +158,25 @@ def read_part(folder: Path) -> dict[str, tuple[Path, str, str]]:
     return found
 
 
+def check_recording(path: Path) -> None:
+    """Look at a recording's header; whether its samples are whole is seen when stage 3 reads them.
+
+    Raises:
+        DataError: it is no audio, or has another rate or more channels than LibriSpeech.
+    """
+    try:
+        info = soundfile.info(path)
+    except soundfile.LibsndfileError as error:
+        raise DataError(
+            f"{path}: cannot be read as audio ({error.error_string}); unpack the part again"
+        ) from None
+    if (info.samplerate, info.channels) != (RATE, 1):
+        raise DataError(
+            f"{path}: {info.channels} channel(s) at {info.samplerate} Hz, where LibriSpeech has one at "
+            f"{RATE}: unpack the part again, or name a folder with the published files in db.sh"
+        )
+
+
 def write_set(folders: Sequence[Path], target: Path, *, every: int = 1) -> int:
     """Write a Kaldi data directory of clean speech out of one or several parts.
 
@@ -168,11 +190,16 @@ def write_set(folders: Sequence[Path], target: Path, *, every: int = 1) -> int:
 
     Returns:
         Number of utterances.
+
+    Raises:
+        DataError: as :func:`read_part` and :func:`check_recording`.
     """
     found = {}
     for folder in folders:
         found |= read_part(folder.resolve())
     kept = {utt: found[utt] for utt in sorted(found)[::every]}
+    for path, _, _ in kept.values():
+        check_recording(path)
     wavs = {utt: str(path) for utt, (path, _, _) in kept.items()}
     tables = {
         "wav.scp": wavs,

@@ -77,9 +77,11 @@ def test_zips_are_read_where_they_are(tmp_path):
 
 def test_48_khz_are_resampled(tmp_path):
     put_zip(tmp_path, "SCAFE", "SCAFE_48k.zip", rate=48000)
-    x = read_recording(find_recording("SCAFE", tmp_path, tmp_path / "d", channel=2))
-    assert len(x) == RATE and x.dtype == np.float32
-    np.testing.assert_allclose(x[1000:-1000], tone(2)[1000:-1000], atol=1e-3)
+    put(tmp_path, "TBUS", rate=48000)
+    for environment in ("SCAFE", "TBUS"):
+        x = read_recording(find_recording(environment, tmp_path, tmp_path / "d", channel=2))
+        assert len(x) == RATE and x.dtype == np.float32
+        np.testing.assert_allclose(x[1000:-1000], tone(2)[1000:-1000], atol=1e-3)
 
 
 def test_fetched_when_nobody_has_it(tmp_path, monkeypatch):
@@ -100,6 +102,10 @@ def test_fetched_when_nobody_has_it(tmp_path, monkeypatch):
 def test_what_is_wrong_is_named(tmp_path):
     with pytest.raises(DataError, match=r"neither TBUS/ch01\.wav, .*correct DEMAND in db\.sh"):
         find_recording("TBUS", tmp_path, tmp_path)
+    put(tmp_path / "holed", "TBUS")
+    (tmp_path / "holed/TBUS/ch07.wav").unlink()
+    with pytest.raises(DataError, match=r"holed: neither TBUS/ch07\.wav, .*correct DEMAND in db\.sh"):
+        find_recording("TBUS", tmp_path / "holed", tmp_path, channel=7)
     with pytest.raises(DataError, match="no environment 'BUS'; there are DKITCHEN"):
         find_recording("BUS", tmp_path, tmp_path)
     with pytest.raises(DataError, match="microphones 1 to 16, not 17"):
@@ -113,6 +119,9 @@ def test_what_is_wrong_is_named(tmp_path):
     (tmp_path / "stereo.wav").write_bytes(wav(1, samples=np.zeros((100, 2))))
     with pytest.raises(DataError, match=r"stereo\.wav: shape \(100, 2\)"):
         read_recording(Recording(tmp_path / "stereo.wav"))
+    (tmp_path / "slow.wav").write_bytes(wav(1, rate=8000))
+    with pytest.raises(DataError, match=r"slow\.wav: 8000 Hz; DEMAND has 16000 or 48000 Hz: fetch"):
+        read_recording(Recording(tmp_path / "slow.wav"))
 
 
 def test_parts_share_no_sample(tmp_path):

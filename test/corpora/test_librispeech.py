@@ -109,6 +109,8 @@ def test_fetched_when_nobody_has_it(part, tmp_path, monkeypatch):
             r"trans.txt:2: 103-1240-0001.flac is missing",
         ),
         (lambda p: (p / "103/1240/103-1240-0000.flac").write_bytes(b""), r"trans.txt:1: .* is empty"),
+        (lambda p: (p / "14/9/14-9.trans.txt").write_text(""), r"14-9.trans.txt: no transcript of 14-9-0000"),
+        (lambda p: (p / "14/9/14-9.trans.txt").write_text("14-9-0000\n"), r"trans.txt:1: '14-9-0000' has no"),
         (lambda p: (p / "14/9/14-9.trans.txt").unlink(), r"14-9.trans.txt: no such file, but 1 flac files"),
         (lambda p: (p / "14/9/14-9-0001.flac").touch(), r"no transcript of 14-9-0001.flac"),
         (
@@ -121,6 +123,29 @@ def test_a_part_that_is_not_whole_is_refused(part, spoil, message):
     spoil(part)
     with pytest.raises(DataError, match=message):
         read_part(part)
+
+
+@pytest.mark.parametrize(
+    ("rate", "shape", "message"),
+    [
+        (
+            8000,
+            800,
+            r"14-9-0000\.flac: 1 channel\(s\) at 8000 Hz, where LibriSpeech has one at 16000: unpack",
+        ),
+        (16000, (800, 2), r"14-9-0000\.flac: 2 channel\(s\) at 16000 Hz"),
+        (None, 0, r"14-9-0000\.flac: cannot be read as audio .*unpack the part again"),
+    ],
+)
+def test_audio_of_another_kind_is_refused(part, tmp_path, rate, shape, message):
+    path = part / "14/9/14-9-0000.flac"
+    if rate:
+        soundfile.write(path, np.full(shape, 0.1), rate, subtype="PCM_16")
+    else:
+        path.write_bytes(path.read_bytes()[:20])  # within its header
+    with pytest.raises(DataError, match=message):
+        write_set([part], tmp_path / "data")
+    assert not (tmp_path / "data").exists()
 
 
 def test_strange_files_beside_the_readers_do_no_harm(part):
