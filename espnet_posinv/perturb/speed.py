@@ -7,10 +7,11 @@ reference alone that gets slower or faster, so that its content stands at other 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 import torch
-from torchaudio.functional import resample
+from torchaudio.transforms import Resample
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,26 @@ def change_speed(
     """
     before = lengths.tolist()
     after = [changed_length(n, f) for n, f in zip(before, factors, strict=True)]
+    wav = _cut(wav, lengths)
     out = wav.new_zeros(len(wav), max(after))
     for factor in set(factors):
-        rows = [b for b, f in enumerate(factors) if f == factor]
-        longest = max(before[b] for b in rows)
-        fraction = ratio(factor)
-        x = wav[rows, :longest]
+        chosen = [b for b, f in enumerate(factors) if f == factor]
+        rows = torch.tensor(chosen, device=wav.device)  # once: on a GPU each list as an index waits for it
+        x, fraction = wav[:, : max(before[b] for b in chosen)].index_select(0, rows), ratio(factor)
         if fraction != 1:
-            behind = torch.arange(longest, device=wav.device) >= lengths[rows, None].to(wav.device)
-            x = resample(x.masked_fill(behind, 0.0), fraction.numerator, fraction.denominator)
-        out[rows, : x.shape[1]] = x
+            x = _resampler(fraction, wav.device, wav.dtype)(x)
+        out[:, : x.shape[1]].index_copy_(0, rows, x)
     new_lengths = torch.tensor(after, device=wav.device)
-    behind = torch.arange(out.shape[1], device=wav.device) >= new_lengths[:, None]
-    return out.masked_fill_(behind, 0.0), new_lengths
+    return _cut(out, new_lengths), new_lengths
+
+
+def _cut(wav: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Silence behind each utterance."""
+    behind = torch.arange(wav.shape[1], device=wav.device) >= lengths.to(wav.device)[:, None]
+    return wav.masked_fill(behind, 0.0)
+
+
+@lru_cache
+def _resampler(fraction: Fraction, device: torch.device, dtype: torch.dtype) -> Resample:
+    """Its filter is computed in float64, once: on a GPU making it takes longer than applying it."""
+    return Resample(fraction.numerator, fraction.denominator, dtype=torch.float64).to(device, dtype)
