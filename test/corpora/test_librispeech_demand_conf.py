@@ -19,6 +19,7 @@ from espnet_posinv.recipe.config import load
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "egs2/librispeech_demand/enh1"
+MODEL = ROOT / "egs2/mini_debian/ssl1/mini_hubert"
 sys.path.insert(0, str(ROOT / "bench"))
 
 import recipe_scale  # noqa: E402
@@ -109,38 +110,64 @@ def test_band_split_covers_each_bin_once():
     assert bins == list(range(161)) and len(bands) == 27
 
 
-def test_list_of_the_sweep_and_its_commands(tmp_path):
-    """local/sweep_ssl.sh calls run.sh once for each model and layer, then for the report."""
+def test_list_of_the_sweep():
+    lines = (RECIPE / "conf/ssl_models.txt").read_text().splitlines()
+    models = [line.split() for line in lines if line[0] != "#"]
+    assert len({name for name, *_ in models}) == 6
+    for name, encoder, *layers in models:
+        kind = name.split("_")[0]
+        assert encoder.startswith("transformers:") and kind in encoder and layers[0] == "-1"
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Runs local/sweep_ssl.sh on a list, with a run.sh that only notes what it is called with."""
     folder = tmp_path / "enh1"
     folder.mkdir()
-    (folder / "conf").symlink_to(RECIPE / "conf")
-    (folder / "local").symlink_to(RECIPE / "local")
+    for name in ("conf", "local", "path.sh", "utils"):
+        (folder / name).symlink_to(RECIPE / name)
     (folder / "run.sh").write_text('#!/bin/sh\necho "$@" >> calls\n')
     (folder / "run.sh").chmod(0o755)
-    subprocess.run([folder / "local/sweep_ssl.sh", "--ngpu", "2"], check=True, capture_output=True)
-    calls = (folder / "calls").read_text().splitlines()
-    lines = [
-        line.split() for line in (RECIPE / "conf/ssl_models.txt").read_text().splitlines() if line[0] != "#"
-    ]
-    wanted = [(name, encoder, layer) for name, encoder, *layers in lines for layer in layers]
-    assert len(calls) == len(wanted) + 1 and len({name for name, *_ in wanted}) == 6
-    for call, (name, encoder, layer) in zip(calls, wanted, strict=False):
-        assert (
-            f"--ngpu 2 --stage 5 --stop_stage 8 --layers {layer} --upstreams {name}_layer{layer}={encoder}"
-            in call
-        )
+
+    def run(text, *args):
+        (folder / "list").write_text(text)
+        command = [folder / "local/sweep_ssl.sh", "--list", "list", *args]
+        done = subprocess.run(command, capture_output=True, text=True)
+        calls = folder / "calls"
+        return done, calls.read_text().splitlines() if calls.exists() else []
+
+    return run
+
+
+def test_sweep_trains_each_model_and_layer_and_ends_with_a_report(sweep):
+    done, calls = sweep(f"# comment\nmini transformers:{MODEL} -1 conv\n\n", "--ngpu", "2")
+    assert done.returncode == 0, done.stderr
+    assert len(calls) == 3
+    for layer, call in zip(("-1", "conv"), calls, strict=False):
+        wanted = f"--layers {layer} --upstreams mini_layer{layer}=transformers:{MODEL}"
+        assert call.endswith(f"--ngpu 2 --stage 5 --stop_stage 8 {wanted}")
     assert "--stage 9 --stop_stage 9" in calls[-1]
-    empty = tmp_path / "empty.txt"
-    empty.write_text("# nothing\n")
-    failed = subprocess.run([folder / "local/sweep_ssl.sh", "--list", empty], capture_output=True, text=True)
-    assert failed.returncode == 1 and "no model in it" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# nothing\n", "no model in it"),
+        (f"mini transformers:{MODEL}\n", "mini: name, encoder and layers are needed"),
+        (f"mini transformers:{MODEL} 3 7\n", "layer 7: the model has hidden states 0 to 6"),
+        (f"mini transformers:{MODEL} 3\nbase transformers:/nowhere 3\n", "there is no such folder"),
+    ],
+)
+def test_sweep_tries_all_models_before_it_trains_the_first(sweep, text, message):
+    done, calls = sweep(text)
+    assert done.returncode == 1 and message in done.stderr and not calls
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (["--train", "500"], "--train 500: 100 or 960"),
-        (["--model=unet"], "no conf/train_unet.yaml"),
+        (["--model=unet"], "no conf/train_unet.yaml; there are bsrnn convtasnet demucs48"),
         (["--model"], "--model has no value"),
     ],
 )
@@ -155,6 +182,9 @@ def test_misspelt_options_and_wrong_paths_stop_the_recipe():
     env = {**os.environ, "WHISPER": "/nowhere"}
     failed = subprocess.run([RECIPE / "run.sh", "--list-stages"], capture_output=True, text=True, env=env)
     assert failed.returncode == 2 and "WHISPER is /nowhere, which does not exist" in failed.stderr
+    env = {**os.environ, "DENOISER": __file__}
+    failed = subprocess.run([RECIPE / "run.sh", "--list-stages"], capture_output=True, text=True, env=env)
+    assert failed.returncode == 2 and "no checkpoint of denoiser: their names end with .th" in failed.stderr
 
 
 def test_scale_table_multiplies_what_was_measured(tmp_path):

@@ -67,6 +67,12 @@ $(sed -n '/^# General/,/^help_message/{
 . ./cmd.sh
 . utils/stage.sh
 
+for n in stage stop_stage; do
+    [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: stages are numbers from 1 to 10 (--list-stages)" >&2; exit 2; }
+done
+if [ "${stage}" -gt 10 ] || [ "${stage}" -gt "${stop_stage}" ]; then
+    echo "$0: --stage ${stage} --stop_stage ${stop_stage}: no stage to run; there are 1 to 10 (--list-stages)" >&2; exit 2
+fi
 ${skip_data_prep} && [ "${stage}" -lt 4 ] && stage=4
 ${skip_train} && [ "${stage}" -ge 4 ] && [ "${stage}" -lt 6 ] && stage=6
 ${skip_eval} && [ "${stop_stage}" -gt 5 ] && stop_stage=5
@@ -75,6 +81,10 @@ if [ -z "${train_set}" ] || [ -z "${valid_set}" ] || [ -z "${test_sets}" ]; then
 fi
 for n in nj train_jobs train_threads num_nodes; do
     [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: must be a whole number above 0" >&2; exit 2; }
+done
+for c in ${criterion}; do
+    [ -e "conf/criterion/${c}.yaml" ] && continue
+    echo "$0: --criterion ${c}: no conf/criterion/${c}.yaml; there are $(basename -as .yaml conf/criterion/*.yaml | xargs)" >&2; exit 2
 done
 # What the cluster lacks is said before the first stage, not hours later.
 if [ "${cmd_backend}" != local ] && ! ${list_stages} && ! ${dry_run}; then
@@ -100,6 +110,15 @@ trained=("${tuned[@]}")
 sets="${train_set} ${valid_set} ${test_sets}"
 model() { local f; for f in valid.loss.best.pth model.pth; do [ ! -e "${expdir}/$1/${f}" ] || break; done; echo "${expdir}/$1/${f}"; }
 each() { local f=$1 x; shift; for x in "$@"; do echo "${f//%/${x}}"; done; }  # a pattern's paths
+
+# Try SSL models, recognisers and GPUs before anything is trained; needless where the stages end before their use.
+try_choices() {
+    [ "${stop_stage}" -ge 5 ] && [ -n "${upstreams}" ] || return 0
+    ${python} -m espnet_posinv.recipe.choices $(each --upstream=% ${upstreams}) --language "${lang}" \
+        $([ "${cmd_backend}" != local ] || echo "--ngpu ${ngpu}") \
+        $([ "${stop_stage}" -lt 7 ] || each --recogniser=% ${recognisers}) \
+        ${finetune_args} "${finetune_config}" "conf/criterion/${criterion%% *}.yaml"
+}
 
 # Train exp/NAME with the merged configuration (the other arguments are recipe.config's), unless finished.
 train_one() {
@@ -187,6 +206,7 @@ fi
 if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} ${se_args}${import_args:+ ${import_args}}" \
     --reads ${pretrained:+"${pretrained}"} $(each "${raw}/%/utt2num_samples" ${sets}) \
     --writes $(each "${expdir}/%/config.yaml" "${models[@]}"); then
+    [ -z "${se_config}" ] || try_choices
     case ${pretrained} in
         '') ;;
         *.th) ${python} -m espnet_posinv.bin.import_demucs --checkpoint "${pretrained}" --output-dir "${expdir}/demucs" ${import_args} ;;
@@ -199,6 +219,7 @@ fi
 if stage 5 "fine-tuning: ${trained[*]}" --key "${init} ${finetune_config} ${finetune_args} ${upstreams}" \
     --reads "${finetune_config}" "$(model "${init}")" $(each conf/criterion/%.yaml ${criterion}) \
     --writes $(each "${expdir}/%/.finished" "${trained[@]}"); then
+    try_choices
     for s in ${seeds}; do for u in ${upstreams}; do for c in ${criterion}; do
         beside "${train_jobs}" train_one "${c}_${u%%=*}${tag:+_${tag}}_seed${s}" --set "seed=${s}" \
             --set "init_param=[$(model "${init}")]" --set "criterions.0.conf.upstream=${u#*=}" ${finetune_args} \

@@ -33,11 +33,17 @@ case ${train} in
     960) train_set=train_960 parts=train-clean-100,train-clean-360,train-other-500 ;;
     *) echo "run.sh: --train ${train}: 100 or 960" >&2 && exit 2 ;;
 esac
-[ -e "conf/train_${model}.yaml" ] || { echo "run.sh: --model ${model}: no conf/train_${model}.yaml" >&2 && exit 2; }
+[ -e "conf/train_${model}.yaml" ] || {
+    echo "run.sh: --model ${model}: no conf/train_${model}.yaml; there are $(basename -as .yaml conf/train_*.yaml | sed s/train_// | xargs)" >&2
+    exit 2
+}
 for name in LIBRISPEECH DEMAND DENOISER WHISPER; do
     [ -z "${!name}" ] || [ -e "${!name}" ] ||
         { echo "run.sh: ${name} is ${!name}, which does not exist; correct it in db.sh or the environment" >&2 && exit 2; }
 done
+
+[[ -z ${DENOISER} || ${DENOISER} == *.th ]] ||
+    { echo "run.sh: DENOISER is ${DENOISER}, no checkpoint of denoiser: their names end with .th" >&2 && exit 2; }
 
 # The model to start from: trained here, or the user's own Demucs. Fine-tuning lays its configuration over that of
 # the model, so that the architecture stands in one file.
