@@ -31,7 +31,7 @@ def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
     geometry, strips, rows = _geometry(problem)
     pairs = len(problem.costs) * len(cost)
     words = _words(rows + kernels.EACH * pairs + 1, cost)
-    W = torch.empty(2 * strips * (geometry[5] + WARP) * WARP if keep else 0, device=cost.device)
+    W = words.new_empty(strips * (geometry[5] + WARP) * WARP if keep else 0)
     values = torch.empty(len(problem.costs), len(cost), dtype=torch.float64, device=cost.device)
     tensors = *_three(problem.costs), problem.x_lengths, problem.y_lengths, words, words, W, values
     scalars = *geometry, int(keep), *_constants(problem.gamma), problem.gamma

@@ -29,12 +29,14 @@ from espnet_posinv.softdtw.reference import row_interval as _row_interval
 from espnet_posinv.softdtw.simd import FLOAT32
 from espnet_posinv.softdtw.warp import (
     WARP,
+    anywhere,
+    behind,
     bits,
     device,
     from_bits,
     lane_above,
     lane_below,
-    larger,
+    largest_unsigned,
     maximum,
     minimum,
     multiply_add,
@@ -45,6 +47,7 @@ from espnet_posinv.softdtw.warp import (
     together,
 )
 
+AHEAD = 5  # chunks that what comes from memory is asked for before it is loaded
 CHUNK = 8  # steps without a branch; columns that are handed over at a time
 RING = 2 * WARP
 PAD = WARP + CHUNK  # words before and behind a row, which the warp's first and last steps may write
@@ -53,8 +56,9 @@ DONE, UNREACHABLE, INVALID, WIDE = range(4)  # a pair's state, as in `cpu.py`
 STATE, NEGATIVE, POSITIVE, FINISHED, EACH = range(5)  # words of a pair, behind the rows
 FLOOR = np.int32(exponent_floor(32))
 DROP = np.int32(forbidden_drop(32))
+INFINITE = np.int32(0x7F800000)  # the bits of infinity
 ZERO, ONE, NAN = np.float32(0), np.float32(1), np.float32(np.nan)
-INFINITY, MINUS_INFINITY = np.float32(np.inf), np.float32(-np.inf)
+INFINITY = np.float32(np.inf)
 MAGIC, MAGIC_BITS = np.float32(1.5 * 2**23), np.int32(0x4B400000)
 P0, P1, P2, P3, P4, P5, P6 = (np.float32(c) for c in FLOAT32.exp2_coefficients())
 
@@ -69,13 +73,13 @@ FORWARD_SIGNATURE = types.void(
     _longs,
     WORDS,
     _longs,
-    _floats,
+    _longs,
     _doubles,
     *_shape,
     *[types.float32] * 3,
     types.float64,
 )
-BACKWARD_SIGNATURE = types.void(*[_floats] * 3, *[_longs] * 3, WORDS, _longs, _floats, _floats, *_shape)
+BACKWARD_SIGNATURE = types.void(*[_floats] * 3, *[_longs] * 3, WORDS, *[_longs] * 2, _floats, *_shape)
 
 SIGNATURES = {"forward_kernel": FORWARD_SIGNATURE, "backward_kernel": BACKWARD_SIGNATURE}
 
@@ -132,8 +136,9 @@ def _word(number):
 
 
 @device
-def _store_pair(W, i, state):
-    W[i], W[i + WARP] = state[4], state[5]
+def _weights_of(state):
+    """w_diag and w_up as one word: an instruction less to store them, and one to load them."""
+    return (np.int64(bits(state[5])) << 32) | (np.int64(bits(state[4])) & 0xFFFFFFFF)
 
 
 @device
@@ -162,9 +167,15 @@ def _number(word):
 
 
 @device
-def _wait(words, i, word):
-    while word == NOT_READY:
-        word = peek(words, i)
+def _wait(row, i, word):
+    """The word as soon as it is there; a lane that expects none has another in its place.
+
+    All lanes go round together: if they came out of the loop one by one, each shuffle that follows would have
+    to bring them together first.
+    """
+    while anywhere(word == NOT_READY):
+        if word == NOT_READY:
+            word = peek(row, i)
     return word
 
 
@@ -212,11 +223,23 @@ def _load_costs(D, frame, k, got):
 
     The last row and column of the strip stand in for what is behind them.
     """
-    source, width, h, c0, c1, lane = frame
+    width, h, c0, c1, lane = frame
     r0, j = minimum(k & (WARP - 1), h - 1), minimum(c0 + (k & -WARP) + lane, c1 - 1)
-    address, others = source + np.int64(r0 * width + j), np.int32(h - 1 - r0)
+    others, column = np.int32(h - 1 - r0), behind(D, np.int64(np.int32(r0 * width + j)))
     for i in range(CHUNK):
-        got[i] = D[address + np.int64(np.int32(minimum(i, others) * width))]
+        got[i] = column[np.int64(np.int32(minimum(i, others) * width))]
+
+
+@device
+def _prefetch_costs(D, frame, k):
+    """Have the costs that step k is the first to need brought into the second-level cache: a row a lane.
+
+    Rows do not start with a cache line, so 32 columns are in two; the first is the last one of those before.
+    """
+    width, h, c0, c1, lane = frame
+    row, j = minimum((k & (WARP - 1)) + lane, h - 1), minimum(c0 + (k | (WARP - 1)), c1 - 1)
+    if lane < CHUNK:
+        prefetch(D, np.int64(np.int32(row * width + j)))
 
 
 @device
@@ -228,17 +251,28 @@ def _store_costs(got, ring, k, lane):
 
 @device
 def _step(t, state, upper, costs, place, constants):
-    """A step of all lanes.  The state also has the largest -D and D so far."""
+    """A step of all lanes.  The state also has the bits of the lowest and of the highest finite D so far."""
     first, column, lo, hi, on_diagonal = place
-    d = costs[t] if lo <= column + t and column + t <= hi else INFINITY
-    negative, positive = state[6], state[7]
-    negative = larger(negative, -d) if d > MINUS_INFINITY else INFINITY
-    positive = larger(positive, d) if d < INFINITY else positive
+    column = np.int32(column + t)
+    d = costs[t] if lo <= column and column <= hi else INFINITY
+    lowest, highest = largest_unsigned(state[6], bits(d)), state[7]
+    highest = highest if d == INFINITY else maximum(highest, bits(d))
     power, whole = _power(d, constants[0], constants[1], constants[2])
     m, e, diag_m, diag_e, w_diag, w_up = _next_cell(
-        state, upper[0][t], upper[1][t], first, column + t == on_diagonal, power, whole
+        state, upper[0][t], upper[1][t], first, column == on_diagonal, power, whole
     )
-    return m, e, diag_m, diag_e, w_diag, w_up, negative, positive
+    return m, e, diag_m, diag_e, w_diag, w_up, lowest, highest
+
+
+@device
+def _extremes(lowest, highest):
+    """The largest -D (infinite also for a NaN) and the largest finite D, both at least 0, as bits.
+
+    Bits of floats are in the order of the floats: as unsigned integers the most negative one is the largest,
+    as integers the most positive one; a NaN lies behind the infinity of its sign.
+    """
+    negative = np.int32(lowest & 0x7FFFFFFF) if lowest < 0 else np.int32(0)
+    return minimum(INFINITE if highest > INFINITE else negative, INFINITE), highest
 
 
 def forward_kernel(
@@ -247,8 +281,8 @@ def forward_kernel(
 ):  # fmt: skip
     """One strip of Z; words (a row a strip, `EACH` a pair, a counter) start as NOT_READY.
 
-    `longs` are the same words, as a bare address.  The costs D are whole matrices; W (strips, columns + 32,
-    2, 32) receives the weights if `keep`.
+    `longs` are the same words, as a bare address.  The costs D are whole matrices; W (strips, columns + 32, 32)
+    receives both weights of a cell as one word, if `keep`.
     """
     lane = np.int32(cuda.threadIdx.x & (WARP - 1))
     pairs = np.int32(batch * groups)
@@ -282,39 +316,36 @@ def forward_kernel(
         above0 = np.int32(row_interval(i0 - WARP, n, m, band, folded)[0])
         above1 = np.int32(row_interval(i0 - 1, n, m, band, folded)[1] + 1)
     own = np.int64(p * strips + s) * pitch + PAD
-    above = own - pitch
+    above, row = behind(longs, own - pitch), behind(longs, own + c0 - lane)
     steps = np.int32(c1 - c0 + h - 1)
-    source = (np.int64(b) * height + i0) * width
-    w = np.int64(p * strips + s) * (columns + WARP) * (2 * WARP) + lane
+    D = behind(D, (np.int64(b) * height + i0) * width)
+    W = behind(W, np.int64(p * strips + s) * (columns + WARP) * WARP + lane)
     diagonal = np.int32(i0 + lane if folded else -1)
     first = lane == 0
 
     ring = cuda.shared.array((WARP, RING), float32)
     got = cuda.local.array(CHUNK, float32)
-    diag_m, diag_e = ONE, FLOOR
-    if first:
-        if s == 0:
-            diag_e = np.int32(0)  # the corner: Z = 1
-        elif above0 <= c0 - 1 < above1:
-            diag_m, diag_e = _number(_wait(longs, above + c0 - 1, NOT_READY))
-    state = (ONE, FLOOR, diag_m, diag_e, ZERO, ZERO, ZERO, ZERO)
     nothing = _word((ONE, FLOOR))
+    word = NOT_READY if first and above0 <= c0 - 1 < above1 else nothing
+    diag_m, diag_e = _number(_wait(above, np.int64(c0 - 1), word))
+    if first and s == 0:
+        diag_e = np.int32(0)  # the corner: Z = 1
+    state = (ONE, FLOOR, diag_m, diag_e, ZERO, ZERO, np.int32(0), np.int32(0))
     j = np.int32(c0 + lane)
     expected = lane < CHUNK and above0 <= j < above1
-    word = peek(longs, above + j) if expected else nothing
-    constants, frame = (c_hi, c_lo, limit), (source, width, h, c0, c1, lane)
+    word = peek(above, np.int64(j)) if expected else nothing
+    constants, frame = (c_hi, c_lo, limit), (width, h, c0, c1, lane)
     _load_costs(D, frame, np.int32(0), got)
     _store_costs(got, ring, np.int32(0), lane)
     for k in range(np.int32(0), steps, np.int32(CHUNK)):
         k = np.int32(k)
+        _load_costs(D, frame, np.int32(k + CHUNK), got)
+        _prefetch_costs(D, frame, np.int32(k + AHEAD * CHUNK))
         j = np.int32(c0 + k + lane)
-        if expected:
-            word = _wait(longs, above + j, word)
-        edge_m, edge_e = _number(word)
+        edge_m, edge_e = _number(_wait(above, np.int64(j), word))
         j = np.int32(j + CHUNK)
         expected = lane < CHUNK and above0 <= j < above1
-        word = peek(longs, above + j) if expected else nothing
-        _load_costs(D, frame, np.int32(k + CHUNK), got)
+        word = peek(above, np.int64(j)) if expected else nothing
         together()
         upper = (_of_first_lanes(edge_m), _of_first_lanes(edge_e))
         costs, place = _of_steps(ring, lane, k), (first, np.int32(c0 + k - lane), lo, hi, diagonal)
@@ -329,27 +360,28 @@ def forward_kernel(
         state = s7
         _store_costs(got, ring, np.int32(k + CHUNK), lane)
         if keep != 0:
-            o = w + np.int64(k) * (2 * WARP)
-            _store_pair(W, o + 0, s0)
-            _store_pair(W, o + 64, s1)
-            _store_pair(W, o + 128, s2)
-            _store_pair(W, o + 192, s3)
-            _store_pair(W, o + 256, s4)
-            _store_pair(W, o + 320, s5)
-            _store_pair(W, o + 384, s6)
-            _store_pair(W, o + 448, s7)
+            o = np.int64(np.int32(k * WARP))
+            W[o] = _weights_of(s0)
+            W[o + 32] = _weights_of(s1)
+            W[o + 64] = _weights_of(s2)
+            W[o + 96] = _weights_of(s3)
+            W[o + 128] = _weights_of(s4)
+            W[o + 160] = _weights_of(s5)
+            W[o + 192] = _weights_of(s6)
+            W[o + 224] = _weights_of(s7)
         if lane == h - 1:
-            o = own + c0 + k - lane
-            longs[o] = _word(s0)
-            longs[o + 1] = _word(s1)
-            longs[o + 2] = _word(s2)
-            longs[o + 3] = _word(s3)
-            longs[o + 4] = _word(s4)
-            longs[o + 5] = _word(s5)
-            longs[o + 6] = _word(s6)
-            longs[o + 7] = _word(s7)
-    cuda.atomic.max(words, at + NEGATIVE, np.int64(bits(state[6])))
-    cuda.atomic.max(words, at + POSITIVE, np.int64(bits(state[7])))
+            o = np.int64(k)
+            row[o] = _word(s0)
+            row[o + 1] = _word(s1)
+            row[o + 2] = _word(s2)
+            row[o + 3] = _word(s3)
+            row[o + 4] = _word(s4)
+            row[o + 5] = _word(s5)
+            row[o + 6] = _word(s6)
+            row[o + 7] = _word(s7)
+    negative, positive = _extremes(state[6], state[7])
+    cuda.atomic.max(words, at + NEGATIVE, np.int64(negative))
+    cuda.atomic.max(words, at + POSITIVE, np.int64(positive))
     cuda.threadfence()
     together()
     if lane == 0 and cuda.atomic.add(words, at + FINISHED, 1) == (n - 1) // WARP - 1:
@@ -362,23 +394,17 @@ def _hand_back(state, edge, weights, t, last, seed):
     """E of a cell, given what it sends to the left, up and up-left; see `cells.sweep_tile_back`."""
     to_left, to_above, to_diag, _ = state
     given = lane_above(to_above)
-    gradient = (edge[t] if last else given) + to_left + seed
-    w_diag, w_up = weights[t]
+    gradient = (edge[t] if last else given) + (to_left + seed)  # what comes by the shuffle comes last
+    w_diag, w_up = from_bits(np.int32(weights[t])), from_bits(np.int32(weights[t] >> 32))
     to_left = gradient * ((ONE - w_diag) - w_up)
     return to_left, multiply_add(gradient, w_up, to_diag), gradient * w_diag, gradient
 
 
 @device
-def _load_pair(W, i):
-    return W[i], W[i + WARP]
-
-
-@device
-def _load_weights(W, i):
-    """(w_diag, w_up) of eight steps."""
-    return (_load_pair(W, i), _load_pair(W, i + 64), _load_pair(W, i + 128), _load_pair(W, i + 192),
-            _load_pair(W, i + 256), _load_pair(W, i + 320), _load_pair(W, i + 384),
-            _load_pair(W, i + 448))  # fmt: skip
+def _load_weights(W, chunk):
+    """The weights of a chunk's eight steps."""
+    i = np.int64(np.int32(maximum(chunk, np.int32(0)) * (CHUNK * WARP)))
+    return (W[i], W[i + 32], W[i + 64], W[i + 96], W[i + 128], W[i + 160], W[i + 192], W[i + 224])
 
 
 def backward_kernel(
@@ -404,7 +430,7 @@ def backward_kernel(
         G = G1
     elif g == 2:
         G = G2
-    target = (np.int64(b) * height + i0) * width
+    G = behind(G, (np.int64(b) * height + i0) * width)
     found = state[rows + EACH * p + STATE]
     folded = g > 0
     if i0 >= n or found != DONE:
@@ -412,24 +438,24 @@ def backward_kernel(
             begin, end = row_interval(min(i0 + r, n - 1), n, m, band, folded)
             for j in range(lane, width, WARP):
                 inside = i0 + r < n and begin <= j <= end
-                G[target + r * width + j] = NAN if inside and found != UNREACHABLE else ZERO
+                G[r * width + j] = NAN if inside and found != UNREACHABLE else ZERO
         return
     h = np.int32(min(WARP, n - i0))
     c0 = np.int32(row_interval(i0, n, m, band, folded)[0])
     c1 = np.int32(row_interval(i0 + h - 1, n, m, band, folded)[1] + 1)
     for r in range(min(WARP, height - i0)):
         for j in range(lane, c0 if r < h else width, WARP):
-            G[target + r * width + j] = ZERO
+            G[r * width + j] = ZERO
         for j in range(c1 + lane, width, WARP):
-            G[target + r * width + j] = ZERO
+            G[r * width + j] = ZERO
     below0, below1 = np.int32(0), np.int32(0)  # the columns that the strip below hands over
     if i0 + h < n:
         below0 = np.int32(max(c0, row_interval(i0 + WARP, n, m, band, folded)[0] - 1))
         below1 = np.int32(min(c1, row_interval(min(i0 + 2 * WARP, n) - 1, n, m, band, folded)[1] + 1))
     own = np.int64(p * strips + s) * pitch + PAD
-    below = own + pitch
+    below, row = behind(longs, own + pitch), behind(longs, own + c0)
     steps = np.int32(c1 - c0 + h - 1)
-    w = np.int64(p * strips + s) * (columns + WARP) * (2 * WARP) + lane
+    W = behind(W, np.int64(p * strips + s) * (columns + WARP) * WARP + lane)
     seed, start = ZERO, np.int32(-1)
     if i0 + h == n and lane == h - 1:
         seed, start = seeds[p], np.int32(steps - 1)
@@ -440,8 +466,8 @@ def backward_kernel(
     # Lane 31 gets column c0 + k - 31 from the strip below at step k.
     j = np.int32(c0 + final * CHUNK + lane - (WARP - 1))
     expected = lane < CHUNK and below0 <= j < below1
-    word = peek(longs, below + j) if expected else np.int64(0)
-    weights = _load_weights(W, w + np.int64(final) * (CHUNK * 2 * WARP))
+    word = peek(below, np.int64(j)) if expected else np.int64(0)
+    weights = _load_weights(W, final)
     done = cuda.local.array(CHUNK, float32)
     for chunk in range(final, -2, -1):
         chunk = np.int32(chunk)
@@ -450,16 +476,15 @@ def backward_kernel(
             k = np.int32((chunk + 1) * CHUNK)
             r0, column = k & (WARP - 1), np.int32((k & -WARP) + lane)
             if r0 < h and c0 + column < c1:
-                address, others = target + np.int64(r0 * width + c0 + column), np.int32(h - 1 - r0)
+                others, address = np.int32(h - 1 - r0), behind(G, np.int64(np.int32(r0 * width + c0 + column)))
                 # The last row once more, for what is behind it: it is right in the end.
                 for i in range(CHUNK):
                     done[i] = ring[r0 + minimum(i, others), column & (RING - 1)]
                 for i in range(CHUNK):
-                    G[address + np.int64(np.int32(minimum(i, others) * width))] = done[i]
+                    address[np.int64(np.int32(minimum(i, others) * width))] = done[i]
         if chunk >= 0:
             k = np.int32(chunk * CHUNK)
-            if expected:
-                word = _wait(longs, below + j, word)
+            word = _wait(below, np.int64(j), word)
             edge = _of_first_lanes(from_bits(np.int32(word)))
             last = lane == WARP - 1
             e7 = _hand_back(parts, edge, weights, 7, last, seed if np.int32(k + 7) == start else ZERO)
@@ -472,12 +497,13 @@ def backward_kernel(
             e0 = _hand_back(e1, edge, weights, 0, last, seed if np.int32(k + 0) == start else ZERO)
             parts = e0
             # For the next chunk; weights of later ones are brought as near as the second-level cache.
-            weights = _load_weights(W, w + np.int64(max(chunk - 1, 0)) * (CHUNK * 2 * WARP))
+            weights = _load_weights(W, chunk - 1)
             if lane < 2 * CHUNK:
-                prefetch(W, w + np.int64(max(chunk - 5, 0)) * (CHUNK * 2 * WARP) + lane * (WARP - 1))
+                o = maximum(chunk - AHEAD, np.int32(0)) * (CHUNK * WARP)
+                prefetch(W, np.int64(np.int32(o + lane * (WARP // 2 - 1))))  # W starts with this lane's own
             j = np.int32(c0 + k - CHUNK + lane - (WARP - 1))
             expected = lane < CHUNK and below0 <= j < below1
-            word = peek(longs, below + j) if expected else np.int64(0)
+            word = peek(below, np.int64(j)) if expected else np.int64(0)
             ring[lane, (k + 0 - lane) & (RING - 1)] = e0[3]
             ring[lane, (k + 1 - lane) & (RING - 1)] = e1[3]
             ring[lane, (k + 2 - lane) & (RING - 1)] = e2[3]
@@ -487,14 +513,14 @@ def backward_kernel(
             ring[lane, (k + 6 - lane) & (RING - 1)] = e6[3]
             ring[lane, (k + 7 - lane) & (RING - 1)] = e7[3]
             if lane == 0:
-                o = own + c0 + k
-                longs[o] = np.int64(bits(e0[1]))
-                longs[o + 1] = np.int64(bits(e1[1]))
-                longs[o + 2] = np.int64(bits(e2[1]))
-                longs[o + 3] = np.int64(bits(e3[1]))
-                longs[o + 4] = np.int64(bits(e4[1]))
-                longs[o + 5] = np.int64(bits(e5[1]))
-                longs[o + 6] = np.int64(bits(e6[1]))
-                longs[o + 7] = np.int64(bits(e7[1]))
+                o = np.int64(k)
+                row[o] = np.int64(bits(e0[1]))
+                row[o + 1] = np.int64(bits(e1[1]))
+                row[o + 2] = np.int64(bits(e2[1]))
+                row[o + 3] = np.int64(bits(e3[1]))
+                row[o + 4] = np.int64(bits(e4[1]))
+                row[o + 5] = np.int64(bits(e5[1]))
+                row[o + 6] = np.int64(bits(e6[1]))
+                row[o + 7] = np.int64(bits(e7[1]))
     if lane == 0 and c0 > 0:
         longs[own + c0 - 1] = np.int64(bits(parts[2]))

@@ -40,8 +40,8 @@ if SIMULATED:
         return np.int32(min(a, b))
 
     @device
-    def larger(a, b):
-        return max(a, b)
+    def largest_unsigned(a, b):
+        return max(a, b, key=lambda x: int(x) & 0xFFFFFFFF)
 
     @device
     def multiply_add(a, b, c):
@@ -50,6 +50,10 @@ if SIMULATED:
     @device
     def reciprocal(x):
         return np.float32(1) / x
+
+    @device
+    def behind(array, i):
+        return array[i:]
 
     @device
     def peek(words, i):
@@ -80,6 +84,10 @@ if SIMULATED:
     def together():
         cuda.syncthreads()
 
+    @device
+    def anywhere(condition):  # of lanes that are threads each may wait for itself
+        return condition
+
 else:
     from llvmlite import ir
     from numba.cuda import libdevice
@@ -102,8 +110,8 @@ else:
         return libdevice.min(np.int32(a), np.int32(b))
 
     @device
-    def larger(a, b):
-        return libdevice.fmaxf(a, b)
+    def largest_unsigned(a, b):
+        return libdevice.umax(a, b)
 
     @device
     def multiply_add(a, b, c):
@@ -118,6 +126,23 @@ else:
             return builder.call(ir.InlineAsm(kind, "rcp.approx.ftz.f32 $0, $1;", "=f,f"), args)
 
         return types.float32(types.float32), emit
+
+    @intrinsic
+    def behind(typing, pointer, i):
+        """The address i numbers on, in global memory.
+
+        An access relative to it, with an index of 32 bits, takes one instruction for its address, not four.  The
+        compiler would add i to the index again; that it may not, it is not told where this address comes from.
+        """
+
+        def emit(context, builder, signature, args):
+            generic = builder.gep(args[0], [args[1]])
+            kind = ir.FunctionType(ir.IntType(64), [generic.type])
+            code = ir.InlineAsm(kind, "cvta.to.global.u64 $0, $1;", "=l,l")
+            own = ir.PointerType(generic.type.pointee, addrspace=1)
+            return builder.addrspacecast(builder.inttoptr(builder.call(code, [generic]), own), generic.type)
+
+        return pointer(pointer, i), emit
 
     @intrinsic
     def peek(typing, words, i):
@@ -160,3 +185,7 @@ else:
     @device
     def together():
         cuda.syncwarp()
+
+    @device
+    def anywhere(condition):
+        return cuda.any_sync(ALL, condition)
