@@ -1,7 +1,6 @@
 """Enhance recordings on disk."""
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import numpy as np
 import soundfile
 
 from espnet_posinv.enhancer import Enhancer
-from espnet_posinv.kaldi.scp import read_scp
+from espnet_posinv.files import replacing
+from espnet_posinv.kaldi.scp import read_scp, write_scp
 
 
 def enhance_files(
@@ -45,14 +45,11 @@ def enhance_files(
         clipped = int((np.abs(enhanced) > 1).sum())
         if clipped:
             logging.warning(f"{target}: {clipped} samples beyond full scale were clipped")
-        part = target.with_suffix(".part")
-        soundfile.write(part, np.clip(enhanced, -1, 1), rate, subtype="PCM_16", format="WAV")
-        os.replace(part, target)
+        with replacing(target) as temporary:
+            soundfile.write(temporary, np.clip(enhanced, -1, 1), rate, subtype="PCM_16", format="WAV")
         print(f"{path} -> {target}", flush=True)
     scp = output / "wav.scp"
-    part = scp.with_suffix(".part")
-    part.write_text("".join(f"{name} {output / name}.wav\n" for name in sorted(recordings)), encoding="utf-8")
-    os.replace(part, scp)
+    write_scp(scp, {name: f"{output / name}.wav" for name in recordings})
     return scp
 
 

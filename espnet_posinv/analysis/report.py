@@ -26,7 +26,8 @@ from espnet_posinv.analysis.results import (
 from espnet_posinv.analysis.task_tables import task_tables
 from espnet_posinv.analysis.training import Training, read_training
 from espnet_posinv.asr.provenance import parts_in_training
-from espnet_posinv.kaldi.scp import DataError, atomic_write
+from espnet_posinv.files import atomic_write
+from espnet_posinv.kaldi.scp import DataError
 
 Table = dict[str, dict[str, Cell]]  # system, test set
 SIGNAL_HEADS = {

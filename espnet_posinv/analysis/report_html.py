@@ -25,7 +25,8 @@ from espnet_posinv.analysis.plots import COLOURS
 from espnet_posinv.analysis.report import Places, Table
 from espnet_posinv.analysis.results import criterion_of, family, order
 from espnet_posinv.analysis.training import Training
-from espnet_posinv.kaldi.scp import DataError, atomic_write
+from espnet_posinv.files import atomic_write
+from espnet_posinv.kaldi.scp import DataError
 
 ALIGNMENT_SPEED = 0.9
 

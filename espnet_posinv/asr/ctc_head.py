@@ -1,6 +1,5 @@
 """SUPERB's recognisers (arXiv 2105.01051): a small CTC head on the hidden states of a frozen SSL model."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from espnet_posinv.asr import units as unit_files
 from espnet_posinv.asr.units import Units
-from espnet_posinv.kaldi.scp import DataError, atomic_write
+from espnet_posinv.files import atomic_write, replacing
+from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.ssl.encoder import SSLEncoder, load_encoder
 
 
@@ -98,7 +98,7 @@ class Recipe:
             ValueError: other weights than those the head was trained on.
         """
         encoder = load_encoder(upstream or self.upstream, layers=self.layers, dtype=dtype)
-        if self.encoder_sha256 and fingerprint(encoder) != self.encoder_sha256:
+        if self.encoder_sha256 and encoder.fingerprint() != self.encoder_sha256:
             raise ValueError(
                 f"{upstream or self.upstream}: other weights than the recogniser was trained on "
                 f"({self.encoder_label}); name the right ones with upstream="
@@ -106,20 +106,10 @@ class Recipe:
         return encoder
 
 
-def fingerprint(encoder: SSLEncoder) -> str:
-    """SHA-256 over the encoder's weights, names included."""
-    digest = hashlib.sha256()
-    for name, value in sorted(encoder.network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
 def save(folder: Path, recipe: Recipe, units: Units, head: dict[str, torch.Tensor]) -> None:
     """Write a recogniser's folder; ``config.json``, written last, says that it is complete."""
-    part = folder / "model.part"
-    torch.save(head, part)
-    part.replace(folder / "model.pt")
+    with replacing(folder / "model.pt") as temporary:
+        torch.save(head, temporary)
     values = {**vars(recipe), "units": unit_files.save(units, folder)}
     with atomic_write(folder / "config.json") as file:
         json.dump(values, file, indent=1, ensure_ascii=False)

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -12,8 +11,9 @@ import torch
 from torch.nn.functional import ctc_loss
 
 from espnet_posinv.asr.ctc_data import Features, Utterance, batches
-from espnet_posinv.asr.ctc_head import Head, Recipe, fingerprint, greedy, hidden_states, save
+from espnet_posinv.asr.ctc_head import Head, Recipe, greedy, hidden_states, save
 from espnet_posinv.asr.units import Units
+from espnet_posinv.files import replacing
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.ssl.encoder import SSLEncoder
 
@@ -62,7 +62,7 @@ def train(
         FloatingPointError: the loss is not finite.
     """
     device = next(encoder.network.parameters()).device
-    recipe.encoder_sha256, recipe.encoder_label = fingerprint(encoder), encoder.label
+    recipe.encoder_sha256, recipe.encoder_label = encoder.fingerprint(), encoder.label
     torch.manual_seed(plan.seed)
     probe, _ = hidden_states(encoder, torch.zeros(1, encoder.min_samples, device=device))
     recipe.head |= {"states": probe.shape[2], "dim": probe.shape[3], "outputs": len(units.tokens)}
@@ -121,12 +121,10 @@ class _Loop:
             self.best = {"rate": rate, "step": self.step, "head": weights}
 
     def save(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         state = {"facts": self.facts, "step": self.step, "best": self.best, "random": torch.get_rng_state()}
         state |= {"head": self.head.state_dict(), "optimizer": self.optimizer.state_dict()}
-        part = self.path.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, self.path)
+        with replacing(self.path) as temporary:
+            torch.save(state, temporary)
 
     def resume(self, device: torch.device, say: Callable) -> None:
         if not self.path.exists():

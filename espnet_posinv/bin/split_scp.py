@@ -5,8 +5,9 @@ With --utt2spk, all utterances of a speaker stay in one part.
 
 import sys
 
+from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.cli import Parser, lines_of, run
-from espnet_posinv.kaldi.scp import DataError, atomic_write, read_scp
+from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.kaldi.split import even_bounds, parts_of
 
 

@@ -11,7 +11,7 @@ import torch
 
 from espnet_posinv.analysis import ssl_quality as q
 from espnet_posinv.analysis.environment import environment
-from espnet_posinv.kaldi.scp import atomic_write
+from espnet_posinv.files import atomic_write
 from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.pretrain.labels import mfcc
 from espnet_posinv.scoring.normalize import normalize

@@ -12,7 +12,8 @@ import torch
 import yaml
 
 from espnet_posinv.enh.demucs import DEPTH, FLOOR, KERNEL, OVERSAMPLING, STRIDE, DemucsSeparator
-from espnet_posinv.enh.nsnet2_import import CONFIG, replace_file
+from espnet_posinv.enh.nsnet2_import import CONFIG
+from espnet_posinv.files import atomic_write, replacing
 
 # Arguments which change what the network computes, and the only value of each that we have.
 FIXED = {
@@ -76,9 +77,8 @@ def read_weights(checkpoint: str | Path, hidden: int | None = None) -> tuple[int
         raise ValueError(f"{checkpoint}: no Demucs of denoiser: it has no encoder.0.0.bias")
     if hidden not in (None, len(first)):
         raise ValueError(
-            f"{checkpoint} has hidden {len(first)}, not {hidden}: set --hidden {len(first)} here and "
-            f"'hidden: {len(first)}' in the separator_conf of the fine-tuning (egs2/librispeech_demand: "
-            f"--model demucs{len(first)} does both)"
+            f"{checkpoint} has hidden {len(first)}, not {hidden}: import it with --hidden {len(first)}, and "
+            f"set 'hidden: {len(first)}' in the separator_conf of its fine-tuning"
         )
     with torch.device("meta"):
         expected = {name: tuple(x.shape) for name, x in DemucsSeparator(1, len(first)).state_dict().items()}
@@ -109,11 +109,10 @@ def import_demucs(checkpoint: str | Path, output_dir: str | Path, *, hidden: int
     """
     size, weights = read_weights(checkpoint, hidden)
     output_dir = Path(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    config = yaml.safe_dump(
-        {**CONFIG, "separator": "demucs", "separator_conf": {"hidden": size}}, sort_keys=False
-    )
+    config = {**CONFIG, "separator": "demucs", "separator_conf": {"hidden": size}}
+    with atomic_write(output_dir / "config.yaml") as file:
+        yaml.safe_dump(config, file, sort_keys=False)
     state = {f"separator.{name}": value for name, value in weights.items()}
-    replace_file(output_dir / "config.yaml", lambda path: path.write_text(config, encoding="utf-8"))
-    replace_file(output_dir / "model.pth", lambda path: torch.save(state, path))
+    with replacing(output_dir / "model.pth") as temporary:
+        torch.save(state, temporary)
     return size

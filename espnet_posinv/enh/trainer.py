@@ -24,6 +24,8 @@ import torch
 from espnet2.train.reporter import to_reported_value
 from espnet2.train.trainer import Trainer
 
+from espnet_posinv.files import replacing
+
 REQUEUE_CODE = 99
 _warned = False
 
@@ -217,8 +219,8 @@ def _complete_saves():
         if not isinstance(file, (str, os.PathLike)):
             return save(value, file, *args, **kwargs)
         path = os.fspath(file)
-        save(value, path + ".tmp", *args, **kwargs)
-        os.replace(path + ".tmp", path + (".next" if os.path.basename(path) == "checkpoint.pth" else ""))
+        with replacing(path + (".next" if os.path.basename(path) == "checkpoint.pth" else "")) as temporary:
+            save(value, temporary, *args, **kwargs)
 
     torch.save = save_completely
     try:

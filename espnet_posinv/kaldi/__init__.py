@@ -7,7 +7,7 @@ start at once and work outside the project's environment.
 from espnet_posinv.kaldi.check import Problem, check_data_dir
 from espnet_posinv.kaldi.datadir import DataDir, Segment, read_segments, spk2utt, write_data_dirs
 from espnet_posinv.kaldi.fix import fix_data_dir
-from espnet_posinv.kaldi.scp import DataError, atomic_write, entries, read_scp, write_scp
+from espnet_posinv.kaldi.scp import DataError, entries, read_scp, write_scp
 from espnet_posinv.kaldi.split import split_data_dir
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "DataError",
     "Problem",
     "Segment",
-    "atomic_write",
     "check_data_dir",
     "entries",
     "fix_data_dir",

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from espnet_posinv.kaldi.scp import DataError, atomic_write, read_scp
+from espnet_posinv.files import atomic_write
+from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.kaldi.split import even_bounds
 
 

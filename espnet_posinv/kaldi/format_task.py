@@ -1,6 +1,5 @@
 """Making the formatted audio of one recording: cut, choose channels, resample, write."""
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -9,6 +8,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from espnet_posinv.files import replacing
 from espnet_posinv.kaldi.audio import archive_of, audio_info, cut, is_pipe, read_audio
 from espnet_posinv.kaldi.scp import DataError
 
@@ -94,11 +94,6 @@ def _write(task: Task, part: Part, samples: np.ndarray, rate: int) -> Done:
     # Sub-folders by a checksum of the id: a folder of a million files is slow on most file systems.
     name = part.utt.replace("%", "%25").replace("/", "%2F")
     path = Path(task.folder) / f"{crc32(part.utt.encode()) & 0xFF:02x}" / f"{name}.{task.format}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         soundfile.write(temporary, integers, rate, subtype="PCM_16", format=task.format.upper())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return Done(part, str(path), len(integers), clipped)

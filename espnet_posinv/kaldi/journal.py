@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from espnet_posinv.kaldi.scp import DataError, atomic_write
+from espnet_posinv.files import atomic_write
+from espnet_posinv.kaldi.scp import DataError
 
 
 class Entry(NamedTuple):

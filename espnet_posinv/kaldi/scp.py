@@ -1,10 +1,9 @@
 """Files of the form ``key value``, one entry a line: strict reading, atomic writing."""
 
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+
+from espnet_posinv.files import atomic_write
 
 
 class DataError(ValueError):
@@ -73,29 +72,6 @@ def write_scp(path: str | Path, table: Mapping[str, str]) -> None:
         for key in sorted(table):
             value = table[key]
             file.write(f"{key} {value}\n" if value else f"{key}\n")
-
-
-@contextmanager
-def atomic_write(path: str | Path) -> Iterator[TextIO]:
-    """Open a text file that appears under its name complete or not at all.
-
-    The folder is made if need be; a link is followed; a device or named pipe is written directly.
-    """
-    path = Path(os.path.realpath(path))
-    text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
-    if path.exists() and not path.is_file():
-        with open(path, "w", **text) as file:
-            yield file
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Another name for each process of each host: several may write one file of a shared folder at a time.
-    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", **text) as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _undecodable_line(path: str | Path) -> int:

@@ -1,6 +1,5 @@
 """Tempo-changed copies of a data directory's clean references, for training (``perturbed_ref1``)."""
 
-import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -8,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from espnet_posinv.kaldi.scp import read_scp
+from espnet_posinv.files import replacing
+from espnet_posinv.kaldi.scp import read_scp, write_scp
 from espnet_posinv.perturb.seeding import generator
 from espnet_posinv.perturb.tempo import Tempo
 
@@ -35,16 +35,15 @@ def perturb_references(
         ValueError: a reference that cannot be read, or has several channels.
     """
     data, output = Path(data), Path(output)
-    output.mkdir(parents=True, exist_ok=True)
     references = read_scp(data / "spk1.scp")
     factors = {utt: tempo.draw(generator("tempo", utt, seed)) for utt in references}
     jobs = [(path, output / f"{utt}_{factors[utt]:g}.wav", factors[utt]) for utt, path in references.items()]
     with ProcessPoolExecutor(nj) as pool:
         for _ in pool.map(partial(_perturb, tempo=tempo), *zip(*jobs, strict=True), chunksize=8):
             pass
-    written = {utt: target for utt, (_, target, _) in zip(references, jobs, strict=True)}
-    _write(data / "perturbed_ref1.scp", written)
-    _write(data / "utt2tempo", {utt: f"{factor:g}" for utt, factor in factors.items()})
+    written = {utt: str(target) for utt, (_, target, _) in zip(references, jobs, strict=True)}
+    write_scp(data / "perturbed_ref1.scp", written)
+    write_scp(data / "utt2tempo", {utt: f"{factor:g}" for utt, factor in factors.items()})
     return factors
 
 
@@ -57,14 +56,7 @@ def _perturb(path, target, factor, *, tempo):
         raise ValueError(f"{path}: cannot be read as audio ({error})") from error
     if wav.ndim != 1:
         raise ValueError(f"{path}: {wav.shape[1]} channels; a reference has one")
-    part = target.with_suffix(".part")
     changed = tempo.apply(wav, rate, factor)
     changed = changed / max(1.0, np.abs(changed).max())  # new phases can make peaks beyond full scale
-    soundfile.write(part, changed, rate, subtype="PCM_16", format="WAV")
-    os.replace(part, target)
-
-
-def _write(path: Path, table: dict) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(f"{key} {value}\n" for key, value in table.items()), encoding="utf-8")
-    os.replace(part, path)
+    with replacing(target) as temporary:
+        soundfile.write(temporary, changed, rate, subtype="PCM_16", format="WAV")

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from transformers import HubertModel
 
+from espnet_posinv.files import replacing
 from espnet_posinv.pretrain.labels import Teacher, cluster, hidden_states, mfcc
 from espnet_posinv.pretrain.model import MaskedPrediction, draw_mask, mini_config
 from espnet_posinv.pretrain.streams import Streams, crop
@@ -42,10 +43,9 @@ def learning_rate(step: int, plan: Plan) -> float:
 
 
 def save(path: Path, state: dict) -> None:
-    """Write tensors and plain types under a temporary name, then rename."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
+    """Write tensors and plain types, complete or not at all."""
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
 
 
 def labels_of(
@@ -59,12 +59,19 @@ def labels_of(
     """Clusters of every frame for `iteration` (1, 2 or 3), kept in `work`/labels<iteration>.pt."""
     path = work / f"labels{iteration}.pt"
     device = streams.audio.device
+    source = _describe(*teacher) if iteration == 3 else ""
     if path.exists():
-        labels = torch.load(path, weights_only=True, map_location=device)
+        kept = torch.load(path, weights_only=True, map_location=device)
+        labels = kept["labels"]
         if len(labels) != streams.frames:
             raise ValueError(
                 f"{path}: {len(labels)} frames, but the speech has {streams.frames}: made from other speech; "
                 f"delete {work} or choose another folder"
+            )
+        if kept["teacher"] != source:
+            raise ValueError(
+                f"{path}: clusters of {kept['teacher']}, but the teacher is {source}; name the former, "
+                f"delete {path} and iteration3.pt beside it, or choose another folder"
             )
         return labels
     began = time.time()
@@ -81,8 +88,13 @@ def labels_of(
         f"iteration {iteration}: {labels.max() + 1} clusters, {unexplained:.2f} of the variance unexplained, "
         f"{time.time() - began:.0f} s"
     )
-    save(path, labels)
+    save(path, {"labels": labels, "teacher": source})
     return labels
+
+
+def _describe(name: str, teacher: SSLEncoder) -> str:
+    """What the clusters of a teacher depend on."""
+    return f"{name}, layer {teacher.layers[0]}, weights {teacher.fingerprint()[:12]}"
 
 
 def load_iteration(work: Path, iteration: int, device: torch.device | str) -> HubertModel:
@@ -120,7 +132,7 @@ def train(
         teacher: name and encoder of the model whose clusters iteration 3 learns.
 
     Raises:
-        ValueError: labels of other speech, or an iteration 3 without teacher.
+        ValueError: labels of other speech or of another teacher, or an iteration 3 without teacher.
         FloatingPointError: the loss is not finite.
     """
     if iteration == 3 and teacher is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from espnet_posinv.kaldi.scp import atomic_write
+from espnet_posinv.files import atomic_write
 
 
 class ConfigError(ValueError):

@@ -5,11 +5,12 @@ of the training machine and without criterions (so no SSL model is needed), and 
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 import yaml
+
+from espnet_posinv.files import atomic_write, replacing
 
 # What describes the model; everything else in ESPnet's config.yaml is about the training run.
 MODEL_KEYS = (
@@ -51,15 +52,10 @@ def pack(config: Path, checkpoint: Path, output_dir: Path) -> None:
     kept = {key: values[key] for key in MODEL_KEYS if key in values}
     if kept.get("preprocessor") == TRAINING_ONLY:
         kept = {key: value for key, value in kept.items() if not key.startswith("preprocessor")}
-    text = yaml.safe_dump({**kept, "criterions": [], "init": None}, sort_keys=False)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    for name, write in (
-        ("model.pth", lambda path: torch.save(state, path)),
-        ("config.yaml", lambda path: path.write_text(text, encoding="utf-8")),
-    ):
-        temporary = output_dir / f".{name}.{os.uname().nodename}.{os.getpid()}.tmp"
-        write(temporary)
-        os.replace(temporary, output_dir / name)
+    with replacing(output_dir / "model.pth") as temporary:
+        torch.save(state, temporary)
+    with atomic_write(output_dir / "config.yaml") as file:
+        yaml.safe_dump({**kept, "criterions": [], "init": None}, file, sort_keys=False)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -20,7 +20,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from espnet_posinv.kaldi.scp import atomic_write
+from espnet_posinv.files import atomic_write
 
 RUN, FAIL, SKIP = 0, 1, 3
 

@@ -11,7 +11,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from espnet_posinv.kaldi.scp import DataError, atomic_write
+from espnet_posinv.files import atomic_write
+from espnet_posinv.kaldi.scp import DataError
 
 PLACES = ("/usr/lib/sctk/bin",)  # Debian's package sctk is not on PATH
 

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.audio import read_audio
 from espnet_posinv.kaldi.parallel import parallel_map
-from espnet_posinv.kaldi.scp import DataError, atomic_write, read_scp
+from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.scoring.bootstrap import rate_interval
 
 SAMPLE_RATE = 16000

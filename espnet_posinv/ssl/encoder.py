@@ -1,5 +1,6 @@
 """One interface to the frozen encoders whose representations the criterions compare."""
 
+import hashlib
 import importlib
 from collections.abc import Sequence
 
@@ -78,6 +79,14 @@ class SSLEncoder(nn.Module):
     def frame_lengths(self, lengths):
         """Frames (B,) of utterances of ``lengths`` (B,) samples."""
         return self.network.frame_lengths(lengths)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over all weights, names included."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.network.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def train(self, mode: bool = True):
         """Frozen: stays in eval mode."""

@@ -217,7 +217,7 @@ def test_import_refuses_other_models(small, tmp_path):
 
     path = tmp_path / "mine.th"
     torch.save(their_state(small), path)
-    with pytest.raises(SystemExit, match="hidden 4, not 48: set --hidden 4 here and 'hidden: 4'"):
+    with pytest.raises(SystemExit, match="hidden 4, not 48: import it with --hidden 4, and set 'hidden: 4'"):
         main(["--checkpoint", str(path), "--output-dir", str(tmp_path / "exp"), "--hidden", "48"])
     both_ways = their_state(small) | {"lstm.lstm.weight_ih_l0_reverse": torch.zeros(256, 64)}
     torch.save(both_ways, path)

@@ -116,7 +116,7 @@ def test_files_in_files_out(folder, tmp_path, capsys):
     assert rate == 8000 and soundfile.info(out / "utt-b.wav").subtype == "PCM_16"
     expected = Enhancer.from_pretrained(folder)(wav, 8000, wet=0.5)
     np.testing.assert_allclose(written, expected, atol=1e-4)
-    assert "a.wav -> " in capsys.readouterr().out and not list(out.glob("*.part"))
+    assert "a.wav -> " in capsys.readouterr().out and not list(out.glob(".*"))
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_warned_and_run_again_it_ends_the_same(undisturbed, data, tmp_path, warn
     monkeypatch.setattr(trainer, "_warned", False)
     train(path, data, tmp_path / "exp")
     same(tmp_path / "exp", expected)
-    assert not list((tmp_path / "exp").glob("interrupted*")) and not list((tmp_path / "exp").glob("*.tmp"))
+    assert not list((tmp_path / "exp").glob("interrupted*")) and not list((tmp_path / "exp").glob(".*.tmp"))
 
 
 def test_a_stop_waits_for_the_update_that_gradients_are_gathered_for(config, data, tmp_path, warn_at):
@@ -113,7 +113,7 @@ def test_killed_while_an_epoch_is_written(undisturbed, data, tmp_path, monkeypat
     save, link = torch.save, os.symlink
 
     def torn_save(value, file, *args, **kwargs):
-        if (out / "1epoch.pth").exists() and os.path.basename(str(file)).startswith(name):
+        if (out / "1epoch.pth").exists() and name in os.path.basename(str(file)):
             with open(file, "wb") as stream:
                 stream.write(b"torn")
             raise Killed

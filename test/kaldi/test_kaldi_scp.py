@@ -1,11 +1,8 @@
 """Reading and writing files of entries."""
 
-import os
-import stat
-
 import pytest
 
-from espnet_posinv.kaldi.scp import DataError, atomic_write, entries, read_scp, write_scp
+from espnet_posinv.kaldi.scp import DataError, entries, read_scp, write_scp
 
 
 def write(path, data: bytes):
@@ -59,36 +56,3 @@ def test_sorted_like_the_C_locale(tmp_path):
     write_scp(tmp_path / "utt2spk", dict.fromkeys(keys, "s"))
     written = [line.split(b" ")[0] for line in (tmp_path / "utt2spk").read_bytes().splitlines()]
     assert written == sorted(key.encode() for key in keys)
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    file = write(tmp_path / "wav.scp", b"old\n")
-    with pytest.raises(RuntimeError), atomic_write(file) as out:
-        out.write("new")
-        raise RuntimeError
-    assert file.read_bytes() == b"old\n"
-    assert os.listdir(tmp_path) == ["wav.scp"]
-
-
-def test_nothing_appears_before_it_is_complete(tmp_path):
-    with atomic_write(tmp_path / "new" / "text") as out:
-        out.write("u x\n")
-        out.flush()
-        assert not (tmp_path / "new" / "text").exists()
-    assert (tmp_path / "new" / "text").read_text() == "u x\n"
-    mode = stat.S_IMODE((tmp_path / "new" / "text").stat().st_mode)
-    assert mode == 0o666 & ~_umask()
-
-
-def test_a_link_stays_a_link(tmp_path):
-    write(tmp_path / "real", b"old\n")
-    (tmp_path / "link").symlink_to("real")
-    write_scp(tmp_path / "link", {"a": "b"})
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "real").read_text() == "a b\n"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

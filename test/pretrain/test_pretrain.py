@@ -1,6 +1,8 @@
 """Masks, streams, labels and the training loop of the mini HuBERT, on signals whose answers are known."""
 
 import json
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from espnet_posinv.bin import pretrain_hubert
 from espnet_posinv.pretrain import corpus, labels, train
 from espnet_posinv.pretrain.model import HOP, MASK_SPAN, MASK_START, MaskedPrediction, draw_mask, mini_config
 from espnet_posinv.pretrain.streams import Streams, crop, load
+from espnet_posinv.ssl import load_encoder
 
 RATE = 16000
 
@@ -234,7 +237,7 @@ def test_training_goes_on_where_it_stopped_with_the_same_result(tiny, tmp_path, 
     def save(path, state):
         real(path, state)
         calls.append(path.name)
-        if isinstance(state, dict) and state["step"] == 3:
+        if state.get("step") == 3:
             raise Killed
 
     monkeypatch.setattr(train, "save", save)
@@ -250,7 +253,7 @@ def test_training_goes_on_where_it_stopped_with_the_same_result(tiny, tmp_path, 
 
 
 def test_labels_of_other_speech_are_refused(tiny, tmp_path):
-    torch.save(torch.zeros(7, dtype=torch.int16), tmp_path / "labels1.pt")
+    torch.save({"labels": torch.zeros(7, dtype=torch.int16), "teacher": ""}, tmp_path / "labels1.pt")
     streams = load(speech_folder(tmp_path / "s"), 2 * RATE, speeds=((1, 1),))
     with pytest.raises(ValueError, match="7 frames, but the speech has 800"):
         train.labels_of(streams, 1, tmp_path, 0, print)
@@ -264,6 +267,19 @@ def test_a_teacher_is_missed_before_anything_is_done(tmp_path):
     with pytest.raises(SystemExit, match="nowhere"):
         pretrain_hubert.main([*options, "--teacher", f"whisper:{tmp_path}/nowhere"])
     assert not (tmp_path / "w").exists()
+
+
+def test_labels_of_another_teacher_are_refused(tiny, tmp_path):
+    streams = load(speech_folder(tmp_path / "s"), 2 * RATE, speeds=((1, 1),))
+    HubertModel(tiny_config()).save_pretrained(tmp_path / "teacher")
+    same, layer = (load_encoder(f"transformers:{tmp_path}/teacher", layers=i) for i in (1, 0))
+    HubertModel(tiny_config()).save_pretrained(tmp_path / "teacher")  # other weights in the same folder
+    weights = load_encoder(f"transformers:{tmp_path}/teacher", layers=1)
+    made = train.labels_of(streams, 3, tmp_path, 0, print, ("teacher", same))
+    assert torch.equal(made, train.labels_of(streams, 3, tmp_path, 0, print, ("teacher", same)))
+    for other in (layer, weights):
+        with pytest.raises(ValueError, match=r"clusters of teacher, layer 1, .* but the teacher is teacher"):
+            train.labels_of(streams, 3, tmp_path, 0, print, ("teacher", other))
 
 
 def test_command_trains_exports_and_loads(tiny, tmp_path, capsys):
@@ -318,3 +334,18 @@ def test_noisy_clipped_silent_and_short_recordings_are_left_out():
     assert corpus._clean(np.zeros(RATE, np.float32), 0) is None
     assert corpus._clean(speech[:1000], 0) is None
     assert corpus._clean(np.clip(10 * speech, -0.9, 0.9), 0) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--stage", "x"], "--stage x: a whole number"),  # this once did nothing and was content
+        (["--stage", "9"], "stages are 1 to 4"),
+        (["--steps", "many"], "--steps many: a whole number"),
+        (["--batch"], "--batch needs a value"),
+    ],
+)
+def test_mistakes_in_the_recipes_options_are_named_before_anything_is_done(options, what):
+    recipe = Path(__file__).resolve().parents[2] / "egs2/mini_debian/ssl1/run.sh"
+    done = subprocess.run([recipe, *options], capture_output=True, text=True)
+    assert done.returncode == 2 and what in done.stderr and not done.stdout

@@ -1,0 +1,36 @@
+"""Files that appear under their names complete or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path`, to be written; when the block ends without an error it takes its place.
+
+    The folder is made if need be; a link is followed.
+    """
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Another name for each process of each host: several may write one file of a shared folder at a time.
+    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[TextIO]:
+    """Open a text file that appears complete; a device or named pipe is written directly."""
+    text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "w", **text) as file:
+            yield file
+        return
+    with replacing(path) as temporary, open(temporary, "w", **text) as file:
+        yield file
