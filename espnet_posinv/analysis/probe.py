@@ -3,7 +3,6 @@
 Everything is measured on real speech; nothing is trained but linear read-outs and waveforms.
 """
 
-import hashlib
 import json
 import math
 import time
@@ -20,7 +19,9 @@ from espnet_posinv.analysis.layers import SNRS, noise_monotony, sound_clusters, 
 from espnet_posinv.analysis.position import index_distances, read_out, shift_changes
 from espnet_posinv.analysis.report import markdown
 from espnet_posinv.analysis.ssl_quality import logmel
-from espnet_posinv.kaldi.scp import atomic_write
+from espnet_posinv.files import atomic_write
+from espnet_posinv.kaldi.audio import fingerprint
+from espnet_posinv.kaldi.scp import read_scp
 
 INPUT = "log-mel"  # the row of what goes in: what a frame's content alone tells of its position
 
@@ -130,10 +131,10 @@ def probe(
 
 
 def inputs(upstream: str, data: str | Path, settings: Settings) -> dict:
-    """All that a probe's numbers depend on, as JSON has it: the encoder's files, lists of audio, settings."""
+    """All that a probe's numbers depend on, as JSON has it: files of encoder and audio, settings."""
     lists = [Path(data) / name for name in ("wav.scp", "spk1.scp")]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in lists if path.exists())).hexdigest()
-    found = {"encoder": encoder_fingerprint(upstream), "lists": digest, "settings": asdict(settings)}
+    audio = [fingerprint(read_scp(path)) for path in lists if path.exists()]
+    found = {"encoder": encoder_fingerprint(upstream), "audio": audio, "settings": asdict(settings)}
     return json.loads(json.dumps(found))
 
 

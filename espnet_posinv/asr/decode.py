@@ -6,16 +6,16 @@ long as settings and audio are those of decode.json.
 """
 
 import functools
-import hashlib
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from espnet_posinv.kaldi.audio import archive_of, is_pipe, read_audio
+from espnet_posinv.files import atomic_write
+from espnet_posinv.kaldi.audio import fingerprint, read_audio
 from espnet_posinv.kaldi.parallel import parallel_map
-from espnet_posinv.kaldi.scp import DataError, atomic_write, read_scp, write_scp
+from espnet_posinv.kaldi.scp import DataError, read_scp, write_scp
 
 SAMPLE_RATE = 16000
 
@@ -113,7 +113,7 @@ def _recognise(recogniser: Recogniser, item: Item) -> str:
 
 def begin(folder: Path, table: dict[str, str], settings: dict) -> dict[str, str]:
     """Texts of earlier runs that are still valid; without any, the folder is made ready for new ones."""
-    description = {"recogniser": settings, "audio": _fingerprint(table)}
+    description = {"recogniser": settings, "audio": fingerprint(table)}
     record, text, partial = (folder / name for name in ("decode.json", "text", "text.partial"))
     if record.exists() and json.loads(record.read_text(encoding="utf-8")) == description:
         if text.exists():
@@ -135,16 +135,3 @@ def _read_partial(path: Path) -> dict[str, str]:
     os.truncate(path, len(whole))
     lines = (line.partition(" ") for line in whole.decode().split("\n")[:-1])
     return {utterance: text for utterance, _, text in lines}
-
-
-def _fingerprint(table: dict[str, str]) -> str:
-    """Hash of ids, entries, and of the size and time of files: changes when the audio does."""
-    digest = hashlib.sha256()
-    for utterance in sorted(table):
-        entry = table[utterance]
-        digest.update(f"{utterance} {entry}".encode())
-        path = archive_of(entry) or entry
-        if not is_pipe(entry) and os.path.exists(path):
-            status = os.stat(path)
-            digest.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()

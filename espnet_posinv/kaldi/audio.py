@@ -1,10 +1,12 @@
 """Entries of a wav.scp: paths, ``command |`` and ``file.ark:offset``, opened and checked."""
 
+import hashlib
 import io
 import os
 import re
 import struct
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,6 +102,19 @@ def audio_info(entry: str) -> Info:
     if not (info.format in ("WAV", "WAVEX") and info.subtype.startswith("PCM")):
         read_audio(entry)
     return Info(info.samplerate, info.channels, info.frames, info.format, info.subtype)
+
+
+def fingerprint(table: Mapping[str, str]) -> str:
+    """Hash of ids, entries, and of the size and time of files: changes when the audio does."""
+    digest = hashlib.sha256()
+    for utterance in sorted(table):
+        entry = table[utterance]
+        digest.update(f"{utterance} {entry}".encode())
+        path = archive_of(entry) or entry
+        if not is_pipe(entry) and os.path.exists(path):
+            status = os.stat(path)
+            digest.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _decode(source, entry: str, start: float = 0.0, end: float = -1.0) -> tuple[np.ndarray, int]:

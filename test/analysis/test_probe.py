@@ -13,7 +13,7 @@ from espnet_posinv.analysis.exploit import compare
 from espnet_posinv.analysis.hidden import HiddenStates, read_speech
 from espnet_posinv.analysis.layers import noise_monotony, speech_shaped_noise
 from espnet_posinv.analysis.position import shift_changes
-from espnet_posinv.analysis.probe import read_probe
+from espnet_posinv.analysis.probe import Settings, inputs, read_probe
 from espnet_posinv.bin.probe import main
 from espnet_posinv.criterions.ssl_mse import SSLMSELoss
 from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
@@ -107,9 +107,13 @@ def test_command_writes_table_figure_and_numbers(upstream, tmp_path, capsys):
     main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
     assert (out / "probe.json").stat().st_mtime_ns == before and "R² of position" in capsys.readouterr().out
     assert read_probe(out, result["inputs"]) == result
-    assert read_probe(out, result["inputs"] | {"lists": "others"}) is None
+    assert read_probe(out, result["inputs"] | {"audio": ["others"]}) is None
     (out / "probe.md").unlink()
     assert read_probe(out, result["inputs"]) is None
+    settings = Settings(**result["settings"])
+    assert inputs(upstream, tmp_path, settings) == result["inputs"]
+    soundfile.write(tmp_path / "spk17.wav", np.zeros(9000), 16000)  # made anew under the same name
+    assert inputs(upstream, tmp_path, settings) != result["inputs"]
     (tmp_path / "spk1.scp").write_text("".join(lines["spk1"][:-1]))
     with pytest.raises(SystemExit, match=r"1 utterances of wav\.scp are missing"):
         main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
