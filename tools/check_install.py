@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Print what of espnet_posinv's environment is there, what is missing and how to get it.
 
-Exit status 0 when everything required is there, 1 otherwise. Needs nothing but Python itself.
+Exit status 0 when everything required is there, 1 otherwise. Needs nothing but Python itself; looks at the
+environment that tools/setup.sh made, or, where there is none, at that of the Python it runs on.
 """
 
 import argparse
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -55,6 +57,9 @@ def main(argv=None):
         "--required-only", action="store_true", help="print only what is missing and required"
     )
     args = parser.parse_args(argv)
+    python = ROOT / ".venv/bin/python"
+    if sys.prefix == sys.base_prefix and python.exists():  # called outside of any environment
+        os.execv(python, [python, __file__, *sys.argv[1:]])
     rows, failed = [], False
 
     def row(ok, required, what, detail):
