@@ -26,7 +26,7 @@ def collect(ablation: Ablation) -> Path:
         "utterance), and in brackets the paired difference to the first row of its grid and model; bold: its "
         "interval does not hold 0.",
     ]
-    recognisers = sorted(p.name for p in scores.glob("*") if p.is_dir() and p.name != "signal")
+    recognisers = sorted({path.parts[-3] for path in scores.glob("*/*/*.json")} - {"signal"})
     for recogniser in recognisers:
         sets = sorted({path.stem for path in (scores / recogniser).glob("*/*.json")})
         table = load_wer(scores / recogniser, sets)

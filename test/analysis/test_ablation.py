@@ -147,6 +147,14 @@ def test_table_has_intervals_differences_and_a_heat_map(recipe):
     assert len(list(image.parent.iterdir())) == 1  # the other grid has one factor
 
 
+def test_the_logs_of_scoring_are_no_recogniser(recipe):
+    main(["grid.yaml"])
+    Path("exp/scores/log/q").mkdir(parents=True)
+    main(["grid.yaml", "--collect"])
+    headings = [s for s in Path("exp/ablation/table.md").read_text().splitlines() if s.startswith("## ")]
+    assert headings == ["## whisper"]
+
+
 def test_trainings_run_as_jobs_of_a_launcher(recipe, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     assert main(["grid.yaml", "--cmd", f"{ROOT}/utils/run.pl"]) == 0
