@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from espnet2.train.collate_fn import CommonCollateFn
 
 from espnet_posinv.enh.chunks import repair_chunk_iterator
 from espnet_posinv.recipe.config import load
+from espnet_posinv.ssl import SSLEncoder
+from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "egs2/librispeech_demand/enh1"
@@ -24,6 +27,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 import recipe_scale  # noqa: E402
 import recipe_scale_common  # noqa: E402
+import recipe_scale_gpu  # noqa: E402
 
 # Millions of parameters: of Demucs as its authors give them (18.87, 33.53), of the others by counting.
 SIZES = {
@@ -212,3 +216,30 @@ def test_scale_table_multiplies_what_was_measured(tmp_path):
     # 102.4 s of audio take a core 1.024 s, the GPU 0.36 s
     assert "| `demucs64` | 5.1 | 0.36 | 0.36 | 0.36 | 20 | 2.8 |" in text and "`bsrnn`" not in text
     assert text.index("LibriSpeech-100") < text.index("LibriSpeech-960")
+
+
+def test_measured_trainings_are_what_the_table_reads(tmp_path, monkeypatch, capsys):
+    def small(model, criterion=None):
+        config = recipe_scale_common.configuration(model, criterion)
+        config["separator_conf"]["hidden"] = 2
+        return config | {"batch_size": 3, "chunk_length": 8000, "batch_bins": 12800}
+
+    network = Wav2Vec2Network(Wav2Vec2Config(conv_dims=(8,) * 7, dim=16, heads=2, ffn_dim=16, num_layers=1))
+    monkeypatch.setattr(recipe_scale_gpu, "configuration", small)
+    monkeypatch.setattr(recipe_scale_gpu, "random_hubert", lambda: SSLEncoder(network, label="tiny"))
+    monkeypatch.setattr(recipe_scale_gpu, "SECONDS", 0.8)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)  # and back again afterwards
+    file = tmp_path / "figures.json"
+    recipe_scale_gpu.measure(file, ["demucs48"], "cpu", time.monotonic() + 600)
+    found = json.loads(file.read_text())
+    assert found["torch"] == torch.__version__ and "revision" in found
+    assert found["demucs48 train"]["audio"] == 1.5  # 3 x 8000 samples
+    assert found["demucs48 ssl_softdtw"]["audio"] == 0.8  # 12800 samples
+    assert all(found[f"demucs48 {c}"]["batch"] > 0 for c in recipe_scale_common.CRITERIONS)
+    args = argparse.Namespace(files=[str(file)], model="demucs48", cores=2, gpus=1, bandwidth=20.0)
+    assert re.search(
+        r"\| 5 fine-tune, 3 criterions \| < 0.01 \| - \| (< )?[\d.]+ \|", recipe_scale.table(args)
+    )
+
+    recipe_scale_gpu.measure(tmp_path / "late.json", ["demucs48", "bsrnn"], "cpu", time.monotonic())
+    assert "time is up: --models demucs48 bsrnn into another file" in capsys.readouterr().out
