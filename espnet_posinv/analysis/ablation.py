@@ -76,16 +76,25 @@ class Ablation:
     def _call(self, options: dict) -> list[str]:
         return [*self.run, *(word for key, value in options.items() for word in (f"--{key}", str(value)))]
 
-    def stamp(self, experiment: Experiment) -> Path:
-        """The file that says that an experiment was trained and scored, and with which options."""
-        return self.expdir / "ablation" / "done" / f"{experiment.tag}.json"
+    def stamp(self, experiment: Experiment, what: str) -> Path:
+        """The file that says that an experiment is "trained" or "done" (scored), and with which options."""
+        return self.expdir / "ablation" / what / f"{experiment.tag}.json"
 
-    def is_done(self, experiment: Experiment) -> bool:
-        """Whether it was trained and scored with these very options."""
+    def mark(self, experiment: Experiment, what: str) -> None:
+        """Leave that file."""
+        with atomic_write(self.stamp(experiment, what)) as file:
+            json.dump(experiment.options, file, indent=1)
+
+    def marked(self, experiment: Experiment, what: str) -> bool:
+        """Whether it is "trained" or "done" with these very options."""
         try:
-            return json.loads(self.stamp(experiment).read_text(encoding="utf-8")) == experiment.options
+            return json.loads(self.stamp(experiment, what).read_text(encoding="utf-8")) == experiment.options
         except (OSError, ValueError):
             return False
+
+    def is_trained(self, experiment: Experiment) -> bool:
+        """Whether its models are there, trained with these options."""
+        return self.marked(experiment, "trained") and bool(self.models(experiment))
 
 
 def read_ablation(path: str | Path) -> Ablation:
@@ -148,23 +157,22 @@ def run_ablation(
         The expanded file and the tags of experiments that failed.
     """
     ablation = read_ablation(path)
-    todo = [e for e in ablation.experiments if not ablation.is_done(e)]
+    todo = [e for e in ablation.experiments if not ablation.marked(e, "done")]
     say(f"{len(ablation.experiments)} experiments, {len(ablation.experiments) - len(todo)} done already")
     for command in ablation.prepare if todo else []:
         if _call(command, say):
             return ablation, ["prepare"]
-    trained: set[str] = set()
-    if launcher and todo:
+    untrained = [e for e in todo if not ablation.is_trained(e)]
+    if launcher and untrained:
         # A job finds its experiment by its number among all, which does not change when others get done.
-        where = {e.tag: number for number, e in enumerate(ablation.experiments, 1)}
         log = ablation.expdir / "ablation/log/train.JOB.log"
         this = [sys.executable, "-m", "espnet_posinv.bin.ablate", str(path), "--train", "JOB"]
-        numbers = [where[e.tag] for e in todo]
+        numbers = [ablation.experiments.index(e) + 1 for e in untrained]
+        # Jobs that fail leave their experiment untrained: its call below tries again and says why.
         for first, last in _ranges(numbers):
-            if _call([*shlex.split(launcher), f"JOB={first}:{last}", str(log), *this], say) == 0:
-                trained |= {e.tag for e in todo if first <= where[e.tag] <= last}
-    # Where jobs failed, the calls of their range try again one by one and say why.
-    failed = [e.tag for e in todo if e.tag not in trained and _call(ablation.training(e), say)]
+            _call([*shlex.split(launcher), f"JOB={first}:{last}", str(log), *this], say)
+        untrained = [e for e in todo if not ablation.is_trained(e)]
+    failed = [e.tag for e in untrained if _train(ablation, e, say)]
     groups: dict[tuple, list[Experiment]] = {}
     for experiment in todo:
         if experiment.tag not in failed:
@@ -174,8 +182,7 @@ def run_ablation(
             failed += [e.tag for e in group]
             continue
         for experiment in group:
-            with atomic_write(ablation.stamp(experiment)) as file:
-                json.dump(experiment.options, file, indent=1)
+            ablation.mark(experiment, "done")
     return ablation, failed
 
 
@@ -184,7 +191,14 @@ def train_one(path: str | Path, number: int, say: Callable[[str], None] = print)
     ablation = read_ablation(path)
     if not 1 <= number <= len(ablation.experiments):
         raise ConfigError(f"{path} has experiments 1 to {len(ablation.experiments)}, not {number}")
-    return _call(ablation.training(ablation.experiments[number - 1]), say)
+    return _train(ablation, ablation.experiments[number - 1], say)
+
+
+def _train(ablation: Ablation, experiment: Experiment, say) -> int:
+    status = _call(ablation.training(experiment), say)
+    if status == 0:
+        ablation.mark(experiment, "trained")
+    return status
 
 
 def _shared(experiment: Experiment) -> dict[str, str]:

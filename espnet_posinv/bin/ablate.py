@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.dry_run:
             ablation = read_ablation(args.grid)
             for number, e in enumerate(ablation.experiments, 1):
-                say(f"{number:3d}  {e.tag}{'  (done)' if ablation.is_done(e) else ''}")
+                say(f"{number:3d}  {e.tag}{'  (done)' if ablation.marked(e, 'done') else ''}")
                 say(f"     {shlex.join(ablation.training(e))}")
             return 0
         if args.collect:
