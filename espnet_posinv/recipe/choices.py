@@ -9,11 +9,10 @@ and not by a job on a node without one.
 """
 
 import argparse
-import functools
 import sys
 from pathlib import Path
 
-from espnet_posinv.recipe.config import ConfigError, assign, load, merge
+from espnet_posinv.recipe.config import ConfigError, merged
 
 EXAMPLES = {
     "upstreams": "hubert=transformers:facebook/hubert-base-ls960",
@@ -90,12 +89,7 @@ def main(argv: list[str] | None = None) -> int:
             count_gpus(args.ngpu)
         for text in args.recogniser:
             try_recogniser(text, args.language)
-        config = functools.reduce(merge, map(load, args.files), {})
-        for setting in args.set:
-            key, equals, value = setting.partition("=")
-            if not equals:
-                raise ConfigError(f"--set wants KEY=VALUE, not '{setting}'")
-            assign(config, key, value)
+        config = merged(args.files, args.set)
         for text in args.upstream:
             print(try_upstream(text, config["criterions"][0]["conf"]), flush=True)
     except ConfigError as error:

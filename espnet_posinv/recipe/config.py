@@ -7,6 +7,7 @@ continues with a configuration other than the one it was started with.
 """
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 
@@ -52,6 +53,17 @@ def assign(config, dotted, text):
         node[int(last) if isinstance(node, list) else last] = yaml.safe_load(text)
     except (IndexError, ValueError, TypeError, AttributeError):
         raise ConfigError(f"cannot set '{dotted}': no such place in the configuration") from None
+
+
+def merged(files, settings):
+    """What files make, later ones laid over earlier ones, with single keys set, each as `KEY=VALUE`."""
+    config = functools.reduce(merge, map(load, files), {})
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set wants KEY=VALUE, not '{setting}'")
+        assign(config, key, value)
+    return config
 
 
 def flatten(config, prefix=""):
@@ -103,15 +115,7 @@ def main(argv=None):
     parser.add_argument("files", nargs="+", help="base first; later files win")
     args = parser.parse_args(argv)
     try:
-        config = {}
-        for name in args.files:
-            config = merge(config, load(name))
-        for setting in args.set:
-            key, equals, value = setting.partition("=")
-            if not equals:
-                raise ConfigError(f"--set wants KEY=VALUE, not '{setting}'")
-            assign(config, key, value)
-        write(config, args.output)
+        write(merged(args.files, args.set), args.output)
     except ConfigError as error:
         print(f"config: {error}", file=sys.stderr)
         return 1
