@@ -29,8 +29,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from espnet_posinv.softdtw.simd import FORMATS, INT32, INT64, Emitter, Format, Lanes
+from espnet_posinv.softdtw.tiles import side
 
-ROWS = 64  # lanes of an anti-diagonal: four vectors hide a step's latency, more would lengthen skewed ends
+ROWS = 64  # lanes of an anti-diagonal: enough to hide a step's latency, more would lengthen skewed ends
+BEFORE = 16  # places before lane 0 in a row of Z: a vector, of which only the last number is used
+PITCH = BEFORE + ROWS
 
 
 @dataclass(frozen=True)
@@ -110,11 +113,10 @@ def next_cell(
 class Diagonal:
     """An anti-diagonal's 64 lanes in registers (allocas, which LLVM promotes); `address` is their home."""
 
-    def __init__(self, emit: Emitter, address, integer: bool = False):
-        self.emit, self.integer = emit, integer
-        self.addresses = [emit.address(address, v * emit.fmt.lanes) for v in range(ROWS // emit.fmt.lanes)]
-        loaded = [emit.load(a, integer) for a in self.addresses]
-        self.slots = [cgutils.alloca_once_value(emit.build, lanes.value) for lanes in loaded]
+    def __init__(self, emit: Emitter, address):
+        self.emit = emit
+        self.addresses = [emit.address(address, v) for v in range(0, ROWS, emit.fmt.lanes)]
+        self.slots = [cgutils.alloca_once_value(emit.build, emit.load(a).value) for a in self.addresses]
 
     def get(self) -> list[Lanes]:
         return [Lanes(self.emit.build, self.emit.build.load(slot), self.emit.fmt) for slot in self.slots]
@@ -130,7 +132,7 @@ class Diagonal:
 
 def _prefetch_rows(emit: Emitter, address, stride, t, to_write: bool) -> None:
     """Step t's share of the 64 rows of a tile, `stride` bytes apart."""
-    build, share = emit.build, ROWS // emit.fmt.lanes
+    build, share = emit.build, ROWS // side(emit.fmt.size)
     for v in range(share):
         row = build.add(build.mul(t, ir.Constant(INT64, share)), ir.Constant(INT64, v))
         emit.prefetch(build.add(address, build.mul(row, stride)), to_write)
@@ -141,90 +143,68 @@ def _sweep_tile(weights: bool):
 
     @intrinsic
     def sweep_tile(
-        typing,
-        costs,
-        state_m,
-        state_e,
-        edge_m,
-        edge_e,
-        out_m,
-        out_e,
-        W,
-        count,
-        last,
-        mirror,
-        ahead,
-        ahead_stride,
-        c_hi,
-        c_lo,
-        limit,
-    ):
-        """`count` steps: costs (steps, 64), state (2, 64) = Z of the last diagonal and of the row above it.
+        typing, costs, Z_m, Z_e, W, count, mirror, ahead, ahead_stride, c_hi, c_lo, limit
+    ):  # fmt: skip
+        """`count` steps: costs (steps, 64), Z (2 + steps, PITCH) behind two rows of the steps before.
 
-        edge[t + 1] is Z of the row above lane 0 at step t; out[t] receives the vector of lane `last`.
+        A row holds in lane r, at BEFORE + r, Z of the strip's row r, and before its lane 0 that of the row
+        above the strip, of the next step's column.  So a cell finds its neighbours at the same place of the
+        row before (left), one place before that (up), and one place before that in the row yet before
+        (diagonal): unaligned loads of what was stored a step ago do what shuffles of registers would.
         `mirror` is the first step's number in a symmetric problem, else far below 0.  `ahead` is where the
         next tile's row 0 lies: cache lines that are asked for a few at each step arrive while it computes.
         """
-        fmt = FORMATS[c_hi]
 
         def generate(context, build, signature, arguments):
-            emit = Emitter(context, build, fmt)
-            (
-                costs, state_m, state_e, edge_m, edge_e, out_m, out_e, W, count, last, mirror,
-                ahead, ahead_stride, *constants,
-            ) = arguments  # fmt: skip
-            c_hi, c_lo, limit = (emit.broadcast(constant) for constant in constants)
-            state = [Diagonal(emit, state_m), Diagonal(emit, state_e, integer=True)]
-            above = [
-                Diagonal(emit, emit.address(state_m, ROWS)),
-                Diagonal(emit, emit.address(state_e, ROWS), integer=True),
-            ]
-            chosen = build.udiv(last, ir.Constant(INT64, fmt.lanes))
+            emit = Emitter(context, build, FORMATS[c_hi])
+            fmt = emit.fmt
+            costs, Z_m, Z_e, W, count, mirror, ahead, ahead_stride, *constants = arguments
+            *c, largest = (emit.broadcast(constant) for constant in constants)
             one = ir.Constant(INT64, 1)
+
+            def row(Z, t, back):
+                """Lane 0 of step t - back."""
+                return emit.address(emit.at(Z, t, PITCH), (2 - back) * PITCH + BEFORE)
+
             with cgutils.for_range(build, count, intp=INT64) as loop:
                 t = loop.index
                 _prefetch_rows(emit, ahead, ahead_stride, t, to_write=False)
-                edges = [
-                    emit.broadcast(emit.load_scalar(edge, build.add(t, one), integer))
-                    for edge, integer in ((edge_m, False), (edge_e, True))
-                ]
-                up = [
-                    emit.shifted_up(diagonal.get(), edge) for diagonal, edge in zip(state, edges, strict=True)
-                ]
                 k = build.add(mirror, t)
                 on_diagonal = build.and_(
-                    build.icmp_signed(">=", k, ir.Constant(INT64, 0)),
+                    build.icmp_unsigned("<", k, ir.Constant(INT64, 2 * ROWS)),
                     build.icmp_signed("==", build.and_(k, one), ir.Constant(INT64, 0)),
                 )
-                doubled = [cgutils.alloca_once_value(build, lanes.value) for lanes in up[1]]
+                lane = build.lshr(k, one)
                 with build.if_then(on_diagonal):
-                    # Lane k/2 is on the diagonal: its neighbour above counts twice, for its mirror image too.
-                    for slot, lanes in zip(
-                        doubled, emit.increment_lane(up[1], build.lshr(k, one)), strict=True
-                    ):
-                        build.store(lanes.value, slot)
-                up_e = [Lanes(build, build.load(slot), fmt) for slot in doubled]
-                left, diag = [d.get() for d in state], [d.get() for d in above]
-                new = [], []
-                for v in range(ROWS // fmt.lanes):
-                    d = emit.load(emit.at(costs, t, ROWS), offset=v * fmt.lanes)
-                    neighbours = (Number(pair[0][v], pair[1][v]) for pair in ((up[0], up_e), left, diag))
-                    z, w_pair = next_cell(emit, d, (c_hi, c_lo), limit, *neighbours, weights)
-                    new[0].append(z.mantissa)
-                    new[1].append(z.exponent)
+                    # Lane k/2 is on the diagonal: its left neighbour, forbidden, becomes the upper one.
+                    for Z, integer in ((Z_m, False), (Z_e, True)):
+                        before = row(Z, t, 1)
+                        upper = emit.load_scalar(before, build.sub(lane, one), integer)
+                        emit.store_scalar(upper, before, lane)
+                W_at = emit.at(W, t, 2 * ROWS)
+                for v in range(0, ROWS, fmt.lanes):
+
+                    def number(back, shift, v=v):
+                        places = (emit.address(row(Z, t, back), v - shift) for Z in (Z_m, Z_e))
+                        return Number(emit.load(next(places)), emit.load(next(places), integer=True))
+
+                    d = emit.load(emit.at(costs, t, ROWS), offset=v)
+                    up, left, diag = number(1, 1), number(1, 0), number(2, 1)
+                    z, w_pair = next_cell(emit, d, c, largest, up, left, diag, weights)
+                    emit.store(z.mantissa, row(Z_m, t, 0), offset=v)
+                    emit.store(z.exponent, row(Z_e, t, 0), offset=v)
                     if weights:
-                        emit.store(w_pair[0], emit.at(W, t, 2 * ROWS), offset=v * fmt.lanes)
-                        emit.store(w_pair[1], emit.at(W, t, 2 * ROWS), offset=v * fmt.lanes + ROWS)
-                for diagonal, vectors, out in zip(state, new, (out_m, out_e), strict=True):
-                    diagonal.set(vectors)
-                    emit.store(emit.choose(vectors, chosen), emit.at(out, t, fmt.lanes))
-                for diagonal, vectors in zip(above, up, strict=True):
-                    diagonal.set(vectors)
-            for diagonal in state + above:
-                diagonal.save()
+                        emit.store(w_pair[0], W_at, offset=v)
+                        emit.store(w_pair[1], W_at, offset=v + ROWS)
+                if weights:
+                    with build.if_then(on_diagonal):
+                        # What that one would get goes up instead.
+                        w_diag = emit.load_scalar(W_at, lane)
+                        rest = build.fsub(ir.Constant(fmt.real, 1.0), w_diag)
+                        emit.store_scalar(rest, emit.address(W_at, ROWS), lane)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 13, c_hi, c_lo, limit), generate
+        return types.void(*[types.int64] * 8, c_hi, c_lo, limit), generate
 
     return sweep_tile
 
@@ -242,10 +222,10 @@ def sweep_tile_back(typing, state, W, edge, out, E, count, ahead, ahead_stride, 
     time) and up-left. edge[t] is what lane 63 gets from the strip below at step t, out[t] what lane 0
     hands to the strip above.  `ahead`: as in `sweep_tile`, where the next tile of E will be written.
     """
-    fmt = FORMATS[like]
 
     def generate(context, build, signature, arguments):
-        emit = Emitter(context, build, fmt)
+        emit = Emitter(context, build, FORMATS[like])
+        fmt = emit.fmt
         state, W, edge, out, E, count, ahead, ahead_stride, _ = arguments
         to_left, to_above, to_diag = (Diagonal(emit, emit.address(state, i * ROWS)) for i in range(3))
         one = ir.Constant(INT64, 1)

@@ -25,10 +25,10 @@ import numpy as np
 import torch
 from numba import njit
 
-from espnet_posinv.softdtw.cells import ROWS, exponent_floor
+from espnet_posinv.softdtw.cells import PITCH, ROWS, exponent_floor
 from espnet_posinv.softdtw.problem import Problem
+from espnet_posinv.softdtw.processor import fetch_add, flush_denormals, publish, restore_denormals
 from espnet_posinv.softdtw.reference import forward_backward
-from espnet_posinv.softdtw.simd import fetch_add, flush_denormals, publish, restore_denormals
 from espnet_posinv.softdtw.strips import strip_window, sweep, sweep_back
 
 DONE, UNREACHABLE, INVALID, WIDE = range(4)  # a pair's state; WIDE: its exponents may not fit these integers
@@ -36,18 +36,21 @@ GROUP, PAIR, ROWS_USED, COLUMNS_USED, TOP, FIRST_STRIP, STATE = range(7)  # colu
 PARALLEL_CELLS = 1 << 15  # below, one thread is done before a second has woken up
 # numba's cache would keep a kernel while its own file stays the same, whatever happens to the others that
 # are compiled into it.  As a default argument this number is part of the kernel's type, by which it is kept.
-COMPILED = ("cells.py", "reference.py", "simd.py", "strips.py")
+COMPILED = ("cells.py", "processor.py", "reference.py", "simd.py", "strips.py", "tiles.py")
 SOURCES = zlib.crc32(b"".join(Path(__file__).with_name(name).read_bytes() for name in COMPILED))
+
+
+@njit
+def _strips(n):
+    return -(-n // ROWS)
 
 
 @njit(nogil=True)
 def _space(tops_m, tops_e, floor):
-    """Scratch of one thread: a tile's costs, rows' steps, diagonals, rows' columns, bits of costs seen."""
+    """Scratch of one thread: a tile's costs, rows' steps, Z of a tile, rows' columns, bits of costs seen."""
     real, integer, lanes = tops_m.dtype, tops_e.dtype, 64 // tops_m.itemsize
-    # Two diagonals, a row's edge, a tile of the last lane's vectors.
-    row = 2 * ROWS + lanes + 1 + lanes * lanes
     S, window = np.zeros(lanes * ROWS, real), np.zeros((ROWS, 2), integer)
-    m, e = np.ones(row, real), np.full(row + 1, floor, integer)
+    m, e = np.ones((lanes + 2, PITCH), real), np.full((lanes + 2, PITCH), floor, integer)
     lo, hi = np.zeros(ROWS, np.int64), np.zeros(ROWS, np.int64)
     return S, window, m, e, lo, hi, np.zeros(2 * lanes, integer)
 
@@ -163,53 +166,120 @@ def _backward_strips(
             G[n:] = 0
 
 
+@njit(cache=True)
+def _plan(x_lengths, y_lengths, groups, one, floor, _sources=SOURCES):
+    """The table of pairs, (pair, strip) of all strips, first strips first; what `_forward_strips` fills."""
+    batch = len(x_lengths)
+    table = np.zeros((groups * batch, 7), np.int64)
+    top = first = most = 0
+    for p in range(len(table)):
+        g, b = p // batch, p % batch
+        n = y_lengths[b] if g == 2 else x_lengths[b]
+        m = x_lengths[b] if g == 1 else y_lengths[b]
+        strips = _strips(n)
+        table[p, GROUP], table[p, PAIR], table[p, ROWS_USED], table[p, COLUMNS_USED] = g, b, n, m
+        table[p, TOP], table[p, FIRST_STRIP] = top, first
+        top, first, most = top + (strips + 1) * (m + 1), first + strips + 1, max(most, strips)
+    items = np.empty((first - len(table), 2), np.int64)
+    i = 0
+    for s in range(most):
+        for p in range(len(table)):
+            if s < _strips(table[p, ROWS_USED]):
+                items[i, 0], items[i, 1] = p, s
+                i += 1
+    tops_m, tops_e = np.full(top, one), np.full(top, floor)
+    progress = np.zeros(first, np.int64)
+    for p in range(len(table)):
+        tops_e[table[p, TOP]] = 0  # the corner before the first cell: Z = 1
+        progress[table[p, FIRST_STRIP]] = 2**62
+    return table, items, tops_m, tops_e, progress, np.full((first, 2), one)
+
+
+@njit(cache=True)
+def _plan_back(table, seeds, _sources=SOURCES):
+    """By column + 1, what each strip passes to the row above; the strips' progress; columns of the widest."""
+    rows = longest = size = 0
+    for p in range(len(table)):
+        rows += _strips(table[p, ROWS_USED]) + 1
+        size += (_strips(table[p, ROWS_USED]) + 1) * (table[p, COLUMNS_USED] + 1)
+        longest = max(longest, table[p, COLUMNS_USED])
+    passed, progress = np.zeros(size, seeds.dtype), np.full(rows, 2**62)
+    for p in range(len(table)):
+        strips, m = _strips(table[p, ROWS_USED]), table[p, COLUMNS_USED]
+        # Below the last row, the seed at its end.
+        passed[table[p, TOP] + (strips + 1) * (m + 1) - 1] = seeds[p]
+        progress[table[p, FIRST_STRIP] + strips] = -1
+    return passed, progress, longest
+
+
+@njit(cache=True, error_model="numpy")
+def _judge(table, extremes, tops_m, tops_e, gamma, _sources=SOURCES):
+    """Losses (pairs,); sets each pair's state.
+
+    Exponents stay between -A and P, with A and P the sums of the largest positive and negative costs (and
+    of log2 3) over a longest path.  A forbidden cell falls by `forbidden_drop` from at most P and can
+    rise again by P. It remains below all reachable cells, and no integer overflows, while A + 2 P <
+    forbidden_drop.
+    """
+    bits = 8 * tops_e.itemsize
+    largest = 2.0 ** (21 if bits == 32 else 50)
+    values = np.empty(len(table))
+    for p in range(len(table)):
+        n, m, first = table[p, ROWS_USED], table[p, COLUMNS_USED], table[p, FIRST_STRIP]
+        strips = _strips(n)
+        end = table[p, TOP] + (strips + 1) * (m + 1) - 1
+        negative = positive = 0.0
+        for s in range(first, first + strips):
+            negative, positive = max(negative, extremes[s, 0]), max(positive, extremes[s, 1])
+        power = 1.4426950408889634 / gamma
+        up, down = negative * power, positive * power
+        P, A = (n + m) * (up + 2), (n + m) * down
+        exponent = float(tops_e[end])
+        values[p] = -gamma * (np.log(float(tops_m[end])) + exponent * np.log(2.0))
+        table[p, STATE] = DONE
+        if negative == np.inf:
+            table[p, STATE], values[p] = INVALID, np.nan
+        elif not (up < largest and down < largest and 2.0 ** (bits - 2) - 2.0 ** (bits - 7) > A + 2 * P):
+            table[p, STATE] = WIDE
+        elif exponent < -(2.0 ** (bits - 2)) + 2.0 ** (bits - 8) + 2 * P + 2.0 ** (bits - 9):
+            table[p, STATE], values[p] = UNREACHABLE, np.inf
+    return values
+
+
 def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
     """Losses (groups, B) float64; what `backward` needs: the table of pairs, the rows between strips."""
-    real, integer, c, floor = _arithmetic(problem)
-    table, items = _pairs(problem)
-    strips = _strips(table)
-    tops_m = np.ones(_rows_size(table), real)
-    tops_e = np.full(_rows_size(table), floor, integer)
-    tops_e[table[:, TOP]] = 0  # the corner before the first cell: Z = 1
-    progress = np.zeros(int((strips + 1).sum()), np.int64)
-    progress[table[:, FIRST_STRIP]] = 2**62
-    extremes = np.zeros((len(progress), 2), real)
-    counter = np.zeros(1, np.int64)
+    one, floor, c = _arithmetic(problem.gamma, problem.costs[0].dtype)
+    lengths = problem.x_lengths.contiguous().numpy(), problem.y_lengths.contiguous().numpy()
+    table, items, *rows, progress, extremes = _plan(*lengths, len(problem.costs), one, floor)
     costs = _three([cost.detach().numpy() for cost in problem.costs])
-    arguments = (counter, items, table, costs, tops_m, tops_e, progress, extremes, problem.band, c, floor)
-    _run(_forward_strips, arguments, problem)
-
-    end = table[:, TOP] + (strips + 1) * (table[:, COLUMNS_USED] + 1) - 1
-    _judge(problem, table, extremes, tops_e[end].astype(np.float64), integer)
-    values = -problem.gamma * (np.log(tops_m[end].astype(np.float64)) + tops_e[end] * np.log(2.0))
-    values[table[:, STATE] == UNREACHABLE] = np.inf
-    values[table[:, STATE] == INVALID] = np.nan
+    counter = np.zeros(1, np.int64)
+    _run(
+        _forward_strips,
+        (counter, items, table, costs, *rows, progress, extremes, problem.band, c, floor),
+        problem,
+    )
+    values = _judge(table, extremes, *rows, problem.gamma)
     for p in np.flatnonzero(table[:, STATE] == WIDE):
         values[p], _ = _solve_wide(problem, *table[p, :2])
-    state = tuple(torch.from_numpy(a) for a in (table, items, tops_m, tops_e)) if keep else ()
+    state = tuple(torch.from_numpy(a) for a in (table, items, *rows)) if keep else ()
     return torch.from_numpy(values).view(len(problem.costs), -1), state
 
 
 def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> list[torch.Tensor | None]:
     """seeds (groups, B) times E, for the groups that are wanted."""
-    real, _, c, floor = _arithmetic(problem)
-    table, items, tops_m, tops_e = (tensor.numpy() for tensor in state)
+    one, floor, c = _arithmetic(problem.gamma, problem.costs[0].dtype)
+    table, items, *rows = (tensor.numpy() for tensor in state)
     if not all(wanted):
         items = items[np.asarray(wanted)[table[items[:, 0], GROUP]]]
-    strips = _strips(table)
     E = [torch.empty_like(cost) if w else None for cost, w in zip(problem.costs, wanted, strict=True)]
-    # By column + 1, for each strip what it passes to the row above; below the last row, the seed at its end.
-    passed = np.zeros(_rows_size(table), real)
-    passed[table[:, TOP] + (strips + 1) * (table[:, COLUMNS_USED] + 1) - 1] = seeds.reshape(-1).numpy()
-    progress = np.full(int((strips + 1).sum()), 2**62)
-    progress[table[:, FIRST_STRIP] + strips] = -1
-    counter = np.zeros(1, np.int64)
+    passed, progress, longest = _plan_back(table, seeds.reshape(-1).to(problem.costs[0].dtype).numpy())
     costs = _three([cost.detach().numpy() for cost in problem.costs])
-    nothing = np.empty((0, 0, 0), real)
+    nothing = np.empty((0, 0, 0), one.dtype)
     grads = _three([nothing if e is None else e.numpy() for e in E])
-    longest = int(table[:, COLUMNS_USED].max(initial=0))
-    rows = tops_m, tops_e, passed, progress
-    arguments = (counter, items[::-1], table, costs, grads, *rows, problem.band, c, floor, longest)
+    counter = np.zeros(1, np.int64)
+    arguments = (
+        counter, items[::-1], table, costs, grads, *rows, passed, progress, problem.band, c, floor, longest,
+    )  # fmt: skip
     _run(_backward_strips, arguments, problem)
     for p in np.flatnonzero(table[:, STATE] == WIDE):
         g, b = table[p, :2]
@@ -220,78 +290,19 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
 
 def power_constants(problem: Problem):
     """c = -log2(e) / gamma in two parts c_hi + c_lo, and the cost from which a cell counts as forbidden."""
-    return _power_constants(
-        problem.gamma, np.float32 if problem.costs[0].dtype == torch.float32 else np.float64
-    )
+    return _arithmetic(problem.gamma, problem.costs[0].dtype)[2]
 
 
 @lru_cache
-def _power_constants(gamma: float, real: type):
+def _arithmetic(gamma: float, dtype: torch.dtype):
+    """A mantissa, the exponent of Z = 0, and `power_constants`, in the types of this dtype's kernels."""
+    real, integer = (np.float32, np.int32) if dtype == torch.float32 else (np.float64, np.int64)
     exact = Fraction(-1.4426950408889634) / Fraction(gamma)
     with np.errstate(over="ignore"):
         c_hi = real(float(exact)) if abs(exact) < 1e300 else real(-np.inf)
         c_lo = real(float(exact - Fraction(float(c_hi)))) if np.isfinite(c_hi) else real(0)
-        return c_hi, c_lo, real(2.0 ** (np.finfo(real).nmant - 1)) / -c_hi
-
-
-def _arithmetic(problem: Problem):
-    """Types of mantissas and exponents, `power_constants`, and the exponent of Z = 0."""
-    real, integer = (
-        (np.float32, np.int32) if problem.costs[0].dtype == torch.float32 else (np.float64, np.int64)
-    )
-    return real, integer, power_constants(problem), integer(exponent_floor(8 * np.dtype(integer).itemsize))
-
-
-def _pairs(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
-    """The table of pairs, and (pair, strip) of all strips, first strips first."""
-    groups, batch = len(problem.costs), len(problem.x_lengths)
-    table = np.zeros((groups * batch, 7), np.int64)
-    table[:, GROUP] = np.repeat(np.arange(groups), batch)
-    table[:, PAIR] = np.tile(np.arange(batch), groups)
-    for g in range(groups):
-        rows, columns = problem.lengths(g)
-        table[table[:, GROUP] == g, ROWS_USED] = rows.numpy()
-        table[table[:, GROUP] == g, COLUMNS_USED] = columns.numpy()
-    strips = _strips(table)
-    size = (strips + 1) * (table[:, COLUMNS_USED] + 1)
-    table[:, TOP] = np.cumsum(size) - size
-    table[:, FIRST_STRIP] = np.cumsum(strips + 1) - (strips + 1)
-    pair = np.repeat(np.arange(len(table)), strips)
-    strip = np.arange(len(pair)) - np.repeat(np.cumsum(strips) - strips, strips)
-    return table, np.stack([pair, strip], axis=1)[np.argsort(strip, kind="stable")]
-
-
-def _strips(table: np.ndarray) -> np.ndarray:
-    return -(-table[:, ROWS_USED] // ROWS)
-
-
-def _rows_size(table: np.ndarray) -> int:
-    return int(((_strips(table) + 1) * (table[:, COLUMNS_USED] + 1)).sum())
-
-
-def _judge(problem: Problem, table, extremes, end, integer) -> None:
-    """Set each pair's state.
-
-    Exponents stay between -A and P, with A and P the sums of the largest positive and negative costs (and
-    of log2 3) over a longest path.  A forbidden cell falls by `forbidden_drop` from at most P and can
-    rise again by P. It remains below all reachable cells, and no integer overflows, while A + 2 P <
-    forbidden_drop.
-    """
-    if not len(table):
-        return
-    bits = 8 * np.dtype(integer).itemsize
-    per_strip = np.maximum.reduceat(extremes.astype(np.float64), table[:, FIRST_STRIP])
-    steps = table[:, ROWS_USED] + table[:, COLUMNS_USED]
-    with np.errstate(over="ignore", invalid="ignore"):
-        powers = per_strip * (1.4426950408889634 / problem.gamma)
-        P, A = steps * (powers[:, 0] + 2), steps * powers[:, 1]
-        largest = 2.0 ** (21 if bits == 32 else 50)
-        fits = (powers.max(axis=1) < largest) & (2.0 ** (bits - 2) - 2.0 ** (bits - 7) > A + 2 * P)
-    table[:, STATE] = np.where(
-        end < -(2.0 ** (bits - 2)) + 2.0 ** (bits - 8) + 2 * P + 2.0 ** (bits - 9), UNREACHABLE, DONE
-    )
-    table[~fits, STATE] = WIDE
-    table[per_strip[:, 0] == np.inf, STATE] = INVALID
+        c = c_hi, c_lo, real(2.0 ** (np.finfo(real).nmant - 1)) / -c_hi
+    return real(1), integer(exponent_floor(8 * np.dtype(integer).itemsize)), c
 
 
 def _solve_wide(problem: Problem, g: int, b: int, seed: float | None = None):

@@ -1,24 +1,24 @@
-"""Vector arithmetic for numba: operations on 16 floats (8 doubles) that its own loops cannot express.
+"""Vector arithmetic for numba: operations on vectors of floats that its own loops cannot express.
 
 Numba widens int32 to int64 and has no bit casts, so the mantissa/exponent arithmetic of `cells.py` is
 written as LLVM vectors.  `Lanes` lets that arithmetic read as formulas: each operator appends one
-instruction.  LLVM maps the vectors to whatever the processor has: AVX-512, AVX2, SSE2 or NEON registers.
+instruction.  A vector is a register of the processor it is compiled for: wider ones LLVM would split and
+compute side by side, for which 16 registers do not suffice.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
 
 
 @dataclass(frozen=True)
 class Format:
-    """A floating-point format: LLVM types, stored mantissa bits, and the numbers in a vector (64 bytes)."""
+    """A floating-point format: LLVM types, stored mantissa bits, and the numbers in a vector."""
 
     real: ir.Type
     integer: ir.IntType
@@ -145,12 +145,16 @@ class Lanes:
 
 
 class Emitter:
-    """Loads, stores and broadcasts at raw addresses for one format."""
+    """Loads, stores and broadcasts at raw addresses for one format, in vectors of a register."""
 
     def __init__(self, context, build, fmt: Format):
-        self.build, self.fmt = build, fmt
-        features = context.codegen().magic_tuple()[2]
-        self.has_fma = "+fma" in features.split(",") or "x86" not in context.codegen().magic_tuple()[0]
+        """`fmt`: of any number of lanes; `self.fmt` has those of a register."""
+        self.build = build
+        triple, _, features = context.codegen().magic_tuple()
+        features = features.split(",")
+        self.has_fma = "+fma" in features or "x86" not in triple
+        register = 64 if "+avx512f" in features else 32 if "+avx2" in features else 16  # bytes
+        self.fmt = replace(fmt, lanes=register // fmt.size)
 
     def address(self, base, offset):
         """base + offset elements; the offset a Python int."""
@@ -214,229 +218,10 @@ class Emitter:
     def store_scalar(self, scalar, address, index) -> None:
         self.build.store(scalar, self.build.inttoptr(self.at(address, index, 1), scalar.type.as_pointer()))
 
-    def _shuffle(self, first: Lanes, second: Lanes, mask) -> Lanes:
-        mask = ir.Constant(ir.VectorType(INT32, self.fmt.lanes), list(mask))
-        return Lanes(self.build, self.build.shuffle_vector(first.value, second.value, mask), self.fmt)
-
-    def shifted_up(self, vectors: list[Lanes], edge: Lanes) -> list[Lanes]:
-        """Every lane takes its lower neighbour's number, the first one `edge`."""
-        lanes = self.fmt.lanes
-        return [
-            self._shuffle(low, high, range(lanes - 1, 2 * lanes - 1))
-            for low, high in zip([edge, *vectors[:-1]], vectors, strict=True)
-        ]
-
     def shifted_down(self, vectors: list[Lanes], edge: Lanes) -> list[Lanes]:
         """Every lane takes its upper neighbour's number, the last one `edge`."""
+        mask = ir.Constant(ir.VectorType(INT32, self.fmt.lanes), list(range(1, self.fmt.lanes + 1)))
         return [
-            self._shuffle(low, high, range(1, self.fmt.lanes + 1))
+            Lanes(self.build, self.build.shuffle_vector(low.value, high.value, mask), self.fmt)
             for low, high in zip(vectors, [*vectors[1:], edge], strict=True)
         ]
-
-    def increment_lane(self, vectors: list[Lanes], lane) -> list[Lanes]:
-        """Integers `vectors`, the one in `lane` (an int64 value) larger by 1."""
-        integer, lanes = self.fmt.integer, self.fmt.lanes
-        wanted = self.broadcast(self.build.trunc(lane, integer) if integer.width < 64 else lane)
-        result = []
-        for v, numbers in enumerate(vectors):
-            position = ir.Constant(ir.VectorType(integer, lanes), [v * lanes + i for i in range(lanes)])
-            here = self.build.icmp_signed("==", wanted.value, position)
-            one = self.build.zext(here, ir.VectorType(integer, lanes))
-            result.append(numbers + Lanes(self.build, one, self.fmt))
-        return result
-
-    def choose(self, vectors: list[Lanes], index) -> Lanes:
-        """The vector number `index` (an int64 value)."""
-        value = vectors[0].value
-        for v, lanes in enumerate(vectors[1:], 1):
-            here = self.build.icmp_signed("==", index, ir.Constant(INT64, v))
-            value = self.build.select(here, lanes.value, value)
-        return Lanes(self.build, value, self.fmt)
-
-    def transposed(self, rows: list[Lanes]) -> list[Lanes]:
-        """A square tile transposed: log2(lanes) rounds that swap off-diagonal blocks of size 1, 2, 4, ..."""
-        lanes, size = self.fmt.lanes, 1
-        values = [row.value for row in rows]
-        while size < lanes:
-            low = [k if not k & size else lanes + k - size for k in range(lanes)]
-            high = [k + size if not k & size else lanes + k for k in range(lanes)]
-            masks = [ir.Constant(ir.VectorType(INT32, lanes), mask) for mask in (low, high)]
-            for i in range(lanes):
-                if not i & size:
-                    pair = values[i], values[i + size]
-                    values[i] = self.build.shuffle_vector(*pair, masks[0])
-                    values[i + size] = self.build.shuffle_vector(*pair, masks[1])
-            size *= 2
-        return [Lanes(self.build, value, self.fmt) for value in values]
-
-
-def _tile(build, address, stride, count):
-    """Addresses of `count` rows that lie `stride` bytes apart."""
-    return [build.add(address, build.mul(stride, ir.Constant(INT64, i))) for i in range(count)]
-
-
-def _whole_or_part(emit, window, step, copy) -> None:
-    """Emit copy(masks) for a whole tile (window = 0, no masks), and for one of which only a part is cells.
-
-    Element t of row i is one if window[i, 0] <= step + t < window[i, 1] (integers of the format's width).
-    """
-    build, fmt = emit.build, emit.fmt
-    with build.if_else(build.icmp_signed("==", window, ir.Constant(INT64, 0))) as (whole, part):
-        with whole:
-            copy([None] * fmt.lanes)
-        with part:
-            steps = ir.Constant(ir.VectorType(fmt.integer, fmt.lanes), list(range(fmt.lanes)))
-            first = emit.broadcast(build.trunc(step, fmt.integer) if fmt.size < 8 else step)
-            steps = (Lanes(build, steps, fmt) + first).value
-            masks = []
-            for i in range(fmt.lanes):
-                places = (ir.Constant(INT64, 2 * i + k) for k in range(2))
-                begin, end = (emit.broadcast(emit.load_scalar(window, k, integer=True)).value for k in places)
-                after = build.icmp_signed(">=", steps, begin)
-                masks.append(build.and_(after, build.icmp_signed("<", steps, end)))
-            copy(masks)
-
-
-@intrinsic
-def read_tile(typing, source, source_stride, target, target_stride, window, step, seen, like):
-    """Transpose a square tile; +inf where it has no cell (`window`, see `_whole_or_part`).
-
-    Addresses and strides are in bytes, `like` is a number of the tile's type.  Two integer vectors at `seen`
-    keep the largest |bits| and the union of all bits.
-    """
-    fmt = FORMATS[like]
-
-    def generate(context, build, signature, arguments):
-        emit = Emitter(context, build, fmt)
-        source, source_stride, target, target_stride, window, step, seen, _ = arguments
-
-        def copy(masks):
-            largest, union = emit.load(seen, integer=True), emit.load(seen, integer=True, offset=fmt.lanes)
-            rows = []
-            for address, mask in zip(_tile(build, source, source_stride, fmt.lanes), masks, strict=True):
-                row = emit.load(address) if mask is None else emit.load_where(mask, address)
-                bits = row.as_integer()
-                largest = largest.maximum(bits & (2 ** (fmt.integer.width - 1) - 1))
-                union = union | bits
-                rows.append(row if mask is None else row.where(mask, float("inf")))
-            emit.store(largest, seen)
-            emit.store(union, seen, offset=fmt.lanes)
-            addresses = _tile(build, target, target_stride, fmt.lanes)
-            for row, address in zip(emit.transposed(rows), addresses, strict=True):
-                emit.store(row, address)
-
-        _whole_or_part(emit, window, step, copy)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 7, like), generate
-
-
-@intrinsic
-def write_tile(typing, source, source_stride, target, target_stride, window, step, like):
-    """Transpose a square tile; only its cells are written (`window`, see `_whole_or_part`)."""
-    fmt = FORMATS[like]
-
-    def generate(context, build, signature, arguments):
-        emit = Emitter(context, build, fmt)
-        source, source_stride, target, target_stride, window, step, _ = arguments
-
-        def copy(masks):
-            rows = emit.transposed([emit.load(a) for a in _tile(build, source, source_stride, fmt.lanes)])
-            addresses = _tile(build, target, target_stride, fmt.lanes)
-            for row, address, mask in zip(rows, addresses, masks, strict=True):
-                if mask is None:
-                    emit.store(row, address)
-                else:
-                    emit.store_where(mask, row, address)
-
-        _whole_or_part(emit, window, step, copy)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 6, like), generate
-
-
-@intrinsic
-def fetch_add(typing, address):
-    """Atomically take the next number of the int64 counter at `address`."""
-
-    def generate(context, build, signature, arguments):
-        pointer = build.inttoptr(arguments[0], INT64.as_pointer())
-        return build.atomic_rmw("add", pointer, ir.Constant(INT64, 1), "monotonic")
-
-    return types.int64(types.int64), generate
-
-
-@intrinsic
-def publish(typing, address, value):
-    """Store an int64 so that whoever reads it sees everything stored before (release)."""
-
-    def generate(context, build, signature, arguments):
-        pointer = build.inttoptr(arguments[0], INT64.as_pointer())
-        build.store_atomic(arguments[1], pointer, "release", 8)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
-
-
-@intrinsic
-def read_published(typing, address):
-    """Load an int64 that another thread published (acquire)."""
-
-    def generate(context, build, signature, arguments):
-        pointer = build.inttoptr(arguments[0], INT64.as_pointer())
-        return build.load_atomic(pointer, "acquire", 8)
-
-    return types.int64(types.int64), generate
-
-
-@intrinsic
-def yield_processor(typing):
-    """POSIX sched_yield: let another thread run while this one waits."""
-
-    def generate(context, build, signature, arguments):
-        function = cgutils.get_or_insert_function(build.module, ir.FunctionType(INT32, []), "sched_yield")
-        build.call(function, [])
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-def _control_word(context, build, name, pointer):
-    """Store ("st") or load ("ld") the x86 control word of vector arithmetic, on x86."""
-    if "x86" in context.codegen().magic_tuple()[0]:
-        byte_pointer = ir.IntType(8).as_pointer()
-        function_type = ir.FunctionType(ir.VoidType(), [byte_pointer])
-        function = cgutils.get_or_insert_function(build.module, function_type, f"llvm.x86.sse.{name}mxcsr")
-        build.call(function, [build.bitcast(pointer, byte_pointer)])
-
-
-@intrinsic
-def flush_denormals(typing):
-    """Let numbers below the smallest normal one be 0 on this thread; returns what `restore_denormals` takes.
-
-    Gradients fade out over many cells; on x86 each operation on a denormal number costs 100 cycles and more.
-    """
-
-    def generate(context, build, signature, arguments):
-        old = cgutils.alloca_once_value(build, ir.Constant(INT32, 0))
-        _control_word(context, build, "st", old)
-        word = build.load(old)
-        flush_to_zero, denormals_are_zero = 1 << 15, 1 << 6
-        new = cgutils.alloca_once_value(
-            build, build.or_(word, ir.Constant(INT32, flush_to_zero | denormals_are_zero))
-        )
-        _control_word(context, build, "ld", new)
-        return word
-
-    return types.int32(), generate
-
-
-@intrinsic
-def restore_denormals(typing, word):
-    """Undo `flush_denormals`."""
-
-    def generate(context, build, signature, arguments):
-        _control_word(context, build, "ld", cgutils.alloca_once_value(build, arguments[0]))
-        return context.get_dummy_value()
-
-    return types.void(types.int32), generate

@@ -1,8 +1,8 @@
 """One strip of 64 rows: swept forwards for Z, and backwards for E (numba, without threads; see `cpu.py`).
 
 Cells on an anti-diagonal do not depend on one another.  A strip is swept by steps: at step k, lane r
-holds the cell of its row r and column k - r, so that one step is four vectors of 16 floats.  The costs
-reach the lanes through transposed square tiles of skewed rows, and E leaves them the same way.
+holds the cell of its row r and column k - r, so that one step is 64 cells side by side.  The costs
+reach the lanes through transposed square tiles of skewed rows (`tiles.py`), and E leaves them the same way.
 
     The step of each cell:   column  0  1  2  3
                       row 0          0  1  2  3
@@ -10,11 +10,20 @@ reach the lanes through transposed square tiles of skewed rows, and E leaves the
                       row 2          2  3  4  5
 """
 
+import numpy as np
 from numba import njit
 
-from espnet_posinv.softdtw.cells import ROWS, sweep_tile, sweep_tile_back, sweep_tile_with_weights
+from espnet_posinv.softdtw.cells import (
+    BEFORE,
+    PITCH,
+    ROWS,
+    sweep_tile,
+    sweep_tile_back,
+    sweep_tile_with_weights,
+)
+from espnet_posinv.softdtw.processor import publish, read_published, yield_processor
 from espnet_posinv.softdtw.reference import row_interval
-from espnet_posinv.softdtw.simd import publish, read_published, read_tile, write_tile, yield_processor
+from espnet_posinv.softdtw.tiles import read_tile, write_tile
 
 
 @njit(nogil=True)
@@ -35,15 +44,18 @@ def strip_window(s, n, m, band, symmetric, lo, hi):
 @njit(nogil=True)
 def _first_and_end(window, h, lo, hi):
     """The steps at which each row of a strip has cells: window[r] = first, end; none below the strip."""
-    window[:, 0], window[:, 1] = 2**30, 0
+    window[:] = 2**30
     for r in range(h):
         window[r, 0], window[r, 1] = r + lo[r], r + hi[r] + 1
 
 
 @njit(nogil=True)
 def _part(window, r0, k0, lanes):
-    """What `read_tile` and `write_tile` want to know of rows r0 and on, steps k0 and on."""
-    if window[r0 + lanes - 1, 0] <= k0 and k0 + lanes <= window[r0, 1]:
+    """Rows r0 and on, steps k0 and on: -1 if none is a cell, 0 if all are, else their part of `window`."""
+    last = r0 + lanes - 1
+    if k0 + lanes <= window[r0, 0] or window[last, 1] <= k0:
+        return -1
+    if window[last, 0] <= k0 and k0 + lanes <= window[r0, 1]:
         return 0
     return window.ctypes.data + 2 * window.itemsize * r0
 
@@ -54,11 +66,16 @@ def _fill(D, i0, c0, k0, S, window, seen):
     like, size = S[0], S.itemsize
     lanes = 64 // size
     for r0 in range(0, ROWS, lanes):
+        part = _part(window, r0, k0, lanes)
+        if part < 0:
+            for t in range(lanes):
+                S[t * ROWS + r0 : t * ROWS + r0 + lanes] = np.inf
+            continue
         # One row down is one column to the left: a row's stride less one element skews the tile.
         source = D.ctypes.data + size * ((i0 + r0) * D.shape[1] + c0 + k0 - r0)
         read_tile(
             source, size * (D.shape[1] - 1), S.ctypes.data + size * r0, size * ROWS,
-            _part(window, r0, k0, lanes), k0, seen.ctypes.data, like,
+            part, k0, seen.ctypes.data, like,
         )  # fmt: skip
 
 
@@ -76,48 +93,42 @@ def sweep(D, i0, h, c0, width, symmetric, top, out, wait, tell, c, space, W):
     c_hi, c_lo, limit = c
     size = S.itemsize
     lanes = 64 // size
-    floor = e[-1]
-    state_m, edge_m, last_m = m[: 2 * ROWS], m[2 * ROWS : 2 * ROWS + lanes + 1], m[2 * ROWS + lanes + 1 :]
-    state_e, edge_e, last_e = e[: 2 * ROWS], e[2 * ROWS : 2 * ROWS + lanes + 1], e[2 * ROWS + lanes + 1 :]
-    state_m[:] = 1
-    state_e[:] = floor
+    floor = e[0, 0]
+    # Before the first step there is nothing, but for the corner above and left of lane 0.
+    m[:2], e[:2] = 1, floor
     steps = width + h - 1
-    lane = (h - 1) % lanes
     for k0 in range(0, steps, lanes):
         needed = c0 + min(k0 + lanes, width)
         while read_published(wait) < needed:
             yield_processor()
         if k0 == 0:
-            # Lane 0 has the corner above and left of it as the row above of the diagonal before.
-            state_m[ROWS], state_e[ROWS] = top_m[c0], top_e[c0]
+            m[0, BEFORE - 1], e[0, BEFORE - 1] = top_m[c0], top_e[c0]
         _fill(D, i0, c0, k0, S, window, seen)
         count = min(lanes, steps - k0)
         for t in range(count):
             inside = k0 + t < width
-            edge_m[t + 1] = top_m[c0 + k0 + t + 1] if inside else 1
-            edge_e[t + 1] = top_e[c0 + k0 + t + 1] if inside else floor
-        S_at, W_at = S.ctypes.data, W.ctypes.data + 2 * ROWS * size * k0
-        m_at, e_at = state_m.ctypes.data, state_e.ctypes.data
-        edges = edge_m.ctypes.data, edge_e.ctypes.data
-        rows = last_m.ctypes.data, last_e.ctypes.data
+            m[t + 1, BEFORE - 1] = top_m[c0 + k0 + t + 1] if inside else 1
+            e[t + 1, BEFORE - 1] = top_e[c0 + k0 + t + 1] if inside else floor
+        S_at, m_at, e_at = S.ctypes.data, m.ctypes.data, e.ctypes.data
+        W_at = W.ctypes.data + 2 * ROWS * size * k0
         mirror = k0 if symmetric else -(2**32)
         # The last byte of the next tile's row 0; what comes before lies in a line that this tile has touched.
         ahead = D.ctypes.data + size * (i0 * D.shape[1] + c0 + k0 + 2 * lanes) - 1
         ahead_stride = size * (D.shape[1] - 1)
         if len(W) > 0:
             sweep_tile_with_weights(
-                S_at, m_at, e_at, edges[0], edges[1], rows[0], rows[1], W_at, count, h - 1, mirror,
-                ahead, ahead_stride, c_hi, c_lo, limit,
-            )  # fmt: skip
+                S_at, m_at, e_at, W_at, count, mirror, ahead, ahead_stride, c_hi, c_lo, limit
+            )
         else:
-            sweep_tile(
-                S_at, m_at, e_at, edges[0], edges[1], rows[0], rows[1], W_at, count, h - 1, mirror,
-                ahead, ahead_stride, c_hi, c_lo, limit,
-            )  # fmt: skip
+            sweep_tile(S_at, m_at, e_at, W_at, count, mirror, ahead, ahead_stride, c_hi, c_lo, limit)
+        last = BEFORE + h - 1
         for t in range(max(0, h - 1 - k0), count):
             j = c0 + k0 + t - (h - 1)
-            out_m[j + 1], out_e[j + 1] = last_m[t * lanes + lane], last_e[t * lanes + lane]
+            out_m[j + 1], out_e[j + 1] = m[t + 2, last], e[t + 2, last]
         publish(tell, c0 + k0 + count - (h - 1))
+        for r in range(BEFORE - 1, PITCH):
+            m[0, r], m[1, r] = m[lanes, r], m[lanes + 1, r]
+            e[0, r], e[1, r] = e[lanes, r], e[lanes + 1, r]
 
 
 @njit(nogil=True)
@@ -170,8 +181,9 @@ def _empty(G, i0, h, c0, k0, window, E):
     like, size = E[0], E.itemsize
     lanes = 64 // size
     for r0 in range(0, h, lanes):
-        target = G.ctypes.data + size * ((i0 + r0) * G.shape[1] + c0 + k0 - r0)
-        write_tile(
-            E.ctypes.data + size * r0, size * ROWS, target, size * (G.shape[1] - 1),
-            _part(window, r0, k0, lanes), k0, like,
-        )  # fmt: skip
+        part = _part(window, r0, k0, lanes)
+        if part >= 0:
+            target = G.ctypes.data + size * ((i0 + r0) * G.shape[1] + c0 + k0 - r0)
+            write_tile(
+                E.ctypes.data + size * r0, size * ROWS, target, size * (G.shape[1] - 1), part, k0, like
+            )

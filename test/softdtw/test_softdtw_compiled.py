@@ -70,8 +70,9 @@ def test_the_cache_serves_the_next_process_until_a_source_changes(run_python, tm
         return [log.count(f"data {what}") for what in ("saved to", "loaded from")]
 
     saved, _ = saved_and_loaded()
-    assert saved >= 2
-    assert saved_and_loaded() == [0, 2]
+    functions = 5  # two kernels, which two threads may compile at the same time, and their bookkeeping
+    assert saved >= functions
+    assert saved_and_loaded() == [0, functions]
     with open(package / "softdtw" / "cells.py", "a") as source:
         source.write("# changed\n")
-    assert saved_and_loaded()[0] == 2
+    assert saved_and_loaded()[0] >= functions
