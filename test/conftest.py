@@ -1,4 +1,4 @@
-"""A real Slurm and a real Grid Engine, private to the tests; skipped with the reason where there is none."""
+"""Tiny encoders; a real Slurm and a real Grid Engine, private to the tests, skipped where there is none."""
 
 import os
 import shlex
@@ -37,3 +37,23 @@ def sge_engine(tmp_path_factory):
     directory, environment = _engine("sge", tmp_path_factory)
     yield environment
     subprocess.run([ROOT / "ci/sge_down.sh", directory], check=True, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def random_hubert(tmp_path_factory):
+    """random_hubert(**config) -> ``transformers:FOLDER`` of a HuBERT, no parameter of it left at 0 or 1."""
+
+    def make(**config):
+        import torch
+        from transformers import HubertConfig, HubertModel
+
+        torch.manual_seed(0)
+        model = HubertModel(HubertConfig(**config))
+        with torch.no_grad():
+            for p in model.parameters():
+                p += 0.1 * torch.randn_like(p)
+        path = tmp_path_factory.mktemp("hubert")
+        model.save_pretrained(path)
+        return f"transformers:{path}"
+
+    return make

@@ -16,8 +16,8 @@ from espnet_posinv.enh.register import register
 from espnet_posinv.enh.trainer import Preemptible, PreemptibleTrainer
 
 
-class PosinvEnhancementTask(Preemptible, CheckedRates, EnhancementTask):
-    """Enhancement; takes ``perturbed_ref1`` as additional data."""
+class _Posinv(Preemptible, CheckedRates):
+    """What both tasks add to ESPnet's: ``perturbed_ref1`` as additional data, our names, our trainer."""
 
     trainer = PreemptibleTrainer
 
@@ -29,6 +29,10 @@ class PosinvEnhancementTask(Preemptible, CheckedRates, EnhancementTask):
     @classmethod
     def optional_data_names(cls, train=True, inference=False):
         return (*super().optional_data_names(train, inference), "perturbed_ref1")
+
+
+class PosinvEnhancementTask(_Posinv, EnhancementTask):
+    """Enhancement."""
 
     @classmethod
     def build_preprocess_fn(cls, args, train):
@@ -45,19 +49,8 @@ class PosinvEnhancementTask(Preemptible, CheckedRates, EnhancementTask):
         return model
 
 
-class PosinvEnhS2TTask(Preemptible, CheckedRates, EnhS2TTask):
-    """Joint enhancement and recognition; takes ``perturbed_ref1`` as additional data."""
-
-    trainer = PreemptibleTrainer
-
-    @classmethod
-    def add_task_arguments(cls, parser):
-        register()
-        super().add_task_arguments(parser)
-
-    @classmethod
-    def optional_data_names(cls, train=True, inference=False):
-        return (*super().optional_data_names(train, inference), "perturbed_ref1")
+class PosinvEnhS2TTask(_Posinv, EnhS2TTask):
+    """Joint enhancement and recognition."""
 
     @classmethod
     def build_model(cls, args):

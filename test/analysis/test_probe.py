@@ -1,12 +1,12 @@
 """The probe as a whole on a tiny encoder: files, shifts, the two layer rules, the descents."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import HubertConfig, HubertModel
 
 from espnet_posinv.analysis import hidden
 from espnet_posinv.analysis.exploit import compare
@@ -20,22 +20,16 @@ from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
 
 
 @pytest.fixture(scope="module")
-def upstream(tmp_path_factory):
+def upstream(random_hubert):
     """A HuBERT of the layout with layer norm, whose conv frames depend on nothing but their own samples."""
-    torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     large = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
-    config = HubertConfig(
+    upstream = random_hubert(
         **sizes, **large, conv_dim=(8,) * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2
     )
-    model = HubertModel(config)
-    with torch.no_grad():
-        for p in model.parameters():
-            p += 0.1 * torch.randn_like(p)
-    path = tmp_path_factory.mktemp("hubert")
-    model.save_pretrained(path)
-    (path / "preprocessor_config.json").write_text('{"do_normalize": false, "sampling_rate": 16000}')
-    return f"transformers:{path}"
+    settings = Path(upstream.partition(":")[2]) / "preprocessor_config.json"
+    settings.write_text('{"do_normalize": false, "sampling_rate": 16000}')
+    return upstream
 
 
 @pytest.fixture(scope="module")

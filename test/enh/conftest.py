@@ -8,27 +8,16 @@ import yaml
 
 
 @pytest.fixture(scope="session")
-def hubert(tmp_path_factory):
-    from transformers import HubertConfig, HubertModel
-
-    torch.manual_seed(0)
-    model = HubertModel(
-        HubertConfig(
-            hidden_size=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            intermediate_size=16,
-            conv_dim=(8,) * 7,
-            num_conv_pos_embeddings=8,
-            num_conv_pos_embedding_groups=2,
-        )
+def hubert(random_hubert):
+    return random_hubert(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        conv_dim=(8,) * 7,
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
     )
-    with torch.no_grad():
-        for p in model.parameters():
-            p += 0.1 * torch.randn_like(p)
-    path = tmp_path_factory.mktemp("hubert")
-    model.save_pretrained(path)
-    return f"transformers:{path}"
 
 
 @pytest.fixture(scope="session")
