@@ -13,9 +13,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
 import yaml
 
 from espnet_posinv.corpora.demand import INDOOR, OUTDOOR
+from espnet_posinv.enh.demucs import DemucsSeparator
+from espnet_posinv.enh.demucs_import import their_name
 from espnet_posinv.kaldi.check import check_data_dir
 from espnet_posinv.kaldi.scp import read_scp
 from espnet_posinv.sources.models import whisper
@@ -28,6 +32,17 @@ SETS = ("test_clean", "test_clean_seen", "test_clean_unseen")
 TUNED = "ssl_softdtw_mini_seed0"
 # What goes to a cluster: mixing, formatting, training, enhancement, recognition, scoring, the probe.
 SENT = {"mix", "format_wav_scp", "train", "enh_inference", "asr_decode", "signal", "probe"}
+# Of the sweep: sizes of its SSL models, and the hidden state of each that is compared.
+TINY = {
+    "hidden_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "conv_dim": (24,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
+LAYERS = {"hubert": 2, "wav2vec2": -1, "wavlm": 0}
 
 pytestmark = pytest.mark.slow
 
@@ -57,15 +72,15 @@ def recipe(request, corpus, tmp_path_factory):
     if request.param == "slurm":
         env |= request.getfixturevalue("slurm_engine")
 
-    def run(*more):
-        command = [folder / "run.sh", "--nj", "2", "--ngpu", "0", "--train_threads", "1"]
+    def run(*more, script=("run.sh",), **variables):
+        command = [folder / script[0], *script[1:], "--nj", "2", "--ngpu", "0", "--train_threads", "1"]
         command += ["--cmd_backend", request.param, "--criterion", "ssl_softdtw"]
         command += ["--se_args", f"{FEW} --set batch_size=2 --set chunk_length=16000"]
         command += ["--finetune_args", f"{FEW} --set batch_bins=160000"]
         command += ["--upstreams", f"mini=transformers:{ROOT}/egs2/mini_debian/ssl1/mini_hubert"]
         command += ["--metrics", "si_sdr", "--asr_args", "--window 15"]
         command += ["--probe_args", "--utterances 8 --seconds 1.5 --criterions", *more]
-        done = subprocess.run(command, capture_output=True, text=True, env=env)
+        done = subprocess.run(command, capture_output=True, text=True, env=env | variables)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
 
@@ -128,3 +143,53 @@ def test_scores_and_report(done):
 def test_again_nothing_is_done(done, recipe):
     out = recipe()
     assert out.count("done, skipped") == 10 and "=== stage" not in out
+
+
+def wer_rows(report):
+    """System: its column of test_clean, from the table of word error rates."""
+    table = report.partition("### whisper-base")[2].partition("\n## ")[0]
+    return dict(re.findall(r"^\| `([^`]+)` \| \d+ \| ([\d.]+) \[", table, re.MULTILINE))
+
+
+@pytest.mark.parametrize("recipe", ["local"], indirect=True, scope="module")
+def test_sweep_compares_ssl_models_and_layers_in_one_table(done, recipe, tmp_path):
+    for family in ("hubert", "wav2vec2", "wavlm"):
+        torch.manual_seed(0)
+        config = transformers.AutoConfig.for_model(family, **TINY)
+        transformers.AutoModel.from_config(config).save_pretrained(tmp_path / family)
+    lines = [f"{family} transformers:{tmp_path}/{family} {layer}\n" for family, layer in LAYERS.items()]
+    (tmp_path / "list").write_text("".join(lines))
+    out = recipe(script=("local/sweep_ssl.sh", "--list", str(tmp_path / "list")))
+    assert "wavlm_layer0: WavLM 3 x 48 (self-supervised), compared at 0\n" in out.partition("=== stage 5")[0]
+    for family, layer in LAYERS.items():
+        config = yaml.safe_load(
+            (done / f"exp/ssl_softdtw_{family}_layer{layer}_seed0/config.yaml").read_text()
+        )
+        assert config["criterions"][0]["conf"]["layers"] == layer
+    report = (done / "RESULTS.md").read_text()
+    swept = {f"ssl_softdtw_{family}_layer{layer}" for family, layer in LAYERS.items()}
+    assert {"noisy", "train_demucs64", *swept} <= wer_rows(report).keys()
+
+
+@pytest.mark.parametrize("recipe", ["local"], indirect=True, scope="module")
+def test_fine_tuning_starts_from_a_checkpoint_of_denoiser(done, recipe, tmp_path):
+    torch.manual_seed(0)
+    weights = DemucsSeparator(1, 48).state_dict()
+    torch.save({their_name(name): value for name, value in weights.items()}, tmp_path / "dns48.th")
+    few = FEW.replace("--set separator_conf.hidden=2 ", "") + " --set batch_bins=160000"
+    folder = done / "exp_denoiser"
+    paths = ["--expdir", folder.name, "--results", f"{folder.name}/RESULTS.md"]
+    recipe(
+        *("--model", "demucs48", "--finetune_args", few, *paths, "--probe_args", "none"),
+        DENOISER=str(tmp_path / "dns48.th"),
+    )
+    start, tuned = (
+        torch.load(file, weights_only=True)
+        for file in (folder / "demucs/model.pth", folder / TUNED / "valid.loss.best.pth")
+    )
+    assert start.keys() == tuned.keys() and any(not torch.equal(start[k], tuned[k]) for k in start)
+    # two updates of 2e-5 each: it is the imported model, a little further
+    assert all(torch.allclose(start[k], tuned[k], atol=1e-3) for k in start)
+    assert {"noisy", "demucs", TUNED.removesuffix("_seed0")} == wer_rows(
+        (folder / "RESULTS.md").read_text()
+    ).keys()
