@@ -73,6 +73,11 @@ def _load(settings: ESPnet, process: int):
             raise ValueError(
                 f"{settings.model} is no folder here; for a model of the hub, pip install espnet_model_zoo"
             ) from None
+        except Exception as error:  # the zoo's and the hub's clients have dozens of kinds
+            raise ValueError(
+                f"{settings.model} is no folder here, and the hub does not give it "
+                f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'})"
+            ) from error
     else:
         files = find(settings.model, settings.model_file)
         if settings.lm:

@@ -128,7 +128,7 @@ def test_errors(trained, tmp_path):
         ESPnet(str(tmp_path)).settings()
     with pytest.raises(ValueError, match=r"and other.pth in it; name another file with model_file="):
         ESPnet(str(trained), model_file="other.pth").settings()
-    with pytest.raises(ValueError, match=r"no/such is no folder here; .* pip install espnet_model_zoo"):
+    with pytest.raises(ValueError, match="no/such is no folder here"):
         ESPnet("no/such").transcribe(sound("a", 0))
     config = yaml.safe_load((trained / "config.yaml").read_text())
     config["frontend_conf"]["fs"] = "8k"
