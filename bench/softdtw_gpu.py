@@ -160,6 +160,7 @@ def resources() -> dict:
     from cuda.bindings import driver
 
     from espnet_posinv.softdtw import cuda as launcher
+    from espnet_posinv.softdtw import cuda_backward, cuda_forward
 
     wanted = {
         "registers": driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_NUM_REGS,
@@ -167,8 +168,8 @@ def resources() -> dict:
         "shared": driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES,
     }
     result = {}
-    for name in ("forward", "backward"):
-        function = launcher._compiled(f"{name}_kernel", torch.cuda.current_device())[0]
+    for name, module in (("forward", cuda_forward), ("backward", cuda_backward)):
+        function = launcher._compiled(module, torch.cuda.current_device())[0]
         result[name] = {
             key: launcher._check(driver.cuFuncGetAttribute(attribute, function))
             for key, attribute in wanted.items()

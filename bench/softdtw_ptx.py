@@ -22,16 +22,13 @@ def compile_to_ptx(cc: int) -> dict[str, str]:
     """PTX of both kernels for a card of compute capability `cc`, for instance 90."""
     from numba.cuda import dispatcher
 
-    from espnet_posinv.softdtw import cuda_kernels as kernels
+    from espnet_posinv.softdtw import cuda_backward, cuda_forward
 
     capability = divmod(cc, 10)
     # numba types a kernel's device functions for the card at hand; here none is.
     dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
-    jobs = {
-        "forward": (kernels.forward_kernel, kernels.FORWARD_SIGNATURE),
-        "backward": (kernels.backward_kernel, kernels.BACKWARD_SIGNATURE),
-    }
-    return {name: cuda.compile_ptx(*job, cc=capability)[0] for name, job in jobs.items()}
+    modules = {"forward": cuda_forward, "backward": cuda_backward}
+    return {name: cuda.compile_ptx(m.kernel, m.SIGNATURE, cc=capability)[0] for name, m in modules.items()}
 
 
 def find_ptxas() -> str | None:

@@ -1,7 +1,7 @@
-"""CUDA: buffers and launches for `cuda_kernels.py`; one launch each way, on torch's stream, without waiting.
+"""CUDA: buffers and launches for `cuda_forward` and `cuda_backward`, one each way, without waiting.
 
-numba compiles the kernels to PTX; they are launched through the driver with bare addresses, in a few
-microseconds, where numba's own launch takes a millisecond for this many arrays.
+numba compiles the kernels to PTX; they are launched on torch's stream, through the driver, with bare
+addresses, in a few microseconds, where numba's own launch takes a millisecond for this many arrays.
 
 float64 costs are computed on the CPU (exactly, and the host waits for it).  A pair with a cost of 2^21
 gamma and more or with exponents that do not fit 32 bits gives NaN here, where the CPU changes to a wider
@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numba import cuda, types
 
-from espnet_posinv.softdtw import cpu
-from espnet_posinv.softdtw import cuda_kernels as kernels
+from espnet_posinv.softdtw import cpu, cuda_backward, cuda_forward
+from espnet_posinv.softdtw.cuda_strips import EACH, NOT_READY, PAD, WORDS
 from espnet_posinv.softdtw.problem import Problem
 from espnet_posinv.softdtw.warp import SIMULATED, WARP
 
@@ -30,12 +30,12 @@ def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
         return values.to(cost.device), state
     geometry, strips, rows = _geometry(problem)
     pairs = len(problem.costs) * len(cost)
-    words = _words(rows + kernels.EACH * pairs + 1, cost)
+    words = _words(rows + EACH * pairs + 1, cost)
     W = words.new_empty(strips * (geometry[5] + WARP) * WARP if keep else 0)
     values = torch.empty(len(problem.costs), len(cost), dtype=torch.float64, device=cost.device)
     tensors = *_three(problem.costs), problem.x_lengths, problem.y_lengths, words, words, W, values
     scalars = *geometry, int(keep), *_constants(problem.gamma), problem.gamma
-    _launch(kernels.forward_kernel, strips, tensors, scalars)
+    _launch(cuda_forward, strips, tensors, scalars)
     return values, (words, W) if keep else ()
 
 
@@ -52,7 +52,7 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
     words = _words(rows + 1, cost)
     tensors = *grads, problem.x_lengths, problem.y_lengths, state[0], words, words, state[1], seeds
     scalars = *geometry, sum(1 << g for g, w in enumerate(wanted) if w)
-    _launch(kernels.backward_kernel, strips, tensors, scalars)
+    _launch(cuda_backward, strips, tensors, scalars)
     return E
 
 
@@ -69,7 +69,7 @@ def _geometry(problem: Problem) -> tuple[tuple[int, ...], int, int]:
     longest = (max(n, m), max(n, m)) if groups > 1 else (n, m)
     strips, columns = -(-longest[0] // WARP), -(-longest[1] // WARP) * WARP
     total = batch * groups * strips
-    return (batch, groups, n, m, strips, columns, problem.band), total, total * (columns + 2 * kernels.PAD)
+    return (batch, groups, n, m, strips, columns, problem.band), total, total * (columns + 2 * PAD)
 
 
 def _words(count: int, like: torch.Tensor) -> torch.Tensor:
@@ -77,7 +77,7 @@ def _words(count: int, like: torch.Tensor) -> torch.Tensor:
         raise ValueError(
             f"soft-DTW: costs of shape {tuple(like.shape)} are too large for one launch; split the batch"
         )
-    return torch.full((count,), kernels.NOT_READY, dtype=torch.int64, device=like.device)
+    return torch.full((count,), NOT_READY, dtype=torch.int64, device=like.device)
 
 
 def _three(tensors: list) -> list:
@@ -89,7 +89,7 @@ def _on_cpu(problem: Problem) -> Problem:
     return Problem(costs, problem.x_lengths.cpu(), problem.y_lengths.cpu(), problem.gamma, problem.band)
 
 
-def _launch(kernel, blocks: int, tensors, scalars) -> None:
+def _launch(module, blocks: int, tensors, scalars) -> None:
     if blocks == 0:
         return
     if SIMULATED:
@@ -97,12 +97,12 @@ def _launch(kernel, blocks: int, tensors, scalars) -> None:
 
         arrays = [FakeCUDAArray(tensor.detach().numpy().reshape(-1)) for tensor in tensors]
         with np.errstate(all="ignore"):
-            cuda.jit(kernel)[blocks, WARP](*arrays, *scalars)
+            cuda.jit(module.kernel)[blocks, WARP](*arrays, *scalars)
         return
     from cuda.bindings import driver
 
     with torch.cuda.device(tensors[0].device):
-        function, is_array, c_types = _compiled(kernel.__name__, torch.cuda.current_device())
+        function, is_array, c_types = _compiled(module, torch.cuda.current_device())
         stream = torch.cuda.current_stream().cuda_stream
         values = []
         for tensor, array in zip(tensors, is_array, strict=True):
@@ -117,25 +117,24 @@ def _launch(kernel, blocks: int, tensors, scalars) -> None:
 
 
 @cache
-def _compiled(name: str, device: int):
+def _compiled(module, device: int):
     """The kernel's handle on this device, which tensors it takes as arrays, and the C types of what it takes.
 
     Compiling takes a few seconds, once in a process.
     """
     from cuda.bindings import driver
 
-    kernel, signature = getattr(kernels, name), kernels.SIGNATURES[name]
-    ptx, _ = cuda.compile_ptx(kernel, signature, cc=torch.cuda.get_device_capability(device))
+    ptx, _ = cuda.compile_ptx(module.kernel, module.SIGNATURE, cc=torch.cuda.get_device_capability(device))
     entry = re.search(r"\.entry\s+(\w+)", ptx).group(1)
-    module = _check(driver.cuModuleLoadData(ptx.encode()))
-    function = _check(driver.cuModuleGetFunction(module, entry.encode()))
+    loaded = _check(driver.cuModuleLoadData(ptx.encode()))
+    function = _check(driver.cuModuleGetFunction(loaded, entry.encode()))
     c_types = {types.int32: ctypes.c_int32, types.float32: ctypes.c_float, types.float64: ctypes.c_double}
     is_array, given = [], []
-    for kind in signature.args:
+    for kind in module.SIGNATURE.args:
         if kind in c_types:
             given.append(c_types[kind])
             continue
-        is_array.append(kind == kernels.WORDS)
+        is_array.append(kind == WORDS)
         number, address = ctypes.c_int64, ctypes.c_void_p
         given += [address, address, number, number, address, number, number] if is_array[-1] else [address]
     return function, is_array, tuple(given)

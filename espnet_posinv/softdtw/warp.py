@@ -131,8 +131,8 @@ else:
     def behind(typing, pointer, i):
         """The address i numbers on, in global memory.
 
-        An access relative to it, with an index of 32 bits, takes one instruction for its address, not four.  The
-        compiler would add i to the index again; that it may not, it is not told where this address comes from.
+        An access relative to it, with an index of 32 bits, takes one instruction for its address, not four.
+        The compiler would add i to the index again, so it is not told where this address comes from.
         """
 
         def emit(context, builder, signature, args):

@@ -1,0 +1,333 @@
+"""The CUDA kernel of the forward pass: Z by strips (`cuda_strips`), the arithmetic of `cells` in registers.
+
+Costs come from memory by rows and go to the lanes by anti-diagonals, through a ring of 64 columns in shared
+memory, eight rows a chunk: rows 8 g ... 8 g + 7 first need columns 32 b ... 32 b + 31 in chunk 4 b + g.
+"""
+
+import math
+
+import numpy as np
+from numba import cuda, float32, types
+
+from espnet_posinv.softdtw.cells import exponent_floor, forbidden_drop
+from espnet_posinv.softdtw.cuda_strips import (
+    AHEAD,
+    CHUNK,
+    DONE,
+    DOUBLES,
+    EACH,
+    FINISHED,
+    FLOATS,
+    INVALID,
+    LONGS,
+    NEGATIVE,
+    NOT_READY,
+    ONE,
+    PAD,
+    POSITIVE,
+    RING,
+    SHAPE,
+    STATE,
+    UNREACHABLE,
+    WIDE,
+    WORDS,
+    ZERO,
+    number_of,
+    of_first_lanes,
+    row_interval,
+    size,
+    ticket,
+    wait,
+    word_of,
+)
+from espnet_posinv.softdtw.simd import FLOAT32
+from espnet_posinv.softdtw.warp import (
+    WARP,
+    behind,
+    bits,
+    device,
+    from_bits,
+    lane_below,
+    largest_unsigned,
+    maximum,
+    minimum,
+    multiply_add,
+    peek,
+    prefetch,
+    reciprocal,
+    together,
+)
+
+FLOOR = np.int32(exponent_floor(32))
+DROP = np.int32(forbidden_drop(32))
+INFINITE = np.int32(0x7F800000)  # the bits of infinity
+INFINITY = np.float32(np.inf)
+MAGIC, MAGIC_BITS = np.float32(1.5 * 2**23), np.int32(0x4B400000)
+P0, P1, P2, P3, P4, P5, P6 = (np.float32(c) for c in FLOAT32.exp2_coefficients())
+
+SIGNATURE = types.void(
+    *[FLOATS] * 3,
+    LONGS,
+    LONGS,
+    WORDS,
+    LONGS,
+    LONGS,
+    DOUBLES,
+    *SHAPE,
+    *[types.float32] * 3,
+    types.float64,
+)
+
+
+@device
+def _aligned(m, e, base):
+    return m * from_bits(np.int32(maximum(np.int32(e - base), np.int32(0)) << 23))
+
+
+@device
+def _power(d, c_hi, c_lo, limit):
+    """2^(c d) as a number about 1 and a whole exponent; see `cells.power_of_two`."""
+    shifted = multiply_add(d, c_hi, MAGIC)
+    f = multiply_add(d, c_lo, multiply_add(d, c_hi, MAGIC - shifted))
+    power = multiply_add(multiply_add(multiply_add(P6, f, P5), f, P4), f, P3)
+    power = multiply_add(multiply_add(multiply_add(power, f, P2), f, P1), f, P0)
+    return power, np.int32(bits(shifted) - MAGIC_BITS) if d < limit else np.int32(-DROP)
+
+
+@device
+def _next_cell(state, edge_m, edge_e, first, diagonal, power, whole):
+    """The next Z of a lane and the weights (w_diag, w_up) of its gradient; see `cells.next_cell`.
+
+    The state is (m, e) of the left and of the upper left neighbour, and the weights.  The first lane's
+    upper neighbour is (edge_m, edge_e); on the diagonal of a folded problem it counts twice, for its mirror
+    image too.
+    """
+    left_m, left_e, diag_m, diag_e = state[0], state[1], state[2], state[3]
+    up_m, up_e = lane_below(left_m), lane_below(left_e)
+    up_m, up_e = (edge_m, edge_e) if first else (up_m, up_e)
+    twice = np.int32(up_e + 1) if diagonal else up_e
+    base = np.int32(maximum(maximum(left_e, diag_e), twice) - 127)
+    left, diag, up = (
+        _aligned(left_m, left_e, base),
+        _aligned(diag_m, diag_e, base),
+        _aligned(up_m, twice, base),
+    )
+    total = diag + left + up
+    z = bits(total * power)
+    m = from_bits(np.int32((z & 0x7FFFFF) | 0x3F800000))
+    e = maximum(np.int32(base + whole + (z >> 23)), FLOOR)
+    inverse = reciprocal(total)
+    w_diag = ONE if diag == total else diag * inverse
+    w_up = ONE - w_diag if left == ZERO else up * inverse
+    return m, e, up_m, up_e, w_diag, w_up
+
+
+@device
+def _weights_of(state):
+    """w_diag and w_up as one word: an instruction less to store them, and one to load them."""
+    return (np.int64(bits(state[5])) << 32) | (np.int64(bits(state[4])) & 0xFFFFFFFF)
+
+
+@device
+def _of_step(ring, lane, k):
+    return ring[lane, (k - lane) & (RING - 1)]
+
+
+@device
+def _of_steps(ring, lane, k):
+    """What a lane needs in steps k ... k + 7."""
+    return (_of_step(ring, lane, k), _of_step(ring, lane, k + 1), _of_step(ring, lane, k + 2),
+            _of_step(ring, lane, k + 3), _of_step(ring, lane, k + 4), _of_step(ring, lane, k + 5),
+            _of_step(ring, lane, k + 6), _of_step(ring, lane, k + 7))  # fmt: skip
+
+
+@device
+def _judge(words, longs, at, last, values, p, steps, gamma):
+    """State and loss of a pair whose strips are all finished; the bounds are derived in `cpu._judge`."""
+    m, e = number_of(peek(longs, last))
+    scale = 1.4426950408889634 / gamma
+    negative = from_bits(np.int32(peek(longs, at + NEGATIVE))) * scale
+    positive = from_bits(np.int32(peek(longs, at + POSITIVE))) * scale
+    P, A = steps * (negative + 2.0), steps * positive
+    state = DONE
+    value = -gamma * (math.log(float(m)) + e * 0.6931471805599453)
+    if negative == math.inf:
+        state, value = INVALID, math.nan
+    elif not (max(negative, positive) < 2.0**21 and A + 2.0 * P < 2.0**30 - 2.0**25):
+        state, value = WIDE, math.nan
+    elif e < -(2.0**30) + 2.0**24 + 2.0 * P + 2.0**23:
+        state, value = UNREACHABLE, math.inf
+    words[at + STATE] = state
+    values[p] = value
+
+
+@device
+def _load_costs(D, frame, k, got):
+    """Costs that step k is the first to need: 32 columns of eight rows, a column a lane.
+
+    The last row and column of the strip stand in for what is behind them.
+    """
+    width, h, c0, c1, lane = frame
+    r0, j = minimum(k & (WARP - 1), h - 1), minimum(c0 + (k & -WARP) + lane, c1 - 1)
+    others, column = np.int32(h - 1 - r0), behind(D, np.int64(np.int32(r0 * width + j)))
+    for i in range(CHUNK):
+        got[i] = column[np.int64(np.int32(minimum(i, others) * width))]
+
+
+@device
+def _prefetch_costs(D, frame, k):
+    """Have the costs that step k is the first to need brought into the second-level cache: a row a lane.
+
+    Rows do not start with a cache line, so 32 columns are in two; the first is the last one of those before.
+    """
+    width, h, c0, c1, lane = frame
+    row, j = minimum((k & (WARP - 1)) + lane, h - 1), minimum(c0 + (k | (WARP - 1)), c1 - 1)
+    if lane < CHUNK:
+        prefetch(D, np.int64(np.int32(row * width + j)))
+
+
+@device
+def _store_costs(got, ring, k, lane):
+    q = np.int32((k & -WARP) + lane) & (RING - 1)
+    for i in range(CHUNK):
+        ring[(k & (WARP - 1)) + i, q] = got[i]
+
+
+@device
+def _step(t, state, upper, costs, place, constants):
+    """A step of all lanes.  The state also has the bits of the lowest and of the highest finite D so far."""
+    first, column, lo, hi, on_diagonal = place
+    column = np.int32(column + t)
+    d = costs[t] if lo <= column and column <= hi else INFINITY
+    lowest, highest = largest_unsigned(state[6], bits(d)), state[7]
+    highest = highest if d == INFINITY else maximum(highest, bits(d))
+    power, whole = _power(d, constants[0], constants[1], constants[2])
+    m, e, diag_m, diag_e, w_diag, w_up = _next_cell(
+        state, upper[0][t], upper[1][t], first, column == on_diagonal, power, whole
+    )
+    return m, e, diag_m, diag_e, w_diag, w_up, lowest, highest
+
+
+@device
+def _extremes(lowest, highest):
+    """The largest -D (infinite also for a NaN) and the largest finite D, both at least 0, as bits.
+
+    Bits of floats are in the order of the floats: as unsigned integers the most negative one is the largest,
+    as integers the most positive one; a NaN lies behind the infinity of its sign.
+    """
+    negative = np.int32(lowest & 0x7FFFFFFF) if lowest < 0 else np.int32(0)
+    return minimum(INFINITE if highest > INFINITE else negative, INFINITE), highest
+
+
+def kernel(
+    D0, D1, D2, x_lengths, y_lengths, words, longs, W, values,
+    batch, groups, N, M, strips, columns, band, keep, c_hi, c_lo, limit, gamma,
+):  # fmt: skip
+    """One strip of Z; words (a row a strip, `EACH` a pair, a counter) start as NOT_READY.
+
+    `longs` are the same words, as a bare address.  The costs D are whole matrices; W (strips, columns + 32,
+    32) receives both weights of a cell as one word, if `keep`.
+    """
+    lane = np.int32(cuda.threadIdx.x & (WARP - 1))
+    pairs = np.int32(batch * groups)
+    pitch = np.int32(columns + 2 * PAD)
+    rows = np.int64(pairs) * strips * pitch
+    turn = ticket(words, rows + EACH * pairs)
+    p, s = np.int32(turn % pairs), np.int32(turn // pairs)
+    g, b, height, width, n, m = size(p, batch, N, M, x_lengths, y_lengths)
+    at = rows + EACH * p
+    if n < 1 or n > height or m < 1 or m > width:
+        if s == 0 and lane == 0:
+            words[at + STATE] = INVALID
+            values[p] = math.nan
+        return
+    i0 = np.int32(s * WARP)
+    if i0 >= n:
+        return
+    D = D0
+    if g == 1:
+        D = D1
+    elif g == 2:
+        D = D2
+    h = np.int32(min(WARP, n - i0))
+    folded = g > 0
+    lo, hi = row_interval(min(i0 + lane, n - 1), n, m, band, folded)
+    lo, hi = np.int32(lo), np.int32(hi if lane < h else -1)
+    c0 = np.int32(row_interval(i0, n, m, band, folded)[0])
+    c1 = np.int32(row_interval(i0 + h - 1, n, m, band, folded)[1] + 1)
+    above0, above1 = np.int32(0), np.int32(0)  # the columns that the strip above hands over
+    if s > 0:
+        above0 = np.int32(row_interval(i0 - WARP, n, m, band, folded)[0])
+        above1 = np.int32(row_interval(i0 - 1, n, m, band, folded)[1] + 1)
+    own = np.int64(p * strips + s) * pitch + PAD
+    above, row = behind(longs, own - pitch), behind(longs, own + c0 - lane)
+    steps = np.int32(c1 - c0 + h - 1)
+    D = behind(D, (np.int64(b) * height + i0) * width)
+    W = behind(W, np.int64(p * strips + s) * (columns + WARP) * WARP + lane)
+    diagonal = np.int32(i0 + lane if folded else -1)
+    first = lane == 0
+
+    ring = cuda.shared.array((WARP, RING), float32)
+    got = cuda.local.array(CHUNK, float32)
+    nothing = word_of((ONE, FLOOR))
+    word = NOT_READY if first and above0 <= c0 - 1 < above1 else nothing
+    diag_m, diag_e = number_of(wait(above, np.int64(c0 - 1), word))
+    if first and s == 0:
+        diag_e = np.int32(0)  # the corner: Z = 1
+    state = (ONE, FLOOR, diag_m, diag_e, ZERO, ZERO, np.int32(0), np.int32(0))
+    j = np.int32(c0 + lane)
+    expected = lane < CHUNK and above0 <= j < above1
+    word = peek(above, np.int64(j)) if expected else nothing
+    constants, frame = (c_hi, c_lo, limit), (width, h, c0, c1, lane)
+    _load_costs(D, frame, np.int32(0), got)
+    _store_costs(got, ring, np.int32(0), lane)
+    for k in range(np.int32(0), steps, np.int32(CHUNK)):
+        k = np.int32(k)
+        _load_costs(D, frame, np.int32(k + CHUNK), got)
+        _prefetch_costs(D, frame, np.int32(k + AHEAD * CHUNK))
+        j = np.int32(c0 + k + lane)
+        edge_m, edge_e = number_of(wait(above, np.int64(j), word))
+        j = np.int32(j + CHUNK)
+        expected = lane < CHUNK and above0 <= j < above1
+        word = peek(above, np.int64(j)) if expected else nothing
+        together()
+        upper = (of_first_lanes(edge_m), of_first_lanes(edge_e))
+        costs, place = _of_steps(ring, lane, k), (first, np.int32(c0 + k - lane), lo, hi, diagonal)
+        s0 = _step(0, state, upper, costs, place, constants)
+        s1 = _step(1, s0, upper, costs, place, constants)
+        s2 = _step(2, s1, upper, costs, place, constants)
+        s3 = _step(3, s2, upper, costs, place, constants)
+        s4 = _step(4, s3, upper, costs, place, constants)
+        s5 = _step(5, s4, upper, costs, place, constants)
+        s6 = _step(6, s5, upper, costs, place, constants)
+        s7 = _step(7, s6, upper, costs, place, constants)
+        state = s7
+        _store_costs(got, ring, np.int32(k + CHUNK), lane)
+        if keep != 0:
+            o = np.int64(np.int32(k * WARP))
+            W[o] = _weights_of(s0)
+            W[o + 32] = _weights_of(s1)
+            W[o + 64] = _weights_of(s2)
+            W[o + 96] = _weights_of(s3)
+            W[o + 128] = _weights_of(s4)
+            W[o + 160] = _weights_of(s5)
+            W[o + 192] = _weights_of(s6)
+            W[o + 224] = _weights_of(s7)
+        if lane == h - 1:
+            o = np.int64(k)
+            row[o] = word_of(s0)
+            row[o + 1] = word_of(s1)
+            row[o + 2] = word_of(s2)
+            row[o + 3] = word_of(s3)
+            row[o + 4] = word_of(s4)
+            row[o + 5] = word_of(s5)
+            row[o + 6] = word_of(s6)
+            row[o + 7] = word_of(s7)
+    negative, positive = _extremes(state[6], state[7])
+    cuda.atomic.max(words, at + NEGATIVE, np.int64(negative))
+    cuda.atomic.max(words, at + POSITIVE, np.int64(positive))
+    cuda.threadfence()
+    together()
+    if lane == 0 and cuda.atomic.add(words, at + FINISHED, 1) == (n - 1) // WARP - 1:
+        last = np.int64(p * strips + (n - 1) // WARP) * pitch + PAD + m - 1
+        _judge(words, longs, at, last, values, p, n + m, gamma)

@@ -1,0 +1,93 @@
+"""What both CUDA kernels (numba) share: one warp sweeps a strip of 32 rows and hands a row on as it goes.
+
+At step k, lane l holds the cell of row l and column k - l, so that all 32 are independent; a lane gets
+its neighbour's number from the lane beside it by a shuffle.
+
+Strips of one pair run at the same time on different multiprocessors.  A warp writes each number of its last
+row (backwards: of its first) into global memory as one 64-bit word, the next one reads it as soon as it
+differs from NOT_READY: the words are their own flags, so no fence and no barrier is needed.  Warps take their
+strip from a counter, in an order in which every strip comes after the one that it depends on, so whoever
+waits, waits for a warp that is running.
+
+A warp issues its instructions in order, and few warps share a multiprocessor, so whatever a step waits for,
+it waits for in full.  Steps come in chunks of eight without a branch; what a chunk needs (costs, weights,
+words of the neighbour) is read a chunk or more ahead, what it makes is stored behind it.
+"""
+
+import numpy as np
+from numba import cuda, types
+
+from espnet_posinv.softdtw.reference import row_interval as _row_interval
+from espnet_posinv.softdtw.warp import (
+    WARP,
+    anywhere,
+    bits,
+    device,
+    from_bits,
+    of_lane,
+    peek,
+)
+
+CHUNK = 8  # steps without a branch; columns that are handed over at a time
+AHEAD = 5  # chunks that what comes from memory is asked for before it is loaded
+RING = 2 * WARP  # columns of what goes between rows and anti-diagonals
+PAD = WARP + CHUNK  # words before and behind a row, which the warp's first and last steps may write
+NOT_READY = -1  # no mantissa (1 <= m < 2) and no finite number has these bits
+DONE, UNREACHABLE, INVALID, WIDE = range(4)  # a pair's state, as in `cpu.py`
+STATE, NEGATIVE, POSITIVE, FINISHED, EACH = range(5)  # words of a pair, behind the rows
+ZERO, ONE, NAN = np.float32(0), np.float32(1), np.float32(np.nan)
+
+FLOATS, LONGS, DOUBLES = map(types.CPointer, (types.float32, types.int64, types.float64))
+WORDS = types.Array(types.int64, 1, "C")  # atomics want an array; bare addresses index faster
+SHAPE = [types.int32] * 8
+
+row_interval = device(_row_interval.py_func)
+
+
+@device
+def word_of(number):
+    """m and e, with which `number` starts, as one word."""
+    return (np.int64(number[1]) << 32) | np.int64(bits(number[0]))
+
+
+@device
+def number_of(word):
+    return from_bits(np.int32(word & 0xFFFFFFFF)), np.int32(word >> 32)
+
+
+@device
+def wait(row, i, word):
+    """The word as soon as it is there; a lane that expects none has another in its place.
+
+    All lanes go round together: if they came out of the loop one by one, each shuffle that follows would have
+    to bring them together first.
+    """
+    while anywhere(word == NOT_READY):
+        if word == NOT_READY:
+            word = peek(row, i)
+    return word
+
+
+@device
+def ticket(words, i):
+    """The warp's next strip: the counter at words[i] starts from -1."""
+    number = np.int32(0)
+    if cuda.threadIdx.x == 0:
+        number = np.int32(cuda.atomic.add(words, i, 1) + 1)
+    return of_lane(number, 0)
+
+
+@device
+def size(p, batch, N, M, x_lengths, y_lengths):
+    """Group, pair of the group, rows and columns of the matrix, rows and columns in use."""
+    g, b = np.int32(p // batch), np.int32(p % batch)
+    n = np.int32(y_lengths[b] if g == 2 else x_lengths[b])
+    m = np.int32(x_lengths[b] if g == 1 else y_lengths[b])
+    return g, b, np.int32(M if g == 2 else N), np.int32(N if g == 1 else M), n, m
+
+
+@device
+def of_first_lanes(x):
+    """x of each of the first eight lanes, for all lanes."""
+    return (of_lane(x, 0), of_lane(x, 1), of_lane(x, 2), of_lane(x, 3),
+            of_lane(x, 4), of_lane(x, 5), of_lane(x, 6), of_lane(x, 7))  # fmt: skip
