@@ -7,7 +7,7 @@ Demucs (hidden 64, arXiv 2006.12847) learns from SSL-SoftDTW and from SSL-MSE wi
 sizes and random weights; the audio is synthetic.  For each number N of GPUs:
 
 - losses: every step of the first epoch on N GPUs equals that of one GPU with the same global batch (sums in
-  another order round otherwise, and what an optimiser makes of that grows from step to step: see the later ones);
+  another order round otherwise, and an optimiser makes that grow from step to step: see the later epochs);
 - draws: an utterance's speed in an epoch is the same on 1 and N GPUs and after a restart, other in another
   epoch, and the ranks' sequences differ;
 - resume: one rank is killed (-9) in the last epoch; run again, the training repeats that epoch's steps;

@@ -21,15 +21,15 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from espnet_posinv.kaldi.scp import atomic_write
 from espnet_posinv.recipe.config import ConfigError, load
 
-KEYS = {"run", "expdir", "options", "settings", "prepare", "grids"}
-GRID_KEYS = {"criterion", "vary", "settings", "options"}
+KEYS = {"run", "expdir", "options", "settings", "grids"}
+GRID_KEYS = {"criterion", "vary", "settings", "options", "prepare"}
 TRAINING = {"criterion", "upstreams", "seeds", "tag", "finetune_args"}  # options that scoring does not need
 
 
@@ -97,24 +97,34 @@ class Ablation:
         return self.marked(experiment, "trained") and bool(self.models(experiment))
 
 
-def read_ablation(path: str | Path) -> Ablation:
+def read_ablation(path: str | Path, grids: Sequence[str] | None = None) -> Ablation:
     """Expand a grid file.
 
     A key of a grid without a dot is one of the criterion's (``gamma``); with a dot it is any key of the
     training configuration (``optim_conf.lr``, or ``.max_epoch`` for one at its top).  In the `settings` of
     the whole file, keys are those of the training configuration.
 
+    Args:
+        path: the file.
+        grids: those that are wanted; None: all.
+
     Raises:
-        ConfigError: no such file, unknown or missing keys, values with blanks, two experiments alike.
+        ConfigError: no such file or grid, unknown or missing keys, values with blanks, two experiments alike.
     """
     config = load(path)
     _check_keys(path, "", config, KEYS, {"run", "expdir", "grids"})
-    experiments = []
+    unknown = set(grids or ()) - set(config["grids"])
+    if unknown:
+        raise ConfigError(f"{path} has no grid {min(unknown)!r}, but {', '.join(config['grids'])}")
+    experiments, prepare = [], []
     for name, grid in config["grids"].items():
+        if grids and name not in grids:
+            continue
         _check_keys(path, f"grids.{name}", grid, GRID_KEYS, {"criterion", "vary"})
         for key, values in grid["vary"].items():
             if not isinstance(values, list) or not values:
                 raise ConfigError(f"{path}: grids.{name}.vary.{key} is {values!r}; give a list of values")
+        prepare += map(shlex.split, grid.get("prepare", []))
         keys = list(grid["vary"])
         for point in itertools.product(*grid["vary"].values()):
             values = dict(zip(keys, point, strict=True))
@@ -138,12 +148,14 @@ def read_ablation(path: str | Path) -> Ablation:
     twice = sorted({tag for tag in tags if tags.count(tag) > 1})
     if twice:
         raise ConfigError(f"{path}: two experiments are called {twice[0]}")
-    prepare = [shlex.split(command) for command in config.get("prepare", [])]
     return Ablation(shlex.split(config["run"]), Path(config["expdir"]), prepare, experiments)
 
 
 def run_ablation(
-    path: str | Path, launcher: str = "", say: Callable[[str], None] = print
+    path: str | Path,
+    launcher: str = "",
+    say: Callable[[str], None] = print,
+    grids: Sequence[str] | None = None,
 ) -> tuple[Ablation, list[str]]:
     """Train and score every experiment that is not done; those that fail do not stop the others.
 
@@ -152,11 +164,12 @@ def run_ablation(
         launcher: empty: one training after another; else what Kaldi's scripts call, with its options
             (``utils/slurm.pl --mem 8G``): all trainings at once, a job each.
         say: takes a line at each step.
+        grids: those that are wanted; None: all.
 
     Returns:
         The expanded file and the tags of experiments that failed.
     """
-    ablation = read_ablation(path)
+    ablation = read_ablation(path, grids)
     todo = [e for e in ablation.experiments if not ablation.marked(e, "done")]
     say(f"{len(ablation.experiments)} experiments, {len(ablation.experiments) - len(todo)} done already")
     for command in ablation.prepare if todo else []:
@@ -164,9 +177,10 @@ def run_ablation(
             return ablation, ["prepare"]
     untrained = [e for e in todo if not ablation.is_trained(e)]
     if launcher and untrained:
-        # A job finds its experiment by its number among all, which does not change when others get done.
+        # A job finds its experiment by its number, which does not change when others get done.
         log = ablation.expdir / "ablation/log/train.JOB.log"
         this = [sys.executable, "-m", "espnet_posinv.bin.ablate", str(path), "--train", "JOB"]
+        this += ["--grids", *grids] if grids else []
         numbers = [ablation.experiments.index(e) + 1 for e in untrained]
         # Jobs that fail leave their experiment untrained: its call below tries again and says why.
         for first, last in _ranges(numbers):
@@ -186,9 +200,11 @@ def run_ablation(
     return ablation, failed
 
 
-def train_one(path: str | Path, number: int, say: Callable[[str], None] = print) -> int:
-    """Stage 5 of the experiment of this number, from 1; returns the exit status."""
-    ablation = read_ablation(path)
+def train_one(
+    path: str | Path, number: int, say: Callable[[str], None] = print, grids: Sequence[str] | None = None
+) -> int:
+    """Stage 5 of the experiment of this number, from 1, of these grids; returns the exit status."""
+    ablation = read_ablation(path, grids)
     if not 1 <= number <= len(ablation.experiments):
         raise ConfigError(f"{path} has experiments 1 to {len(ablation.experiments)}, not {number}")
     return _train(ablation, ablation.experiments[number - 1], say)

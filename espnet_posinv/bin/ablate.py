@@ -12,6 +12,7 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("grid", help="YAML file, e.g. conf/ablation.yaml")
+    parser.add_argument("--grids", nargs="+", metavar="NAME", help="only these of the file's grids")
     parser.add_argument("--cmd", default="", help="launcher of trainings, e.g. 'utils/slurm.pl --mem 8G'")
     parser.add_argument("--dry-run", action="store_true", help="only list the experiments and their calls")
     parser.add_argument("--collect", action="store_true", help="only write the table of what is scored")
@@ -24,17 +25,17 @@ def main(argv: list[str] | None = None) -> int:
     say = partial(print, flush=True)
     try:
         if args.train is not None:
-            return train_one(args.grid, args.train, say)
+            return train_one(args.grid, args.train, say, args.grids)
         if args.dry_run:
-            ablation = read_ablation(args.grid)
+            ablation = read_ablation(args.grid, args.grids)
             for number, e in enumerate(ablation.experiments, 1):
                 say(f"{number:3d}  {e.tag}{'  (done)' if ablation.marked(e, 'done') else ''}")
                 say(f"     {shlex.join(ablation.training(e))}")
             return 0
         if args.collect:
-            ablation, failed = read_ablation(args.grid), []
+            ablation, failed = read_ablation(args.grid, args.grids), []
         else:
-            ablation, failed = run_ablation(args.grid, args.cmd, say)
+            ablation, failed = run_ablation(args.grid, args.cmd, say, args.grids)
         say(f"ablate: {collect(ablation)}")
     except (ValueError, OSError) as error:
         sys.exit(f"ablate: {error}")

@@ -17,9 +17,9 @@ run: ./recipe.sh --quick
 expdir: exp
 options: {seeds: 1 2}
 settings: {max_epoch: 2}
-prepare: [touch prepared]
 grids:
   padding:
+    prepare: [touch prepared]
     criterion: ssl_mse_pad
     vary:
       share: [[0.02, 0.05], [0.1, 0.2]]
@@ -101,6 +101,16 @@ def test_mistakes_name_file_and_key(recipe, old, new, message):
     with pytest.raises(ConfigError, match=message) as error:
         read_ablation("grid.yaml")
     assert "grid.yaml" in str(error.value)
+
+
+def test_some_grids_of_a_file(recipe):
+    assert main(["grid.yaml", "--grids", "lr"]) == 0
+    assert [c.get("--tag") for c in calls(recipe)] == ["lr-lr0.0001", None]
+    assert not Path("prepared").exists()  # that belongs to the other grid
+    table = Path("exp/ablation/table.md").read_text()
+    assert "lr" in table and "padding" not in table
+    with pytest.raises(ConfigError, match="no grid 'pading', but padding, lr"):
+        read_ablation("grid.yaml", ["lr", "pading"])
 
 
 def test_runs_goes_on_after_a_failure_and_skips_what_is_done(recipe, capsys):
