@@ -10,7 +10,7 @@
 Modules, in the order in which to read them: `reference` (the definition, plain loops), `functional` and
 `autograd` (arguments, costs by matrix products), `cells` (the arithmetic of one cell), `simd` (its vectors),
 `tiles` (how costs reach them), `strips` (one strip of rows), `processor` and `cpu` (threads); `warp`,
-`cuda_strips`, `cuda_forward`, `cuda_backward`, `cuda` (GPU).
+`cuda_strips`, `cuda_cells`, `cuda_forward`, `cuda_backward`, `cuda` (GPU).
 """
 
 from espnet_posinv.softdtw.functional import SoftDTW, soft_alignment, soft_dtw, soft_dtw_divergence

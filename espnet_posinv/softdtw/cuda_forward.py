@@ -1,4 +1,4 @@
-"""The CUDA kernel of the forward pass: Z by strips (`cuda_strips`), the arithmetic of `cells` in registers.
+"""The CUDA kernel of the forward pass: Z by strips (`cuda_strips`), cell by cell (`cuda_cells`).
 
 Costs come from memory by rows and go to the lanes by anti-diagonals, through a ring of 64 columns in shared
 memory, eight rows a chunk: rows 8 g ... 8 g + 7 first need columns 32 b ... 32 b + 31 in chunk 4 b + g.
@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import cuda, float32, types
 
-from espnet_posinv.softdtw.cells import exponent_floor, forbidden_drop
+from espnet_posinv.softdtw.cuda_cells import FLOOR, INFINITY, extremes, next_cell, power_of, weights_of
 from espnet_posinv.softdtw.cuda_strips import (
     AHEAD,
     CHUNK,
@@ -40,30 +40,19 @@ from espnet_posinv.softdtw.cuda_strips import (
     wait,
     word_of,
 )
-from espnet_posinv.softdtw.simd import FLOAT32
 from espnet_posinv.softdtw.warp import (
     WARP,
     behind,
     bits,
     device,
     from_bits,
-    lane_below,
     largest_unsigned,
     maximum,
     minimum,
-    multiply_add,
     peek,
     prefetch,
-    reciprocal,
     together,
 )
-
-FLOOR = np.int32(exponent_floor(32))
-DROP = np.int32(forbidden_drop(32))
-INFINITE = np.int32(0x7F800000)  # the bits of infinity
-INFINITY = np.float32(np.inf)
-MAGIC, MAGIC_BITS = np.float32(1.5 * 2**23), np.int32(0x4B400000)
-P0, P1, P2, P3, P4, P5, P6 = (np.float32(c) for c in FLOAT32.exp2_coefficients())
 
 SIGNATURE = types.void(
     *[FLOATS] * 3,
@@ -77,55 +66,6 @@ SIGNATURE = types.void(
     *[types.float32] * 3,
     types.float64,
 )
-
-
-@device
-def _aligned(m, e, base):
-    return m * from_bits(np.int32(maximum(np.int32(e - base), np.int32(0)) << 23))
-
-
-@device
-def _power(d, c_hi, c_lo, limit):
-    """2^(c d) as a number about 1 and a whole exponent; see `cells.power_of_two`."""
-    shifted = multiply_add(d, c_hi, MAGIC)
-    f = multiply_add(d, c_lo, multiply_add(d, c_hi, MAGIC - shifted))
-    power = multiply_add(multiply_add(multiply_add(P6, f, P5), f, P4), f, P3)
-    power = multiply_add(multiply_add(multiply_add(power, f, P2), f, P1), f, P0)
-    return power, np.int32(bits(shifted) - MAGIC_BITS) if d < limit else np.int32(-DROP)
-
-
-@device
-def _next_cell(state, edge_m, edge_e, first, diagonal, power, whole):
-    """The next Z of a lane and the weights (w_diag, w_up) of its gradient; see `cells.next_cell`.
-
-    The state is (m, e) of the left and of the upper left neighbour, and the weights.  The first lane's
-    upper neighbour is (edge_m, edge_e); on the diagonal of a folded problem it counts twice, for its mirror
-    image too.
-    """
-    left_m, left_e, diag_m, diag_e = state[0], state[1], state[2], state[3]
-    up_m, up_e = lane_below(left_m), lane_below(left_e)
-    up_m, up_e = (edge_m, edge_e) if first else (up_m, up_e)
-    twice = np.int32(up_e + 1) if diagonal else up_e
-    base = np.int32(maximum(maximum(left_e, diag_e), twice) - 127)
-    left, diag, up = (
-        _aligned(left_m, left_e, base),
-        _aligned(diag_m, diag_e, base),
-        _aligned(up_m, twice, base),
-    )
-    total = diag + left + up
-    z = bits(total * power)
-    m = from_bits(np.int32((z & 0x7FFFFF) | 0x3F800000))
-    e = maximum(np.int32(base + whole + (z >> 23)), FLOOR)
-    inverse = reciprocal(total)
-    w_diag = ONE if diag == total else diag * inverse
-    w_up = ONE - w_diag if left == ZERO else up * inverse
-    return m, e, up_m, up_e, w_diag, w_up
-
-
-@device
-def _weights_of(state):
-    """w_diag and w_up as one word: an instruction less to store them, and one to load them."""
-    return (np.int64(bits(state[5])) << 32) | (np.int64(bits(state[4])) & 0xFFFFFFFF)
 
 
 @device
@@ -201,22 +141,11 @@ def _step(t, state, upper, costs, place, constants):
     d = costs[t] if lo <= column and column <= hi else INFINITY
     lowest, highest = largest_unsigned(state[6], bits(d)), state[7]
     highest = highest if d == INFINITY else maximum(highest, bits(d))
-    power, whole = _power(d, constants[0], constants[1], constants[2])
-    m, e, diag_m, diag_e, w_diag, w_up = _next_cell(
+    power, whole = power_of(d, constants[0], constants[1], constants[2])
+    m, e, diag_m, diag_e, w_diag, w_up = next_cell(
         state, upper[0][t], upper[1][t], first, column == on_diagonal, power, whole
     )
     return m, e, diag_m, diag_e, w_diag, w_up, lowest, highest
-
-
-@device
-def _extremes(lowest, highest):
-    """The largest -D (infinite also for a NaN) and the largest finite D, both at least 0, as bits.
-
-    Bits of floats are in the order of the floats: as unsigned integers the most negative one is the largest,
-    as integers the most positive one; a NaN lies behind the infinity of its sign.
-    """
-    negative = np.int32(lowest & 0x7FFFFFFF) if lowest < 0 else np.int32(0)
-    return minimum(INFINITE if highest > INFINITE else negative, INFINITE), highest
 
 
 def kernel(
@@ -305,14 +234,14 @@ def kernel(
         _store_costs(got, ring, np.int32(k + CHUNK), lane)
         if keep != 0:
             o = np.int64(np.int32(k * WARP))
-            W[o] = _weights_of(s0)
-            W[o + 32] = _weights_of(s1)
-            W[o + 64] = _weights_of(s2)
-            W[o + 96] = _weights_of(s3)
-            W[o + 128] = _weights_of(s4)
-            W[o + 160] = _weights_of(s5)
-            W[o + 192] = _weights_of(s6)
-            W[o + 224] = _weights_of(s7)
+            W[o] = weights_of(s0)
+            W[o + 32] = weights_of(s1)
+            W[o + 64] = weights_of(s2)
+            W[o + 96] = weights_of(s3)
+            W[o + 128] = weights_of(s4)
+            W[o + 160] = weights_of(s5)
+            W[o + 192] = weights_of(s6)
+            W[o + 224] = weights_of(s7)
         if lane == h - 1:
             o = np.int64(k)
             row[o] = word_of(s0)
@@ -323,7 +252,7 @@ def kernel(
             row[o + 5] = word_of(s5)
             row[o + 6] = word_of(s6)
             row[o + 7] = word_of(s7)
-    negative, positive = _extremes(state[6], state[7])
+    negative, positive = extremes(state[6], state[7])
     cuda.atomic.max(words, at + NEGATIVE, np.int64(negative))
     cuda.atomic.max(words, at + POSITIVE, np.int64(positive))
     cuda.threadfence()
