@@ -11,7 +11,9 @@ from espnet_posinv.bin.asr_decode import main
 from espnet_posinv.kaldi.scp import read_scp
 
 TOKENS = ["<blank>", "<unk>", "a", "b", "<space>", "<sos/eos>"]
-TEXTS = ["abba a", "ba b"]
+# Of one length, as releases of ESPnet differ in what padding does to training; and with no letter doubled,
+# as two equal tones on end differ from one in nothing but their length, which so small a model may not learn
+TEXTS = ["ab a", "ba b"]
 PITCH = {"a": 300, "b": 1200, " ": 0}
 CONFIG = {
     "frontend_conf": {"fs": "16k", "n_fft": 400, "hop_length": 160, "n_mels": 20},
@@ -75,7 +77,7 @@ def trained(tmp_path_factory):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss < 0.5
+    assert loss < 0.1  # at 0.36 the decoder may still toss a coin for one letter
     torch.save(model.state_dict(), folder / "valid.acc.best.pth")
     (folder / "config.yaml").write_text(yaml.safe_dump(vars(args)))
     return folder
