@@ -89,12 +89,28 @@ def _load(settings: ESPnet, process: int):
         config = yaml.safe_load(Path(files["asr_train_config"]).read_text(encoding="utf-8"))
         with contextlib.chdir(_root(Path(files["asr_train_config"]), config)):
             model = Speech2Text(**files, **options)
+        _check_weights(model, files["asr_model_file"])
     rate = str((model.asr_train_args.frontend_conf or {}).get("fs", SAMPLE_RATE)).replace("k", "000")
     if rate != str(SAMPLE_RATE):
         raise ValueError(
             f"{settings.model} was trained at {rate} Hz, but the audio here has {SAMPLE_RATE} Hz"
         )
     return model
+
+
+def _check_weights(model, file: str) -> None:
+    """Raise ValueError if the file lacks weights of the model, which ESPnet would leave at random."""
+    import torch
+
+    if getattr(model.asr_train_args, "use_adapter", False):
+        return  # its file has the adapter alone
+    weights = torch.load(file, map_location="cpu")
+    missing = model.asr_model.load_state_dict(weights, strict=False).missing_keys
+    if missing:
+        raise ValueError(
+            f"{file}: no weights for {missing[0]} and {len(missing) - 1} others of the model that its "
+            "config.yaml describes; use the version of ESPnet that it was trained with, or a newer one"
+        )
 
 
 def find(folder: str | Path, model_file: str) -> dict[str, str]:

@@ -138,3 +138,14 @@ def test_errors(trained, tmp_path):
     (tmp_path / "valid.acc.best.pth").write_bytes((trained / "valid.acc.best.pth").read_bytes())
     with pytest.raises(ValueError, match="was trained at 8000 Hz, but the audio here has 16000 Hz"):
         ESPnet(str(tmp_path)).transcribe(sound("a", 0))
+
+
+def test_weights_under_other_names_are_no_weights(trained, tmp_path):
+    # As espnet 202611 renamed some, which 202511 then leaves at random
+    state = torch.load(trained / "valid.acc.best.pth")
+    name = next(key for key in state if key.startswith("ctc."))
+    state["renamed"] = state.pop(name)
+    torch.save(state, tmp_path / "valid.acc.best.pth")
+    (tmp_path / "config.yaml").write_bytes((trained / "config.yaml").read_bytes())
+    with pytest.raises(ValueError, match=rf"valid.acc.best.pth: no weights for {name} and 0 others"):
+        ESPnet(str(tmp_path), beam_size=5).transcribe(sound("a", 0))
