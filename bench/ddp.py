@@ -25,19 +25,17 @@ import sys
 import tempfile
 import time
 import traceback
-from collections import defaultdict
 from pathlib import Path
-from statistics import mean
 
 import numpy as np
 import soundfile
 import torch
 import yaml
+from ddp_notes import PARTS, Notes, deviation, read
 from softdtw_common import environment
 
 HERE = Path(__file__).parent
 CRITERIONS = ("ssl_softdtw", "ssl_mse")
-PARTS = ("data", "forward", "backward", "update")  # backward: with the all-reduce and waiting for others
 EPOCHS = 3  # the first warms up, the second is timed, in the last one a rank is killed
 TOLERANCE = 1e-4
 GOALS = {2: 0.92, 8: 0.85}  # of the scaling efficiency
@@ -217,7 +215,7 @@ class Bench:
             if not any(map(read, config.with_suffix("").glob("rank0.*.jsonl"))):
                 raise RuntimeError(f"{config.stem} made no step{tail(self.work / f'{name}.log')}")
 
-    def notes(self, criterion, processes, data, attempt=0) -> "Notes":
+    def notes(self, criterion, processes, data, attempt=0) -> Notes:
         """Of the training on `processes` GPUs with the global batch of `data` GPUs."""
         folder = self.work / f"{criterion}_{processes}of{data}"
         notes = Notes([read(folder / f"rank{rank}.{attempt}.jsonl") for rank in range(processes)])
@@ -294,63 +292,6 @@ class Bench:
             for c in CRITERIONS:
                 self.part(f"scaling of {c} on {n}", lambda n=n, c=c: self.scaling(c, n))
         return time.time() - start
-
-
-class Notes:
-    """What the ranks of one training noted."""
-
-    def __init__(self, ranks: list[list[dict]]):
-        self.ranks = ranks
-        steps = defaultdict(list)
-        for rows in ranks:
-            for row in rows:
-                steps[row["epoch"], row["step"]].append(row)
-        self.complete = {key: rows for key, rows in steps.items() if len(rows) == len(ranks)}
-        self.draws = {
-            (row["epoch"], utterance): speed
-            for rows in ranks
-            for row in rows
-            for utterance, speed in zip(row["utterances"], row["speeds"], strict=False)
-        }
-        self.losses = {key: _global_loss(rows) for key, rows in self.complete.items()}
-
-    def loss(self, epoch):
-        return mean(loss for (e, _), loss in self.losses.items() if e == epoch)
-
-    def of_epoch(self, rank, epoch):
-        return [row for row in self.ranks[rank] if row["epoch"] == epoch]
-
-    def timed(self):
-        """The steps of the second epoch but its first, which waits for the data's workers to start."""
-        return {step: rows for (epoch, step), rows in self.complete.items() if epoch == 2}
-
-    def throughput(self):
-        steps = self.timed()
-        took = max(rows["end"] for rows in steps[max(steps)]) - max(rows["end"] for rows in steps[1])
-        return sum(row["audio"] for step, rows in steps.items() if step > 1 for row in rows) / took
-
-    def seconds(self):
-        rows = [row for step, rows in self.timed().items() if step > 1 for row in rows]
-        return {part: mean(row[part] for row in rows) for part in PARTS}
-
-
-def _global_loss(rows):
-    return sum(row["loss"] * len(row["utterances"]) for row in rows) / sum(len(r["utterances"]) for r in rows)
-
-
-def deviation(got: Notes, reference: Notes, epoch: int) -> float:
-    """Largest relative difference of the losses of the steps of an epoch that both have."""
-    common = [key for key in got.losses.keys() & reference.losses.keys() if key[0] == epoch]
-    return max(abs(got.losses[key] / reference.losses[key] - 1) for key in common)
-
-
-def read(path: Path) -> list[dict]:
-    """The complete lines of a rank's notes; none if it never wrote any."""
-    if not path.exists():
-        return []
-    return [
-        json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(True) if line.endswith("\n")
-    ]
 
 
 def tail(log: Path) -> str:
