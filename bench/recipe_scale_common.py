@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from espnet_posinv.kaldi.scp import atomic_write
-from espnet_posinv.recipe.config import load, merge
+from espnet_posinv.files import atomic_write
+from espnet_posinv.recipe.config import merged
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "egs2/librispeech_demand/enh1/conf"
@@ -23,10 +23,7 @@ def configuration(model: str, criterion: str | None = None) -> dict:
     files = [CONF / "common.yaml", CONF / f"train_{model}.yaml"]
     if criterion:
         files += [CONF / f"finetune_{model.rstrip('0123456789')}.yaml", CONF / f"criterion/{criterion}.yaml"]
-    config = {}
-    for file in files:
-        config = merge(config, load(file))
-    return config
+    return merged(files, [])
 
 
 def build(config: dict):

@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_posinv.kaldi.scp import atomic_write
+from espnet_posinv.files import atomic_write
 from espnet_posinv.recipe.config import ConfigError, load
 
 KEYS = {"run", "expdir", "options", "settings", "grids"}

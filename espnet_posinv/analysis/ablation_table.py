@@ -8,7 +8,8 @@ from espnet_posinv.analysis.ablation import Ablation
 from espnet_posinv.analysis.plots import pyplot, save_figure
 from espnet_posinv.analysis.report import markdown
 from espnet_posinv.analysis.results import Cell, load_wer
-from espnet_posinv.kaldi.scp import DataError, atomic_write
+from espnet_posinv.files import atomic_write
+from espnet_posinv.kaldi.scp import DataError
 
 Table = dict[str, dict[str, Cell]]
 

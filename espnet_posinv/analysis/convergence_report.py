@@ -9,7 +9,7 @@ from espnet_posinv.analysis.convergence_summary import LABELS, NEVER, Curve, Int
 from espnet_posinv.analysis.plots import COLOURS, pyplot, save_figure
 from espnet_posinv.analysis.report import markdown
 from espnet_posinv.analysis.results import criterion_of
-from espnet_posinv.kaldi.scp import atomic_write
+from espnet_posinv.files import atomic_write
 
 AXES = {"updates": "updates", "seconds": "minutes in updates"}
 DASHES = ("-", "--", ":", "-.")

@@ -6,7 +6,6 @@ What is at 48 kHz is resampled: SCAFE is published in no other way, the other en
 """
 
 import io
-import os
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import soundfile
 import soxr
 
 from espnet_posinv.corpora.download import download
+from espnet_posinv.files import replacing
 from espnet_posinv.kaldi.scp import DataError, write_scp
 
 RATE = 16000
@@ -163,10 +163,8 @@ def write_noises(find: Callable[[str], Recording], target: Path) -> dict[str, fl
             if not path.exists():
                 noise = read_recording(find(environment))
                 noise = noise[round(first * len(noise)) : round(last * len(noise))]
-                path.parent.mkdir(parents=True, exist_ok=True)
-                temporary = path.with_name(f".{path.name}.tmp")
-                soundfile.write(temporary, noise, RATE, subtype="PCM_16", format="WAV")
-                os.replace(temporary, path)
+                with replacing(path) as temporary:
+                    soundfile.write(temporary, noise, RATE, subtype="PCM_16", format="WAV")
             table[environment] = str(path)
             samples += soundfile.info(path).frames
         write_scp(target / f"{part}.scp", table)

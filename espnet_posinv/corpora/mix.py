@@ -10,6 +10,7 @@ from typing import NamedTuple, TextIO
 import numpy as np
 import soundfile
 
+from espnet_posinv.files import replacing
 from espnet_posinv.kaldi.audio import read_audio
 from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
 from espnet_posinv.kaldi.scp import DataError
@@ -103,12 +104,10 @@ def _mix(utt: str, entry: str, folder: Path, noises: RandomNoise, seed: int) -> 
 
 
 def _write(path: Path, samples: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
     # Rounded here: libsndfile scales floats by 32767, so 16-bit speech would not come back as it was.
     integers = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
-    soundfile.write(temporary, integers, RATE, subtype="PCM_16", format="FLAC")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        soundfile.write(temporary, integers, RATE, subtype="PCM_16", format="FLAC")
 
 
 def _append(path: Path) -> TextIO:

@@ -10,9 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from espnet_posinv.asr.backend import find_class, from_spec
+from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.audio import read_audio
 from espnet_posinv.kaldi.parallel import parallel_map
-from espnet_posinv.kaldi.scp import DataError, atomic_write, read_scp
+from espnet_posinv.kaldi.scp import DataError, read_scp
 
 SAMPLE_RATE = 16000
 TASKS = ("speaker", "classify")
