@@ -9,6 +9,7 @@ card itself needs.  Peers: pip install -r bench/requirements-softdtw.txt
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -87,6 +88,17 @@ def errors() -> list[dict]:
             torch.cuda.current_stream().synchronize()
         grads = [(p.grad.cpu().double() - q.grad).abs().max().item() for p, q in zip(b, a, strict=True)]
         rows.append({"case": name, "dgrad": max(grads), "dloss": (got.cpu() - exact).abs().max().item()})
+    for n in (500, 1500):
+        x, y = frames(1, n, n, 768)
+        for cast in (torch.float32, torch.bfloat16):
+            a = [t.to(cast).double().requires_grad_() for t in (x, y)]
+            b = [t.to(cast).cuda().requires_grad_() for t in (x, y)]
+            exact, got = soft_dtw(*a, gamma=GAMMA), soft_dtw(*b, gamma=GAMMA)
+            exact.sum().backward()
+            got.sum().backward()
+            grads = [(p.grad.cpu().double() - q.grad).abs().max().item() for p, q in zip(b, a, strict=True)]
+            rows.append({"case": f"whole loss, (1, {n}, {n}, 768), {cast}", "dgrad": max(grads),
+                         "dloss": ((got.cpu() - exact) / exact).abs().max().item()})  # fmt: skip
     cost = costs(*frames(2, 300, 200, 16)).cuda()
     cost[0, 5, 7] = float("nan")
     cost[1, :, 100] = float("inf")
@@ -155,6 +167,35 @@ def times(shape, wanted: list[str] | None) -> dict:
     return result
 
 
+def matrix_products(shape) -> dict:
+    """Our products and torch's in float32: times as graphs, and largest errors against float64."""
+    from espnet_posinv.softdtw import cuda_products, products
+
+    x, y = (t.cuda() for t in frames(*shape))
+    E = torch.rand(*shape[:3], generator=torch.Generator().manual_seed(0)).cuda() ** 20
+    seed = torch.ones(shape[0], device="cuda")
+    result, outcomes = {}, {}
+    for name, module in (("ours", cuda_products), ("torch", products), ("exact", products)):
+        exact = name == "exact"
+        a, b, e, s = (t.double() if exact else t for t in (x, y, E, seed))
+        sides = [module.frame_factor(t, False) for t in (a, b)]
+        factor = module.alignment_factor(e, s)
+        calls = {
+            "factor of x": partial(module.frame_factor, a, False),
+            "factor of E": partial(module.alignment_factor, e, s),
+            "costs": partial(module.frame_costs, *sides, False),
+            "gradient of x": partial(module.frame_gradient, [(factor, False, sides[1])], a, False),
+            "gradient of y": partial(module.frame_gradient, [(factor, True, sides[0])], b, False),
+        }
+        outcomes[name] = {what: call() for what, call in calls.items() if "factor" not in what}
+        if not exact:
+            result[name] = {what: {"ms": graph_ms(call)} for what, call in calls.items()}
+    for name in ("ours", "torch"):
+        for what, exact in outcomes["exact"].items():
+            result[name][what]["error"] = (outcomes[name][what] - exact).abs().max().item()
+    return result
+
+
 def resources() -> dict:
     """Registers, spilled bytes and shared bytes of the kernels, as the driver loaded them."""
     from cuda.bindings import driver
@@ -213,6 +254,15 @@ def table(report: dict) -> str:
             error = f"{peer['dE']:.0e}" if "dE" in peer else "-"
             lines.append(f"| {shape} | {name} | {peer['dp_forward_ms']:.2f} | {peer['dp_ms']:.2f} | "
                          f"{peer['ratio']:.1f} | {error} | {peer['dp_mib']:.0f} |")  # fmt: skip
+    heads = ("(B, N, M, D)", "product", "ours", "torch, fp32", "largest error, ours", "torch, fp32")
+    lines += ["", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for shape, row in report["products"].items():
+        for what, ours in row["ours"].items():
+            sides = ours, row["torch"][what]
+            cells = [f"{side['ms']:.3f}" for side in sides] + [
+                f"{side.get('error', 0):.1e}" for side in sides
+            ]
+            lines.append(f"| {shape} | {what} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -242,6 +292,7 @@ def main(argv=None):
         report["times"][str(shape)] = times(shape, options.peers)
         print(shape, json.dumps(report["times"][str(shape)]), flush=True)
         Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    report["products"] = {str(shape): matrix_products(shape) for shape in SHAPES if shape[3] == 768}
     report["resources"] = resources()
     print(report["resources"], flush=True)
     Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

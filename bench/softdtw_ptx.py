@@ -2,8 +2,8 @@
 
     python bench/softdtw_ptx.py [--cc 75 80 90] [--out FOLDER]
 
-Needs NVVM and ptxas: pip install nvidia-nvvm nvidia-cuda-nvcc, or a CUDA toolkit.  (On a machine with a card,
-softdtw_gpu.py asks the driver.)
+numba's forward and backward, and from 80 on Triton's matrix products.  Needs NVVM and ptxas: pip install
+nvidia-nvvm nvidia-cuda-nvcc, or a CUDA toolkit.  (On a machine with a card, softdtw_gpu.py asks the driver.)
 """
 
 import argparse
@@ -16,6 +16,8 @@ from types import SimpleNamespace
 
 import torch
 from numba import cuda
+
+COLUMNS = ("registers", "spill stores", "spill loads", "stack", "shared")
 
 
 def compile_to_ptx(cc: int) -> dict[str, str]:
@@ -31,27 +33,64 @@ def compile_to_ptx(cc: int) -> dict[str, str]:
     return {name: cuda.compile_ptx(m.kernel, m.SIGNATURE, cc=capability)[0] for name, m in modules.items()}
 
 
+def triton_to_ptx(cc: int) -> dict[str, tuple[str, int]]:
+    """PTX of the matrix products' kernels and the bytes of shared memory that each is launched with."""
+    from triton import compile
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from espnet_posinv.softdtw import cuda_products as module
+
+    schedule = module.schedule(cc // 10)
+    constants = {"ROWS": module.ROWS, "COLUMNS": module.TILE, "TILE": module.TILE}
+    constants["STEP"] = schedule.pop("STEP")
+    kernels = {  # pieces among the pointers, constants, launch options
+        "norms": (module._norms, (), {}, {}),
+        "split frames": (module._split, ("parts",), {"SUMS": False}, {}),
+        "split E": (module._split, ("parts",), {"SUMS": True}, {}),
+        "costs": (module._costs, ("x", "y"), {}, schedule),
+        "gradient x": (module._gradient, ("E", "y"), {"TRANSPOSED": False, "other": None}, schedule),
+        "gradient y": (module._gradient, ("E", "y"), {"TRANSPOSED": True, "other": None}, schedule),
+    }
+    result = {}
+    for name, (kernel, pieces, special, options) in kernels.items():
+        fixed = {key: value for key, value in {**constants, **special}.items() if key in kernel.arg_names}
+        types = dict.fromkeys(kernel.arg_names, "*fp32")
+        types |= dict.fromkeys(pieces, "*fp16") | dict.fromkeys({"alpha", "own"} & types.keys(), "fp32")
+        padded = [key for key in types if key.startswith("padded")]
+        types |= dict.fromkeys([*padded, *({"rows", "n", "m", "width"} & types.keys())], "i32")
+        types |= dict.fromkeys(fixed, "constexpr")
+        # As at a launch: torch's memory begins at multiples of 16 bytes, and pieces are padded to 128.
+        even = [i for i, key in enumerate(types) if types[key][0] == "*" or key in padded]
+        source = ASTSource(kernel, types, fixed, {(i,): [["tt.divisibility", 16]] for i in even})
+        compiled = compile(source, target=GPUTarget("cuda", cc, 32), options=options)
+        result[name] = compiled.asm["ptx"], compiled.metadata.shared
+    return result
+
+
 def find_ptxas() -> str | None:
     """ptxas of the toolkit, or the one that comes with torch's CUDA wheels."""
     bundled = Path(torch.__file__).parent / "bin" / "ptxas"
     return shutil.which("ptxas") or (str(bundled) if bundled.exists() else None)
 
 
-def resources(ptx: str, cc: int, ptxas: str) -> dict[str, int]:
+def resources(ptx: str, ptxas: str) -> dict[str, int]:
     """What ptxas -v says of one kernel."""
+    arch = re.search(r"^\.target (sm_\w+)", ptx, re.MULTILINE).group(1)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "kernel.ptx"
         source.write_text(ptx, encoding="ascii")
-        command = [ptxas, "-v", f"-arch=sm_{cc}", "-o", str(source.with_suffix(".cubin")), str(source)]
+        command = [ptxas, "-v", f"-arch={arch}", "-o", str(source.with_suffix(".cubin")), str(source)]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     patterns = {
         "registers": r"Used (\d+) registers",
         "spill stores": r"(\d+) bytes spill stores",
         "spill loads": r"(\d+) bytes spill loads",
         "stack": r"(\d+) bytes stack frame",
-        "shared": r"(\d+) bytes smem",
+        "shared": r"(\d+) bytes smem",  # absent for none
     }
-    return {name: int(re.search(pattern, said).group(1)) for name, pattern in patterns.items()}
+    found = {name: re.search(pattern, said) for name, pattern in patterns.items()}
+    return {name: int(match.group(1)) if match else 0 for name, match in found.items()}
 
 
 def main(argv=None):
@@ -62,18 +101,22 @@ def main(argv=None):
     parser.add_argument("--out", type=Path, help="keep the PTX in this folder")
     options = parser.parse_args(argv)
     ptxas = find_ptxas()
-    print(
-        "| card | kernel | registers | spill stores | spill loads | stack | shared | float64 instructions |"
-    )
+    print(f"| card | kernel | {' | '.join(COLUMNS)} | float64 instructions |")
     print("|---|---|---|---|---|---|---|---|")
     for cc in options.cc:
-        for name, ptx in compile_to_ptx(cc).items():
+        kernels = {name: (ptx, None) for name, ptx in compile_to_ptx(cc).items()}
+        if cc >= 80:
+            kernels |= triton_to_ptx(cc)
+        for name, (ptx, shared) in kernels.items():
             if options.out:
                 options.out.mkdir(parents=True, exist_ok=True)
-                (options.out / f"{name}_sm{cc}.ptx").write_text(ptx, encoding="ascii")
-            numbers = resources(ptx, cc, ptxas).values() if ptxas else ["no ptxas"] + [""] * 4
+                (options.out / f"{name.replace(' ', '_')}_sm{cc}.ptx").write_text(ptx, encoding="ascii")
+            numbers = resources(ptx, ptxas) if ptxas else {"registers": "no ptxas"}
+            if shared is not None:  # Triton's is asked for at the launch
+                numbers["shared"] = shared
             doubles = len(re.findall(r"^\s*\w+[\w.]*\.f64", ptx, re.MULTILINE))
-            print(f"| sm_{cc} | {name} | {' | '.join(map(str, numbers))} | {doubles} |")
+            cells = [str(numbers.get(key, "")) for key in COLUMNS]
+            print(f"| sm_{cc} | {name} | {' | '.join(cells)} | {doubles} |")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,7 @@
-"""Frames -> costs -> soft-DTW and back, by matrix products, as two autograd functions.
+"""Frames -> costs -> soft-DTW and back, as two autograd functions (the matrix products: `products.py`)."""
 
-The squared Euclidean cost of all pairs of frames is |x_i|^2 + |y_j|^2 - 2 x_i.y_j, one matrix product;
-nothing of size N M D is ever made.  With E = d loss / dD, its gradient is another one:
-
-    d loss / dx_i = 2 sum_j E[i,j] (x_i - y_j) = 2 (sum_j E[i,j]) x_i - 2 (E y)_i .
-"""
+from functools import cache
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -54,35 +51,38 @@ class FrameLoss(Function):
 
     @staticmethod
     def forward(ctx, x, y, x_lengths, y_lengths, gamma, band, cosine, divergence):
-        pairs = [(x, y), (x, x), (y, y)] if divergence else [(x, y)]
-        norms = [None if cosine else squared_norms(frames) for frames in (x, y)]
-        sides = [norms, [norms[0]] * 2, [norms[1]] * 2]
-        costs = [frame_costs(a, b, cosine, *n) for (a, b), n in zip(pairs, sides, strict=False)]
+        multiply = products_for(x)
+        pairs = [(0, 1), (0, 0), (1, 1)] if divergence else [(0, 1)]
+        with torch.autocast(x.device.type, enabled=False):
+            sides = [multiply.frame_factor(frames, cosine) for frames in (x, y)]
+            costs = [multiply.frame_costs(sides[a], sides[b], cosine) for a, b in pairs]
         problem = Problem(costs, x_lengths, y_lengths, gamma, band)
         values, state = problem.kernels().forward(problem, keep=any(ctx.needs_input_grad[:2]))
-        ctx.save_for_backward(x, y, x_lengths, y_lengths, *costs, *state)
-        ctx.options = gamma, band, cosine, len(costs)
+        ctx.save_for_backward(x, y, *sides[0], *sides[1], x_lengths, y_lengths, *costs, *state)
+        ctx.options = gamma, band, cosine, len(costs), len(sides[0])
         loss = values[0] - 0.5 * (values[1] + values[2]) if divergence else values[0]
-        return loss.to(x.dtype)
+        return loss.to(torch.promote_types(x.dtype, torch.float32))
 
     @staticmethod
     def backward(ctx, seed):
-        gamma, band, cosine, groups = ctx.options
-        x, y, x_lengths, y_lengths, *rest = ctx.saved_tensors
+        gamma, band, cosine, groups, count = ctx.options
+        x, y, *rest = ctx.saved_tensors
+        x_side, y_side = rest[:count], rest[count : 2 * count]
+        x_lengths, y_lengths, *rest = rest[2 * count :]
         problem = Problem(rest[:groups], x_lengths, y_lengths, gamma, band)
         need_x, need_y = ctx.needs_input_grad[:2]
+        multiply = products_for(x)
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             seeds = torch.stack([seed] + [-0.5 * seed] * (groups - 1))
-            wanted = [True, need_x, need_y][:groups]
-            E = problem.kernels().backward(problem, rest[groups:], seeds, wanted)
-            grad_x = grad_y = None
-            # The folded T and E have the same symmetric part, and x stands on both sides of the cost.
-            if need_x:
-                own = [(E[1] + E[1].mT, x)] if groups == 3 else []
-                grad_x = _frame_gradient([(E[0], y), *own], x, cosine)
-            if need_y:
-                own = [(E[2] + E[2].mT, y)] if groups == 3 else []
-                grad_y = _frame_gradient([(E[0].mT, x), *own], y, cosine)
+            E = problem.kernels().backward(problem, rest[groups:], seeds, [True, need_x, need_y][:groups])
+            both = multiply.alignment_factor(E[0], seed)
+            x_parts, y_parts = [(both, False, y_side)], [(both, True, x_side)]
+            # The folded T and E have the same symmetric part, and x stands on both sides of its own cost.
+            for own, side, parts in zip(E[1:], (x_side, y_side), (x_parts, y_parts), strict=False):
+                if own is not None:
+                    parts.append((multiply.alignment_factor(own + own.mT, seed), False, side))
+            grad_x = multiply.frame_gradient(x_parts, x, cosine) if need_x else None
+            grad_y = multiply.frame_gradient(y_parts, y, cosine) if need_y else None
         grads = [g if g is None else NoSecondDerivative.apply(g, seed, x, y) for g in (grad_x, grad_y)]
         return *grads, None, None, None, None, None, None
 
@@ -107,31 +107,24 @@ def valid_frames(x: Tensor, y: Tensor, x_lengths: Tensor, y_lengths: Tensor) -> 
     return clean(x, x_lengths), clean(y, y_lengths)
 
 
-def squared_norms(x: Tensor) -> Tensor:
-    """|x_i|^2 (B, N); not the square of a rounded root, whose error would be that of the costs."""
-    return x.square().sum(-1)
-
-
-def frame_costs(x: Tensor, y: Tensor, cosine: bool, x_norms=None, y_norms=None) -> Tensor:
-    """Costs (B, N, M) of frames x (B, N, D) and y (B, M, D); with `cosine` the frames must have norm 1.
-
-    `x_norms`, `y_norms`: their squared norms, where they are known.
-    """
+def frame_costs(x: Tensor, y: Tensor, cosine: bool) -> Tensor:
+    """Costs (B, N, M) of frames x (B, N, D) and y (B, M, D); with `cosine` the frames must have norm 1."""
+    multiply = products_for(x)
     with torch.autocast(x.device.type, enabled=False):
-        if cosine:
-            one = x.new_ones(1, 1, 1)
-            return torch.baddbmm(one, x, y.mT, alpha=-1).clamp_(min=0)
-        x_norms = squared_norms(x) if x_norms is None else x_norms
-        y_norms = squared_norms(y) if y_norms is None else y_norms
-        return (x_norms[..., None] + y_norms[:, None]).baddbmm_(x, y.mT, alpha=-2).clamp_(min=0)
+        sides = [multiply.frame_factor(frames, cosine) for frames in (x, y)]
+        return multiply.frame_costs(*sides, cosine)
 
 
-def _frame_gradient(parts: list[tuple[Tensor, Tensor]], x: Tensor, cosine: bool) -> Tensor:
-    """sum_j E[i,j] d cost(x_i, y_j) / dx_i, the module's second equation, summed over parts (E, y)."""
-    if cosine:
-        grad, alpha = torch.zeros_like(x), -1
+def products_for(x: Tensor):
+    """The module that multiplies frames on their device."""
+    if x.dtype != torch.float64 and x.device.type == "cuda" and _has_tensor_cores(x.device.index):
+        from espnet_posinv.softdtw import cuda_products as multiply
     else:
-        grad, alpha = x * (2 * sum(E.sum(-1, keepdim=True) for E, _ in parts)), -2
-    for E, y in parts:
-        grad.baddbmm_(E, y, alpha=alpha)
-    return grad
+        from espnet_posinv.softdtw import products as multiply
+    return multiply
+
+
+@cache
+def _has_tensor_cores(device: int) -> bool:
+    """Whether Triton, which torch brings on Linux, and a card that it can use are there."""
+    return find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (8, 0)

@@ -202,7 +202,7 @@ def _check_cost(cost, x_lengths, y_lengths) -> tuple[Tensor, Tensor, Tensor]:
     _check_tensor("cost", cost, "(B, N, M)")
     x_lengths = _check_lengths("x_lengths", x_lengths, cost, cost.shape[1])
     y_lengths = _check_lengths("y_lengths", y_lengths, cost, cost.shape[2])
-    return _at_least_float32(cost), x_lengths, y_lengths
+    return _tracked(_at_least_float32(cost)), x_lengths, y_lengths
 
 
 def _check_frames(x, y, x_lengths, y_lengths, distance, normalize_frames):
@@ -217,15 +217,18 @@ def _check_frames(x, y, x_lengths, y_lengths, distance, normalize_frames):
     x_lengths = _check_lengths("x_lengths", x_lengths, x, x.shape[1])
     y_lengths = _check_lengths("y_lengths", y_lengths, y, y.shape[1])
     dtype = torch.promote_types(x.dtype, y.dtype)
-    x, y = _at_least_float32(x.to(dtype)), _at_least_float32(y.to(dtype))
+    x, y = _tracked(x.to(dtype)), _tracked(y.to(dtype))
     if ragged:
         x, y = valid_frames(x, y, x_lengths, y_lengths)
     if normalize_frames or distance == "cosine":
-        x, y = F.normalize(x, dim=-1), F.normalize(y, dim=-1)
+        x, y = (F.normalize(_at_least_float32(frames), dim=-1) for frames in (x, y))
     return x, y, x_lengths, y_lengths
 
 
 def _at_least_float32(tensor: Tensor) -> Tensor:
-    tensor = tensor if tensor.dtype == torch.float64 else tensor.float()
-    # Even under no_grad an autograd function is told that a tensor wants a gradient, and would keep state.
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _tracked(tensor: Tensor) -> Tensor:
+    """Under no_grad too an autograd function is told that a tensor wants a gradient, and would keep state."""
     return tensor if torch.is_grad_enabled() else tensor.detach()

@@ -69,6 +69,36 @@ def test_bfloat16_frames():
     close(loss, soft_dtw(x.double(), y.double(), gamma=0.5), 1e-4)
 
 
+@pytest.mark.parametrize("distance", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("loss", [soft_dtw, soft_dtw_divergence])
+@pytest.mark.parametrize("batch, n, m, width", [(2, 300, 260, 768), (3, 1, 130, 40), (1, 129, 5, 1000)])
+def test_products_are_as_exact_as_float32(loss, distance, batch, n, m, width):
+    """Unit frames, whose costs lie in [0, 4]."""
+    options = {"gamma": 0.1, "distance": distance, "normalize_frames": True}
+    x, y = random(batch, n, width, seed=1) - 0.5, random(batch, m, width, seed=2) - 0.5
+    gradients = []
+    for frames in ((x.double(), y.double()), (x.cuda(), y.cuda())):
+        a, b = (20 * t.requires_grad_() for t in frames)
+        value = loss(a, b, **options)
+        value.sum().backward()
+        gradients.append((value.detach(), *(t.grad for t in frames)))
+    (expected, *exact), (got, *grads) = gradients
+    close(got, expected, 1e-4)
+    for grad, e in zip(grads, exact, strict=True):
+        close(grad, e, 1e-5)
+
+
+def test_gradients_of_bfloat16_frames_are_rounded_once():
+    x, y = (random(2, n, 100, seed=n).bfloat16() for n in (200, 150))
+    a, b = (frames.cuda().requires_grad_() for frames in (x, y))
+    soft_dtw_divergence(a, b, gamma=0.5).sum().backward()
+    p, q = (frames.double().requires_grad_() for frames in (x, y))
+    soft_dtw_divergence(p, q, gamma=0.5).sum().backward()
+    for got, exact in ((a.grad, p.grad), (b.grad, q.grad)):
+        assert got.dtype == torch.bfloat16
+        torch.testing.assert_close(got.cpu().double(), exact, rtol=2**-8, atol=2e-4)
+
+
 def test_special_costs_touch_only_their_pair():
     cost = random(4, 150, 90)
     cost[1, 34, 3] = torch.nan

@@ -1,0 +1,19 @@
+"""Runs interpreted_triton.py in a process of its own: Triton reads TRITON_INTERPRET when it is imported."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="no Triton (it comes with torch's CUDA wheels)")
+def test_products_in_the_interpreter():
+    cases = Path(__file__).with_name("interpreted_triton.py")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(cases)]
+    env = {**os.environ, "TRITON_INTERPRET": "1"}
+    run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert " passed" in run.stdout and "skipped" not in run.stdout, run.stdout
