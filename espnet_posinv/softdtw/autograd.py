@@ -1,5 +1,7 @@
 """Frames -> costs -> soft-DTW and back, as two autograd functions (the matrix products: `products.py`)."""
 
+import warnings
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 
@@ -53,7 +55,7 @@ class FrameLoss(Function):
     def forward(ctx, x, y, x_lengths, y_lengths, gamma, band, cosine, divergence):
         multiply = products_for(x)
         pairs = [(0, 1), (0, 0), (1, 1)] if divergence else [(0, 1)]
-        with torch.autocast(x.device.type, enabled=False):
+        with _alone(x):
             sides = [multiply.frame_factor(frames, cosine) for frames in (x, y)]
             costs = [multiply.frame_costs(sides[a], sides[b], cosine) for a, b in pairs]
         problem = Problem(costs, x_lengths, y_lengths, gamma, band)
@@ -72,7 +74,7 @@ class FrameLoss(Function):
         problem = Problem(rest[:groups], x_lengths, y_lengths, gamma, band)
         need_x, need_y = ctx.needs_input_grad[:2]
         multiply = products_for(x)
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+        with torch.no_grad(), _alone(x):
             seeds = torch.stack([seed] + [-0.5 * seed] * (groups - 1))
             E = problem.kernels().backward(problem, rest[groups:], seeds, [True, need_x, need_y][:groups])
             both = multiply.alignment_factor(E[0], seed)
@@ -110,7 +112,7 @@ def valid_frames(x: Tensor, y: Tensor, x_lengths: Tensor, y_lengths: Tensor) -> 
 def frame_costs(x: Tensor, y: Tensor, cosine: bool) -> Tensor:
     """Costs (B, N, M) of frames x (B, N, D) and y (B, M, D); with `cosine` the frames must have norm 1."""
     multiply = products_for(x)
-    with torch.autocast(x.device.type, enabled=False):
+    with _alone(x):
         sides = [multiply.frame_factor(frames, cosine) for frames in (x, y)]
         return multiply.frame_costs(*sides, cosine)
 
@@ -124,7 +126,26 @@ def products_for(x: Tensor):
     return multiply
 
 
+@contextmanager
+def _alone(x: Tensor):
+    """On the device of x, which need not be the current one, and in the dtypes given: autocast is off."""
+    with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):
+        yield
+
+
 @cache
 def _has_tensor_cores(device: int) -> bool:
-    """Whether Triton, which torch brings on Linux, and a card that it can use are there."""
-    return find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (8, 0)
+    """Whether the card has some for us, and Triton, which torch brings on Linux, can compile for it."""
+    if find_spec("triton") is None or torch.cuda.get_device_capability(device) < (8, 0):
+        return False
+    try:
+        from espnet_posinv.softdtw.cuda_products import frame_factor
+
+        with torch.cuda.device(device):
+            frame_factor(torch.zeros(1, 1, 1, device="cuda"), False)
+    except Exception as error:  # it wants a C compiler and Python's headers, and says so in many ways
+        reason = f"{type(error).__name__}: {error}"
+        text = f"soft-DTW: matrix products in float32, which take longer: Triton fails here, {reason}"
+        warnings.warn(text, stacklevel=2)
+        return False
+    return True

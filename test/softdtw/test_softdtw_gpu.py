@@ -85,7 +85,20 @@ def test_products_are_as_exact_as_float32(loss, distance, batch, n, m, width):
     (expected, *exact), (got, *grads) = gradients
     close(got, expected, 1e-4)
     for grad, e in zip(grads, exact, strict=True):
-        close(grad, e, 1e-5)
+        close(grad, e, 1e-5 * max(1, e.abs().max()))
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_a_device_that_is_not_the_current_one():
+    x, y = random(2, 150, 30, seed=1), random(2, 140, 30, seed=2)
+    results = []
+    for device in ("cuda:0", "cuda:1"):
+        a = x.to(device).requires_grad_()
+        loss = soft_dtw(a, y.to(device))
+        loss.sum().backward()
+        results.append((loss.detach().cpu(), a.grad.cpu()))
+    assert torch.cuda.current_device() == 0
+    assert all(torch.equal(p, q) for p, q in zip(*results, strict=True))
 
 
 def test_gradients_of_bfloat16_frames_are_rounded_once():

@@ -7,9 +7,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
+
+from espnet_posinv.softdtw import autograd
+
+needs_triton = pytest.mark.skipif(
+    find_spec("triton") is None, reason="no Triton (it comes with torch's CUDA wheels)"
+)
 
 
-@pytest.mark.skipif(find_spec("triton") is None, reason="no Triton (it comes with torch's CUDA wheels)")
+@needs_triton
 def test_products_in_the_interpreter():
     cases = Path(__file__).with_name("interpreted_triton.py")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(cases)]
@@ -17,3 +24,11 @@ def test_products_in_the_interpreter():
     run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stdout + run.stderr
     assert " passed" in run.stdout and "skipped" not in run.stdout, run.stdout
+
+
+@needs_triton
+def test_a_card_for_which_triton_cannot_compile_takes_float32(monkeypatch):
+    """Without a C compiler, say; here what fails is that there is no such card."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    with pytest.warns(UserWarning, match="products in float32, which take longer: Triton fails here, "):
+        assert not autograd._has_tensor_cores.__wrapped__(99)
