@@ -107,6 +107,7 @@ class SSLLoss(TimeDomainLoss):
         frames = encoder.frame_lengths(torch.tensor(samples))
         if self._stored is None:
             self._stored = StoredReferences(self.references, self.facts)
+        lengths = lengths.to(ref.device)
         inside = span_mask(torch.zeros_like(lengths), lengths, ref.shape[1])
         rms = (ref.masked_fill(~inside, 0.0).square().sum(1) / lengths).sqrt()
         return self._stored.batch(ids, speeds, frames, rms).to(ref.device), frames.to(ref.device)
@@ -144,11 +145,14 @@ class SSLLoss(TimeDomainLoss):
         """The criterion itself: ``(B, T)``, ``(B, T)``, ``(B,)`` -> ``(B,)``; sets ``stats``."""
 
     def lengths_of(self, inf: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
-        """True lengths (B,): given, or left by the model, or the full width with one warning."""
+        """True lengths (B,): given, or left by the model, or the full width with one warning; on the CPU.
+
+        There they are needed several times; on a GPU each time would wait for what it still has to do.
+        """
         if lengths is None:
             lengths = current_batch().lengths
         if lengths is not None and len(lengths) == len(inf):
-            return lengths.to(inf.device)
+            return lengths.cpu()
         reason = (
             "nobody told it the utterances' lengths (run ESPnet through python -m espnet_posinv)"
             if lengths is None
@@ -156,7 +160,7 @@ class SSLLoss(TimeDomainLoss):
             "independent_perm: false does so)"
         )
         self._warn_once("lengths", f"{reason}; padding counts as speech")
-        return torch.full((len(inf),), inf.shape[1], device=inf.device)
+        return torch.full((len(inf),), inf.shape[1])
 
     def _explain(self, loss, ref, inf, lengths):
         """Say what is wrong with the utterances whose loss is NaN or infinite."""

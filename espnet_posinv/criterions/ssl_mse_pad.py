@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from espnet_posinv.criterions.base import SSLLoss
 from espnet_posinv.criterions.ssl_mse import mean_square
+from espnet_posinv.device import to_device
 from espnet_posinv.perturb.padding import Padding, pad
 
 
@@ -49,13 +50,14 @@ class SSLMSEPadLoss(SSLLoss):
         hop = encoder.hop
         padding = Padding(self.share, hop, self.split)
         draws = [padding.draw(n, g) for n, g in zip(lengths.tolist(), self.generators(len(inf)), strict=True)]
-        left, right = torch.tensor(draws, device=inf.device).T
+        left, right = torch.tensor(draws).T
         with torch.no_grad():
             moved, moved_lengths = pad(ref, lengths, left, right)
             statistics = None if self.pad_in_statistics else (left, left + lengths)
             clean, _ = encoder(moved, moved_lengths, statistics)
         enhanced, frames = encoder(inf, lengths)
-        index = torch.arange(enhanced.shape[1], device=inf.device) + left[:, None] // hop
+        index = torch.arange(enhanced.shape[1], device=inf.device)
+        index = index + to_device(left, inf.device)[:, None] // hop
         index = index.clamp(max=clean.shape[1] - 1)  # only frames behind the utterance run into the limit
         clean = clean.gather(1, index[..., None].expand(-1, -1, clean.shape[2]))
         if self.normalize_frames:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from espnet_posinv.device import to_device
+
 SPLITS = ("independent", "same", "total")
 
 
@@ -57,13 +59,15 @@ def pad(
         wav: ``(B, T)``.
         lengths: ``(B,)`` in samples.
         left: ``(B,)`` zeros before.
-        right: ``(B,)`` zeros after.
+        right: ``(B,)`` zeros after; all three on one device, the CPU where nothing is to wait for them.
 
     Returns:
         ``(B, T')`` and the lengths ``lengths + left + right``.
     """
     new_lengths = lengths + left + right
-    source = torch.arange(int(new_lengths.max()), device=wav.device) - left[:, None]
+    width = int(new_lengths.max())
+    left, lengths = to_device(left, wav.device), to_device(lengths, wav.device)
+    source = torch.arange(width, device=wav.device) - left[:, None]
     inside = (source >= 0) & (source < lengths[:, None])
     padded = wav.gather(1, source.clamp(0, wav.shape[1] - 1))
     return padded.masked_fill(~inside, 0.0), new_lengths

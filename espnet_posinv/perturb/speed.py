@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torchaudio.transforms import Resample
 
+from espnet_posinv.device import to_device
+
 
 @dataclass(frozen=True)
 class Speed:
@@ -61,7 +63,7 @@ def change_speed(
         factors: B numbers.
 
     Returns:
-        ``(B, T')`` with zeros behind each utterance, and its lengths ``(B,)``.
+        ``(B, T')`` with zeros behind each utterance, and its lengths ``(B,)``, on the CPU.
     """
     before = lengths.tolist()
     after = [changed_length(n, f) for n, f in zip(before, factors, strict=True)]
@@ -69,18 +71,18 @@ def change_speed(
     out = wav.new_zeros(len(wav), max(after))
     for factor in set(factors):
         chosen = [b for b, f in enumerate(factors) if f == factor]
-        rows = torch.tensor(chosen, device=wav.device)  # once: on a GPU each list as an index waits for it
+        rows = to_device(torch.tensor(chosen), wav.device)
         x, fraction = wav[:, : max(before[b] for b in chosen)].index_select(0, rows), ratio(factor)
         if fraction != 1:
             x = _resampler(fraction, wav.device, wav.dtype)(x)
         out[:, : x.shape[1]].index_copy_(0, rows, x)
-    new_lengths = torch.tensor(after, device=wav.device)
+    new_lengths = torch.tensor(after)
     return _cut(out, new_lengths), new_lengths
 
 
 def _cut(wav: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Silence behind each utterance."""
-    behind = torch.arange(wav.shape[1], device=wav.device) >= lengths.to(wav.device)[:, None]
+    behind = torch.arange(wav.shape[1], device=wav.device) >= to_device(lengths, wav.device)[:, None]
     return wav.masked_fill(behind, 0.0)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from espnet_posinv.device import to_device
 from espnet_posinv.ssl.masking import masked_standardise, span_mask
 
 LOADERS = ("transformers", "torchaudio", "s3prl", "whisper")
@@ -102,7 +103,7 @@ class SSLEncoder(nn.Module):
 
         Args:
             wav: ``(B, T)`` in [-1, 1] at ``sample_rate``; what lies behind an utterance does not matter.
-            lengths: ``(B,)`` in samples; None: all rows are full.
+            lengths: ``(B,)`` in samples; None: all rows are full.  On the CPU they need not be waited for.
             statistics: ``(start, stop)``, ``(B,)`` each, in samples: the span over which normalisations
                 along time take their statistics; None: the whole utterance.
 
@@ -116,7 +117,9 @@ class SSLEncoder(nn.Module):
             raise ValueError(f"wav must be float (B, T), not {wav.dtype} {tuple(wav.shape)}")
         counts = [wav.shape[1]] * len(wav) if lengths is None else lengths.tolist()
         self._check(counts, wav)
-        lengths = torch.tensor(counts, device=wav.device)
+        lengths = to_device(torch.tensor(counts), wav.device)
+        if statistics is not None:
+            statistics = tuple(to_device(side, wav.device) for side in statistics)
         frame_lengths = self.frame_lengths(lengths)
         if min(counts, default=0) == wav.shape[1]:
             lengths = None  # nothing is masked: the fused kernels apply

@@ -9,15 +9,26 @@ equals the one that the utterance gets alone; the libraries only supply weights.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from espnet_posinv.ssl.masking import masked_standardise, span_mask
+from espnet_posinv.ssl.masking import masked_channel_norm, span_mask
 from espnet_posinv.ssl.receptive_field import ConvStack
 from espnet_posinv.ssl.transformer import GatedRelativeAttention, Layer, RelativePositions, SelfAttention
+
+
+def one_by_one(conv: nn.Conv1d, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A grouped convolution as one for each group, in this dtype.
+
+    For groups in 16 bits cuDNN has no kernel that uses tensor cores; the position convolution then takes
+    longer than the rest of a base model.
+    """
+    parts = (t.to(dtype).chunk(conv.groups, dim) for t, dim in ((x, 1), (conv.weight, 0), (conv.bias, 0)))
+    return torch.cat([F.conv1d(*part, padding=conv.padding) for part in zip(*parts, strict=True)], 1)
 
 
 @dataclass(frozen=True)
@@ -67,11 +78,8 @@ class ConvLayer(nn.Module):
         if isinstance(self.norm, nn.LayerNorm):
             return self._channels_last(x)
         x = self.conv(x)
-        if self.norm is not None and inside is None:
-            x = self.norm(x)
-        elif self.norm is not None:
-            x = masked_standardise(x, inside, self.norm.eps)
-            x = x * self.norm.weight[:, None] + self.norm.bias[:, None]
+        if self.norm is not None:
+            x = self.norm(x) if inside is None else masked_channel_norm(x, inside, self.norm)
         return F.gelu(x)
 
     def _channels_last(self, x: torch.Tensor) -> torch.Tensor:
@@ -177,8 +185,11 @@ class Wav2Vec2Network(nn.Module):
             yield i, self.norm(x) if self.pre_norm and i == self.num_layers else x
 
     def _positions(self, x):
+        positions = self.positions
+        if x.is_cuda and torch.is_autocast_enabled("cuda"):
+            positions = partial(one_by_one, positions, dtype=torch.get_autocast_dtype("cuda"))
         # an even kernel with padding on both sides gives one output too many
-        return F.gelu(self.positions(x.transpose(1, 2))[..., : x.shape[1]]).transpose(1, 2)
+        return F.gelu(positions(x.transpose(1, 2))[..., : x.shape[1]]).transpose(1, 2)
 
     def _first_layer_span(self, width, lengths, statistics):
         """Outputs of the first layer that see nothing but the span of the statistics; None for all."""
