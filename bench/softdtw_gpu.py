@@ -259,9 +259,8 @@ def table(report: dict) -> str:
     for shape, row in report["products"].items():
         for what, ours in row["ours"].items():
             sides = ours, row["torch"][what]
-            cells = [f"{side['ms']:.3f}" for side in sides] + [
-                f"{side.get('error', 0):.1e}" for side in sides
-            ]
+            cells = [f"{side['ms']:.3f}" for side in sides]
+            cells += [f"{side['error']:.1e}" if "error" in side else "" for side in sides]
             lines.append(f"| {shape} | {what} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
