@@ -118,8 +118,9 @@ def frame_costs(x: Tensor, y: Tensor, cosine: bool) -> Tensor:
 
 
 def products_for(x: Tensor):
-    """The module that multiplies frames on their device."""
-    if x.dtype != torch.float64 and x.device.type == "cuda" and _has_tensor_cores(x.device.index):
+    """The module that multiplies frames on their device; a grid of CUDA has room for 65535 pairs."""
+    narrow = x.dtype != torch.float64 and len(x) < 1 << 16
+    if narrow and x.device.type == "cuda" and _has_tensor_cores(x.device.index):
         from espnet_posinv.softdtw import cuda_products as multiply
     else:
         from espnet_posinv.softdtw import products as multiply

@@ -101,6 +101,11 @@ def test_a_device_that_is_not_the_current_one():
     assert all(torch.equal(p, q) for p, q in zip(*results, strict=True))
 
 
+def test_more_pairs_than_a_grid_has_rows():
+    x, y = random(70000, 3, 4, seed=1), random(70000, 2, 4, seed=2)
+    close(soft_dtw(x.cuda(), y.cuda()), soft_dtw(x.double(), y.double()), 1e-5)
+
+
 def test_gradients_of_bfloat16_frames_are_rounded_once():
     x, y = (random(2, n, 100, seed=n).bfloat16() for n in (200, 150))
     a, b = (frames.cuda().requires_grad_() for frames in (x, y))
