@@ -70,8 +70,17 @@ class Ablation:
         return self._call({**options, "stage": 6, "stop-stage": 8})
 
     def models(self, experiment: Experiment) -> list[str]:
-        """Names of its trained models, one for each criterion, encoder and seed."""
-        return sorted(path.parent.name for path in self.expdir.glob(f"*_{experiment.tag}_seed*/.finished"))
+        """Names of its trained models, one for each criterion, encoder and seed.
+
+        Not those of encoders and seeds that the file named once; what it does not name, the recipe does.
+        """
+        options = experiment.options
+        encoders = [word.split("=")[0] for word in options.get("upstreams", "").split()]
+        parts = options["criterion"].split(), encoders, [experiment.tag], options.get("seeds", "").split()
+        criterion, encoder, tag, seed = ("|".join(map(re.escape, part)) or r"[^/]+" for part in parts)
+        name = re.compile(f"({criterion})_({encoder})_{tag}_seed({seed})")
+        found = (path.parent.name for path in self.expdir.glob(f"*_{experiment.tag}_seed*/.finished"))
+        return sorted(filter(name.fullmatch, found))
 
     def _call(self, options: dict) -> list[str]:
         return [*self.run, *(word for key, value in options.items() for word in (f"--{key}", str(value)))]

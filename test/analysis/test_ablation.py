@@ -113,6 +113,22 @@ def test_some_grids_of_a_file(recipe):
         read_ablation("grid.yaml", ["lr", "pading"])
 
 
+def test_models_of_seeds_and_encoders_that_the_file_no_longer_names_are_left_out(recipe):
+    Path("grid.yaml").write_text(GRID.replace("seeds: 1 2", "seeds: 1 2, upstreams: hubert=transformers:x"))
+    ablation = read_ablation("grid.yaml")
+    experiment = ablation.experiments[-1]  # two criterions
+    for model, seed in (
+        ("ssl_mse_hubert", 1),
+        ("ssl_mse_hubert", 3),
+        ("ssl_mse_wavlm", 1),
+        ("old_hubert", 1),
+    ):
+        folder = ablation.expdir / f"{model}_{experiment.tag}_seed{seed}"
+        folder.mkdir(parents=True)
+        (folder / ".finished").touch()
+    assert ablation.models(experiment) == [f"ssl_mse_hubert_{experiment.tag}_seed1"]
+
+
 def test_runs_goes_on_after_a_failure_and_skips_what_is_done(recipe, capsys):
     broken = "padding-share0.02-0.05-pad_in_statistics-true"
     Path("broken").write_text(broken)
