@@ -2,8 +2,9 @@
 
     python bench/softdtw_steps.py
 
-The pieces run alone, on data in the caches; their sum over the steps of (8, 500, 450) stands beside the time
-of the kernels in a call, and of the call.  "Plain numba" is the first piece without the intrinsics of
+The pieces run alone, on data in the caches; the sum of those of tiles in doubles (`scaled.py`), over the
+steps of (8, 500, 450), stands beside the time of the kernels in a call, and of the call.  Steps in which not
+all rows have cells cost less, and caches more.  "Plain numba" is "forwards" without the intrinsics of
 `cells.py`, as LLVM vectorises it.  Numba has no bit casts: plain code writes numbers into an array and reads
 them through a view of the other type, in a loop each.  It has an easier task: c in one part only, and no
 forbidden cells.
@@ -17,16 +18,9 @@ from numba import njit
 from softdtw_common import costs, environment, frames
 
 from espnet_posinv.softdtw import cpu, soft_dtw
-from espnet_posinv.softdtw.cells import (
-    BEFORE,
-    PITCH,
-    ROWS,
-    exponent_floor,
-    sweep_tile,
-    sweep_tile_back,
-    sweep_tile_with_weights,
-)
-from espnet_posinv.softdtw.simd import FLOAT32
+from espnet_posinv.softdtw.cells import exponent_floor, sweep_tile, sweep_tile_back, sweep_tile_with_weights
+from espnet_posinv.softdtw.scaled import scaled_powers, sweep_scaled, sweep_scaled_back
+from espnet_posinv.softdtw.simd import BELOW, FLOAT32, ROWS, place
 from espnet_posinv.softdtw.tiles import read_tile, write_tile
 
 SHAPE = (8, 500, 450)
@@ -37,6 +31,7 @@ C = np.float32(-1.4426950408889634 / 0.1)
 P0, P1, P2, P3, P4, P5, P6 = (np.float32(c) for c in FLOAT32.exp2_coefficients())
 FLOOR = np.int32(exponent_floor(32))
 ONE = np.int32(127 << 23)
+BEFORE = 16  # places before lane 0, of which "plain numba" uses the last
 STRIDE = 4 * SHAPE[2]  # bytes of a row of the matrix from which tiles are read
 
 
@@ -71,19 +66,55 @@ def plain(repeats, costs, Z_m, Z_e, power, whole, scales, base, total):
 
 
 @njit
-def forwards(repeats, S, Z_m, Z_e, W, limit):
+def forwards(repeats, S, Z_m, Z_e, W, top, limit):
     for _ in range(repeats):
-        Z = Z_m.ctypes.data, Z_e.ctypes.data
-        sweep_tile(S.ctypes.data, Z[0], Z[1], 0, STEPS, -(2**32), S.ctypes.data, 64, C, np.float32(0), limit)
+        Z, tops, at = (
+            (Z_m.ctypes.data, Z_e.ctypes.data),
+            (top[0].ctypes.data, top[1].ctypes.data),
+            S.ctypes.data,
+        )
+        sweep_tile(at, Z[0], Z[1], 0, tops[0], tops[1], STEPS, -(2**32), at, 64, C, np.float32(0), limit)
 
 
 @njit
-def with_weights(repeats, S, Z_m, Z_e, W, limit):
+def with_weights(repeats, S, Z_m, Z_e, W, top, limit):
     for _ in range(repeats):
-        Z, at = (Z_m.ctypes.data, Z_e.ctypes.data), S.ctypes.data
-        sweep_tile_with_weights(
-            at, Z[0], Z[1], W.ctypes.data, STEPS, -(2**32), at, 64, C, np.float32(0), limit
+        Z, tops, at = (
+            (Z_m.ctypes.data, Z_e.ctypes.data),
+            (top[0].ctypes.data, top[1].ctypes.data),
+            S.ctypes.data,
         )
+        sweep_tile_with_weights(
+            at, Z[0], Z[1], W.ctypes.data, tops[0], tops[1], STEPS, -(2**32), at, 64, C, np.float32(0), limit
+        )
+
+
+@njit
+def powers(repeats, S, P):
+    for _ in range(repeats):
+        scaled_powers(S.ctypes.data, P.ctypes.data, 0, 4, np.float32(4), C, np.float32(0))
+
+
+@njit
+def in_doubles(repeats, P, Z_m, Z_e, Z, scratch, top):
+    tops, at = (top[0].ctypes.data, top[1].ctypes.data), P.ctypes.data
+    for _ in range(repeats):
+        done = sweep_scaled(
+            at, Z_m.ctypes.data, Z_e.ctypes.data, Z.ctypes.data, scratch.ctypes.data, tops[0], tops[1],
+            tops[0], tops[1], ROWS - 1, STEPS, 0, 4, 0, ROWS, 2 * STEPS, STEPS, at, 64, P[0, 0],
+        )  # fmt: skip
+        assert done == 1
+        Z_m[:2], Z_e[:2] = 1, 0
+
+
+@njit
+def doubles_backwards(repeats, Z, P, scratch, state, edge, E):
+    for _ in range(repeats):
+        Z[:], state[:] = 1, 1
+        sweep_scaled_back(
+            Z.ctypes.data, P.ctypes.data, scratch.ctypes.data, state.ctypes.data, edge.ctypes.data,
+            edge.ctypes.data, E.ctypes.data, 0, 4, STEPS, E.ctypes.data, 64, E[0, 0],
+        )  # fmt: skip
 
 
 @njit
@@ -98,7 +129,7 @@ def read(repeats, S, matrix, seen):
     for _ in range(repeats):
         for r in range(0, ROWS, STEPS):
             source, target = matrix.ctypes.data + STRIDE * r, S.ctypes.data + 4 * r
-            read_tile(source, STRIDE - 4, target, 4 * ROWS, 0, 0, seen.ctypes.data, S[0, 0])
+            read_tile(source, STRIDE - 4, target, 0, 0, seen.ctypes.data, S[0, 0])
 
 
 @njit
@@ -106,34 +137,51 @@ def write(repeats, E, matrix):
     for _ in range(repeats):
         for r in range(0, ROWS, STEPS):
             source, target = E.ctypes.data + 4 * r, matrix.ctypes.data + STRIDE * r
-            write_tile(source, 4 * ROWS, target, STRIDE - 4, 0, 0, E[0, 0])
+            write_tile(source, target, STRIDE - 4, 0, 0, np.float32(1))
+
+
+@njit
+def place_of(row):
+    return place(row, np.float32(0))
 
 
 def pieces() -> dict[str, float]:
     """Seconds a step of each."""
     random = np.random.default_rng(0)
     S = random.random((STEPS, ROWS), np.float32)
+    by_row = [place_of(row) for row in range(ROWS)]
     W = random.random((STEPS, 2, ROWS), np.float32) / 3
     matrix = np.zeros((ROWS + STEPS, STRIDE // 4), np.float32)
     limit = np.float32(1e6)
 
     def diagonals():
-        return np.ones((STEPS + 2, PITCH), np.float32), np.zeros((STEPS + 2, PITCH), np.int32)
+        return np.ones((STEPS + 2, ROWS), np.float32), np.zeros((STEPS + 2, ROWS), np.int32)
 
+    def plain_diagonals():
+        shape = STEPS + 2, BEFORE + ROWS
+        return np.ones(shape, np.float32), np.zeros(shape, np.int32)
+
+    top, edge = (np.ones(ROWS, np.float32), np.zeros(ROWS, np.int32)), np.zeros(STEPS, np.float32)
+    state, P = np.ones(3 * (ROWS + BELOW), np.float32), np.ones_like(S)
+    work = np.ones((STEPS + 2, ROWS)), np.ones((3, ROWS))
     scratch = [np.empty(ROWS, np.float32), np.empty(ROWS, np.float32), np.empty((3, ROWS), np.int32)]
     scratch += [np.empty(ROWS, np.int32), np.empty(ROWS, np.float32)]
     calls = {
-        "plain numba": (plain, S, *diagonals(), *scratch),
-        "forwards": (forwards, S, *diagonals(), W, limit),
-        "with weights": (with_weights, S, *diagonals(), W.copy(), limit),
-        "backwards": (backwards, S.copy(), np.ones(3 * ROWS, np.float32), W, np.ones(STEPS, np.float32)),
+        "plain numba": (plain, np.ascontiguousarray(S[:, by_row]), *plain_diagonals(), *scratch),
+        "forwards": (forwards, S, *diagonals(), W, top, limit),
+        "with weights": (with_weights, S, *diagonals(), W.copy(), top, limit),
+        "backwards": (backwards, S.copy(), state, W, np.ones(STEPS, np.float32)),
+        "powers": (powers, S, P),
+        "in doubles": (in_doubles, P, *diagonals(), *work, top),
+        "doubles backwards": (doubles_backwards, work[0], P, work[1], state.copy(), edge, S.copy()),
         "read a tile": (read, S.copy(), matrix, np.zeros(2 * STEPS, np.int32)),
         "write a tile": (write, S.copy(), matrix),
     }
     best = dict.fromkeys(calls, float("inf"))
     for function, *arguments in calls.values():
         function(1, *arguments)
-    difference = np.abs(calls["plain numba"][2] - calls["forwards"][2]).max()
+    rows = calls["plain numba"][2][2:, BEFORE:], calls["forwards"][2][2:, by_row]
+    difference = np.abs(rows[0] - rows[1]).max()
     assert difference < 1e-5, difference
     for _ in range(ROUNDS):
         for name, (function, *arguments) in calls.items():
@@ -174,8 +222,9 @@ def main():
     strips = batch * -(-n // ROWS)
     steps, cells = strips * (m + ROWS - 1), batch * n * m
     print(f"{SHAPE}: {cells} cells, {steps} steps, {100 * (1 - cells / steps / ROWS):.1f}% of the lanes idle")
-    total = sum(best[name] for name in ("forwards", "with weights", "backwards", "write a tile"))
-    total = steps * (total + 2 * best["read a tile"])
+    both_ways = ("powers", "in doubles", "read a tile")
+    total = 2 * sum(best[name] for name in both_ways) + best["doubles backwards"] + best["write a tile"]
+    total *= steps
     call, kernels = call_and_kernels(SHAPE)
     nothing, _ = call_and_kernels((batch, 1, 1))
     print(f"all pieces: {1e3 * total:.2f} ms; kernels {1e3 * kernels:.2f} ms; call {1e3 * call:.2f} ms")

@@ -28,12 +28,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from espnet_posinv.softdtw.simd import FORMATS, INT32, INT64, Emitter, Format, Lanes
+from espnet_posinv.softdtw.simd import BELOW, FORMATS, INT32, INT64, ROWS, Emitter, Format, Lanes
 from espnet_posinv.softdtw.tiles import side
-
-ROWS = 64  # lanes of an anti-diagonal: enough to hide a step's latency, more would lengthen skewed ends
-BEFORE = 16  # places before lane 0 in a row of Z: a vector, of which only the last number is used
-PITCH = BEFORE + ROWS
 
 
 @dataclass(frozen=True)
@@ -130,7 +126,7 @@ class Diagonal:
             self.emit.store(lanes, address)
 
 
-def _prefetch_rows(emit: Emitter, address, stride, t, to_write: bool) -> None:
+def prefetch_rows(emit: Emitter, address, stride, t, to_write: bool) -> None:
     """Step t's share of the 64 rows of a tile, `stride` bytes apart."""
     build, share = emit.build, ROWS // side(emit.fmt.size)
     for v in range(share):
@@ -143,14 +139,12 @@ def _sweep_tile(weights: bool):
 
     @intrinsic
     def sweep_tile(
-        typing, costs, Z_m, Z_e, W, count, mirror, ahead, ahead_stride, c_hi, c_lo, limit
+        typing, costs, Z_m, Z_e, W, top_m, top_e, count, mirror, ahead, ahead_stride, c_hi, c_lo, limit
     ):  # fmt: skip
-        """`count` steps: costs (steps, 64), Z (2 + steps, PITCH) behind two rows of the steps before.
+        """`count` steps: costs (steps, ROWS), Z (2 + steps, ROWS) behind two rows of the steps before.
 
-        A row holds in lane r, at BEFORE + r, Z of the strip's row r, and before its lane 0 that of the row
-        above the strip, of the next step's column.  So a cell finds its neighbours at the same place of the
-        row before (left), one place before that (up), and one place before that in the row yet before
-        (diagonal): unaligned loads of what was stored a step ago do what shuffles of registers would.
+        A cell finds its neighbours in what was stored one step ago (left, up) and two steps ago (diagonal).
+        `top`: Z of the row above the strip, from the column before the first step's on.
         `mirror` is the first step's number in a symmetric problem, else far below 0.  `ahead` is where the
         next tile's row 0 lies: cache lines that are asked for a few at each step arrive while it computes.
         """
@@ -158,53 +152,72 @@ def _sweep_tile(weights: bool):
         def generate(context, build, signature, arguments):
             emit = Emitter(context, build, FORMATS[c_hi])
             fmt = emit.fmt
-            costs, Z_m, Z_e, W, count, mirror, ahead, ahead_stride, *constants = arguments
+            costs, Z_m, Z_e, W, top_m, top_e, count, mirror, ahead, ahead_stride, *constants = arguments
             *c, largest = (emit.broadcast(constant) for constant in constants)
             one = ir.Constant(INT64, 1)
-
-            def row(Z, t, back):
-                """Lane 0 of step t - back."""
-                return emit.address(emit.at(Z, t, PITCH), (2 - back) * PITCH + BEFORE)
-
             with cgutils.for_range(build, count, intp=INT64) as loop:
                 t = loop.index
-                _prefetch_rows(emit, ahead, ahead_stride, t, to_write=False)
+                prefetch_rows(emit, ahead, ahead_stride, t, to_write=False)
+                before, last, now = (
+                    [emit.at(Z, build.add(t, ir.Constant(INT64, i)), ROWS) for Z in (Z_m, Z_e)]
+                    for i in range(3)
+                )
+
+                def number(row, v):
+                    return Number(emit.load(row[0], offset=v), emit.load(row[1], integer=True, offset=v))
+
+                def ups(row, column):
+                    """The upper neighbours of each vector; `column` is that of the row above the strip."""
+                    edge_m, edge_e = (
+                        emit.load_scalar(top_m, column),
+                        emit.load_scalar(top_e, column, integer=True),
+                    )
+                    before = Number(emit.broadcast(edge_m), emit.broadcast(edge_e))
+                    for v in range(0, ROWS, fmt.lanes):
+                        if v % emit.group == 0:
+                            last = number(row, v + emit.group - fmt.lanes)
+                            yield Number(
+                                emit.rows_above(last.mantissa, before.mantissa),
+                                emit.rows_above(last.exponent, before.exponent),
+                            )
+                            before = last
+                        else:
+                            yield number(row, v - fmt.lanes)
+
                 k = build.add(mirror, t)
                 on_diagonal = build.and_(
                     build.icmp_unsigned("<", k, ir.Constant(INT64, 2 * ROWS)),
                     build.icmp_signed("==", build.and_(k, one), ir.Constant(INT64, 0)),
                 )
-                lane = build.lshr(k, one)
-                with build.if_then(on_diagonal):
-                    # Lane k/2 is on the diagonal: its left neighbour, forbidden, becomes the upper one.
-                    for Z, integer in ((Z_m, False), (Z_e, True)):
-                        before = row(Z, t, 1)
-                        upper = emit.load_scalar(before, build.sub(lane, one), integer)
-                        emit.store_scalar(upper, before, lane)
+                row = build.lshr(k, one)
+                on_place = emit.place(row)
+                below_first = build.icmp_signed(">", k, ir.Constant(INT64, 0))
+                with build.if_then(build.and_(on_diagonal, below_first)):
+                    # Row k/2 is on the diagonal: its left neighbour, forbidden, becomes the upper one
+                    # (which is outside of the strip for row 0: `strips.sweep`).
+                    for address, integer in zip(last, (False, True), strict=True):
+                        upper = emit.load_scalar(address, emit.place(build.sub(row, one)), integer)
+                        emit.store_scalar(upper, address, on_place)
                 W_at = emit.at(W, t, 2 * ROWS)
-                for v in range(0, ROWS, fmt.lanes):
-
-                    def number(back, shift, v=v):
-                        places = (emit.address(row(Z, t, back), v - shift) for Z in (Z_m, Z_e))
-                        return Number(emit.load(next(places)), emit.load(next(places), integer=True))
-
+                neighbours = zip(ups(before, t), ups(last, build.add(t, one)), strict=True)
+                for v, (diag, up) in zip(range(0, ROWS, fmt.lanes), neighbours, strict=True):
                     d = emit.load(emit.at(costs, t, ROWS), offset=v)
-                    up, left, diag = number(1, 1), number(1, 0), number(2, 1)
+                    left = number(last, v)
                     z, w_pair = next_cell(emit, d, c, largest, up, left, diag, weights)
-                    emit.store(z.mantissa, row(Z_m, t, 0), offset=v)
-                    emit.store(z.exponent, row(Z_e, t, 0), offset=v)
+                    emit.store(z.mantissa, now[0], offset=v)
+                    emit.store(z.exponent, now[1], offset=v)
                     if weights:
                         emit.store(w_pair[0], W_at, offset=v)
                         emit.store(w_pair[1], W_at, offset=v + ROWS)
                 if weights:
                     with build.if_then(on_diagonal):
                         # What that one would get goes up instead.
-                        w_diag = emit.load_scalar(W_at, lane)
+                        w_diag = emit.load_scalar(W_at, on_place)
                         rest = build.fsub(ir.Constant(fmt.real, 1.0), w_diag)
-                        emit.store_scalar(rest, emit.address(W_at, ROWS), lane)
+                        emit.store_scalar(rest, emit.address(W_at, ROWS), on_place)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 8, c_hi, c_lo, limit), generate
+        return types.void(*[types.int64] * 10, c_hi, c_lo, limit), generate
 
     return sweep_tile
 
@@ -217,8 +230,8 @@ sweep_tile_with_weights = _sweep_tile(weights=True)
 def sweep_tile_back(typing, state, W, edge, out, E, count, ahead, ahead_stride, like):
     """`count` steps backwards; E (steps, 64) receives the gradient.
 
-    Each cell hands its E on by its own weights: to the left, up and up-left.  state (3, 64) holds what
-    the last diagonal handed to the left, to the row above (both of its parts, which arrive at the same
+    Each cell hands its E on by its own weights: to the left, up and up-left.  state (3, ROWS + BELOW) holds
+    what the last diagonal handed to the left, to the row above (both of its parts, which arrive at the same
     time) and up-left. edge[t] is what lane 63 gets from the strip below at step t, out[t] what lane 0
     hands to the strip above.  `ahead`: as in `sweep_tile`, where the next tile of E will be written.
     """
@@ -227,12 +240,22 @@ def sweep_tile_back(typing, state, W, edge, out, E, count, ahead, ahead_stride, 
         emit = Emitter(context, build, FORMATS[like])
         fmt = emit.fmt
         state, W, edge, out, E, count, ahead, ahead_stride, _ = arguments
-        to_left, to_above, to_diag = (Diagonal(emit, emit.address(state, i * ROWS)) for i in range(3))
+        to_left, to_above, to_diag = (
+            Diagonal(emit, emit.address(state, i * (ROWS + BELOW))) for i in range(3)
+        )
         one = ir.Constant(INT64, 1)
         with cgutils.for_range(build, count, intp=INT64) as loop:
             t = build.sub(build.sub(count, one), loop.index)
-            _prefetch_rows(emit, ahead, ahead_stride, t, to_write=True)
-            from_below = emit.shifted_down(to_above.get(), emit.broadcast(emit.load_scalar(edge, t)))
+            prefetch_rows(emit, ahead, ahead_stride, t, to_write=True)
+            above = to_above.get()
+            behind = [*above, emit.broadcast(emit.load_scalar(edge, t))]
+            vectors = emit.group // fmt.lanes
+            from_below = [
+                emit.rows_below(above[v + 1 - vectors], behind[v + 1])
+                if (v + 1) % vectors == 0
+                else above[v + 1]
+                for v in range(len(above))
+            ]
             handed = [], [], []
             for v, (below, right, diag) in enumerate(
                 zip(from_below, to_left.get(), to_diag.get(), strict=True)

@@ -1,8 +1,9 @@
 """CPU kernels: strips of rows (`strips.py`), and the threads that chase each other down them.
 
-A strip needs only the last row of the strip above it, and leaves its own; these rows, each number a mantissa
-and an exponent, are all that the forward pass keeps: 1/32 of the size of the cost matrix.  The backward pass
-computes a strip's Z again, now with the gradient's weights, and sweeps it from the last step to the first.
+A strip needs only the last row of the strip above it, and leaves its own.  These rows, and two
+anti-diagonals of each segment of a strip, each number a mantissa and an exponent, are all that the forward
+pass keeps: 1/32 and 1/64 of the size of the cost matrix.  The backward pass takes a strip's segments from the
+last to the first, computes the Z of each again and sweeps it from the last step to the first.
 
 A strip can start as soon as the strip above is a few columns ahead.  Threads take strips from a common
 counter, in an order in which every strip comes after the one that it depends on, so whoever waits, waits
@@ -25,18 +26,28 @@ import numpy as np
 import torch
 from numba import njit
 
-from espnet_posinv.softdtw.cells import PITCH, ROWS, exponent_floor
+from espnet_posinv.softdtw.cells import exponent_floor
 from espnet_posinv.softdtw.problem import Problem
 from espnet_posinv.softdtw.processor import fetch_add, flush_denormals, publish, restore_denormals
 from espnet_posinv.softdtw.reference import forward_backward
-from espnet_posinv.softdtw.strips import strip_window, sweep, sweep_back
+from espnet_posinv.softdtw.scaled import LOWEST
+from espnet_posinv.softdtw.simd import BELOW, ROWS
+from espnet_posinv.softdtw.strips import (
+    TILES,
+    block_size,
+    segments,
+    steps_of_rows,
+    strip_window,
+    sweep,
+    sweep_back,
+)
 
 DONE, UNREACHABLE, INVALID, WIDE = range(4)  # a pair's state; WIDE: its exponents may not fit these integers
 GROUP, PAIR, ROWS_USED, COLUMNS_USED, TOP, FIRST_STRIP, STATE = range(7)  # columns of the table of pairs
 PARALLEL_CELLS = 1 << 15  # below, one thread is done before a second has woken up
 # numba's cache would keep a kernel while its own file stays the same, whatever happens to the others that
 # are compiled into it.  As a default argument this number is part of the kernel's type, by which it is kept.
-COMPILED = ("cells.py", "processor.py", "reference.py", "simd.py", "strips.py", "tiles.py")
+COMPILED = ("cells.py", "processor.py", "reference.py", "scaled.py", "simd.py", "strips.py", "tiles.py")
 SOURCES = zlib.crc32(b"".join(Path(__file__).with_name(name).read_bytes() for name in COMPILED))
 
 
@@ -50,21 +61,32 @@ def _space(tops_m, tops_e, floor):
     """Scratch of one thread: a tile's costs, rows' steps, Z of a tile, rows' columns, bits of costs seen."""
     real, integer, lanes = tops_m.dtype, tops_e.dtype, 64 // tops_m.itemsize
     S, window = np.zeros(lanes * ROWS, real), np.zeros((ROWS, 2), integer)
-    m, e = np.ones((lanes + 2, PITCH), real), np.full((lanes + 2, PITCH), floor, integer)
+    m, e = np.ones((lanes + 2, ROWS), real), np.full((lanes + 2, ROWS), floor, integer)
     lo, hi = np.zeros(ROWS, np.int64), np.zeros(ROWS, np.int64)
-    return S, window, m, e, lo, hi, np.zeros(2 * lanes, integer)
+    return S, window, m, e, lo, hi, np.zeros(lanes, integer)
+
+
+@njit(nogil=True)
+def _record(m, lanes):
+    """Numbers that the forward pass keeps of a strip: the row above it, two diagonals for each segment."""
+    return m + 1 + 2 * ROWS * segments(m, ROWS, lanes)
+
+
+@njit(nogil=True)
+def _state(record, m, segment):
+    """The part of a record (of mantissas or of exponents) for the diagonals before a segment."""
+    start = m + 1 + 2 * ROWS * segment
+    return record[start : start + 2 * ROWS].reshape(2, ROWS)
 
 
 @njit(nogil=True)
 def _extremes(seen, D, i0, h, c0, lo, hi, extreme):
     """Largest -d and largest finite d of a strip; a cost that makes the loss NaN counts as -d = inf."""
-    lanes = len(seen) // 2
-    largest = seen[:lanes].view(extreme.dtype)
     extreme[:] = 0
     plain = True
-    for k in range(lanes):
-        extreme[1] = max(extreme[1], largest[k])
-        plain &= seen[lanes + k] >= 0 and largest[k] < np.inf
+    for bits, d in zip(seen, seen.view(extreme.dtype)):  # noqa: B905 (numba's zip takes no `strict`)
+        extreme[1] = max(extreme[1], d)
+        plain &= bits >= 0 and d < np.inf
     if plain:
         return
     # Somewhere there was a sign bit, an infinity or NaN: look at the costs one by one.
@@ -85,7 +107,9 @@ def _forward_strips(
     """Take strips until none is left: rows of Z at the strips' tops, and the extreme costs of each strip."""
     denormals = flush_denormals()
     space = _space(tops_m, tops_e, floor)
-    lo, hi, seen = space[4:]
+    window, Z_m, Z_e, lo, hi, seen = space[1:]
+    lanes = 64 // tops_m.itemsize
+    work, kinds = np.zeros(block_size(space[0]), np.uint8), np.zeros(0, np.int8)
     while True:
         item = fetch_add(counter.ctypes.data)
         if item >= len(items):
@@ -95,12 +119,19 @@ def _forward_strips(
         g, b, n, m, top, first = table[p, 0], table[p, 1], table[p, 2], table[p, 3], table[p, 4], table[p, 5]
         D = costs[g][b]
         seen[:] = 0
-        i0, h, c0, width = strip_window(s, n, m, band, g > 0, lo, hi)
-        at, end = top + s * (m + 1), top + (s + 1) * (m + 1)
+        strip = i0, h, c0, width = strip_window(s, n, m, band, g > 0, lo, hi)
+        size = _record(m, lanes)
+        at, end = top + s * size, top + (s + 1) * size
         above = tops_m[at:end], tops_e[at:end]
         own = tops_m[end : end + m + 1], tops_e[end : end + m + 1]
         told = progress.ctypes.data + 8 * (first + s)
-        sweep(D, i0, h, c0, width, g > 0, above, own, told, told + 8, c, space, tops_m[:0])
+        steps_of_rows(window, h, lo, hi)
+        # Before the first step there is nothing.
+        Z_m[:2], Z_e[:2] = 1, floor
+        for segment in range(segments(width, h, lanes)):
+            _state(above[0], m, segment)[:] = Z_m[:2]
+            _state(above[1], m, segment)[:] = Z_e[:2]
+            sweep(segment, D, strip, g > 0, above, own, told, told + 8, c, space, work, kinds)
         publish(told + 8, m)
         _extremes(seen, D, i0, h, c0, lo, hi, extremes[first + s])
 
@@ -115,6 +146,7 @@ def _backward_strips(
     tops_m,
     tops_e,
     passed,
+    seeds,
     progress,
     band,
     c,
@@ -125,10 +157,12 @@ def _backward_strips(
     """Take strips from the last to the first: E of each into `grads`, what it passes to the strip above."""
     denormals = flush_denormals()
     space = _space(tops_m, tops_e, floor)
-    window, lo, hi = space[1], space[4], space[5]
+    window, Z_m, Z_e, lo, hi, seen = space[1:]
+    window_back = np.zeros_like(window)
     lanes = 64 // tops_m.itemsize
-    W = np.empty(2 * ROWS * (longest + ROWS), tops_m.dtype)
-    E = np.zeros((lanes + 3) * ROWS + 2 * lanes, tops_m.dtype)
+    kinds = np.zeros(TILES, np.int8)
+    work = np.empty(len(kinds) * block_size(space[0]), np.uint8)
+    E = np.zeros(lanes * ROWS + 3 * (ROWS + BELOW) + 2 * lanes, tops_m.dtype)
     last_row = np.empty(longest + 1, tops_m.dtype), np.empty(longest + 1, tops_e.dtype)
     free = np.array([2**62, 0])
     while True:
@@ -139,24 +173,32 @@ def _backward_strips(
         p, s = items[item]
         g, b, n, m, top, first = table[p, 0], table[p, 1], table[p, 2], table[p, 3], table[p, 4], table[p, 5]
         D, G = costs[g][b], grads[g][b]
-        i0, h, c0, width = strip_window(s, n, m, band, g > 0, lo, hi)
+        strip = i0, h, c0, width = strip_window(s, n, m, band, g > 0, lo, hi)
         told = progress.ctypes.data + 8 * (first + s)
-        at, end = top + s * (m + 1), top + (s + 1) * (m + 1)
         if table[p, STATE] == DONE:
+            size = _record(m, lanes)
+            at, end = top + s * size, top + (s + 1) * size
             above = tops_m[at:end], tops_e[at:end]
-            # `free`: the row above is all there, and nobody waits for this one.
-            sweep(
-                D, i0, h, c0, width, g > 0, above, last_row, free.ctypes.data, free.ctypes.data + 8,
-                c, space, W,
-            )  # fmt: skip
-            for r in range(i0, i0 + h):
-                G[r, :c0] = 0
-                G[r, c0 + width :] = 0
-            seed = passed[end + m] if h < ROWS else passed.dtype.type(0)
-            below = passed[end : end + m + 1]
-            sweep_back(
-                G, i0, h, c0, width, below, passed[at:end], seed, told + 8, told, window, E, W
-            )  # fmt: skip
+            steps_of_rows(window, h, lo, hi)
+            if width < G.shape[1]:
+                G[i0 : i0 + h, :c0] = 0
+                G[i0 : i0 + h, c0 + width :] = 0
+            # Where the strip has columns but the row has no cells, 0 is written.
+            lo[:], hi[:] = 0, width - 1
+            steps_of_rows(window_back, h, lo, hi)
+            for segment in range(segments(width, h, lanes) - 1, -1, -1):
+                seen[:] = 0
+                Z_m[:2] = _state(above[0], m, segment)
+                Z_e[:2] = _state(above[1], m, segment)
+                # `free`: the row above is all there, and nobody waits for this one.
+                sweep(
+                    segment, D, strip, g > 0, above, last_row, free.ctypes.data, free.ctypes.data + 8, c,
+                    space, work, kinds,
+                )  # fmt: skip
+                sweep_back(
+                    segment, G, strip, passed[first + s + 1], passed[first + s], seeds[p], told + 8, told,
+                    window_back, E, work, kinds,
+                )  # fmt: skip
         else:
             for r in range(h):
                 G[i0 + r] = 0
@@ -170,7 +212,7 @@ def _backward_strips(
 def _plan(x_lengths, y_lengths, groups, one, floor, _sources=SOURCES):
     """The table of pairs, (pair, strip) of all strips, first strips first; what `_forward_strips` fills."""
     batch = len(x_lengths)
-    table = np.zeros((groups * batch, 7), np.int64)
+    table, lanes = np.zeros((groups * batch, 7), np.int64), 64 // np.full(1, one).itemsize
     top = first = most = 0
     for p in range(len(table)):
         g, b = p // batch, p % batch
@@ -179,7 +221,7 @@ def _plan(x_lengths, y_lengths, groups, one, floor, _sources=SOURCES):
         strips = _strips(n)
         table[p, GROUP], table[p, PAIR], table[p, ROWS_USED], table[p, COLUMNS_USED] = g, b, n, m
         table[p, TOP], table[p, FIRST_STRIP] = top, first
-        top, first, most = top + (strips + 1) * (m + 1), first + strips + 1, max(most, strips)
+        top, first, most = top + (strips + 1) * _record(m, lanes), first + strips + 1, max(most, strips)
     items = np.empty((first - len(table), 2), np.int64)
     i = 0
     for s in range(most):
@@ -187,7 +229,9 @@ def _plan(x_lengths, y_lengths, groups, one, floor, _sources=SOURCES):
             if s < _strips(table[p, ROWS_USED]):
                 items[i, 0], items[i, 1] = p, s
                 i += 1
-    tops_m, tops_e = np.full(top, one), np.full(top, floor)
+    # A strip reads the row above it to the end of its last tile, where nothing depends on what it finds.
+    size = top + 2 * ROWS
+    tops_m, tops_e = np.full(size, one), np.full(size, floor)
     progress = np.zeros(first, np.int64)
     for p in range(len(table)):
         tops_e[table[p, TOP]] = 0  # the corner before the first cell: Z = 1
@@ -198,16 +242,15 @@ def _plan(x_lengths, y_lengths, groups, one, floor, _sources=SOURCES):
 @njit(cache=True)
 def _plan_back(table, seeds, _sources=SOURCES):
     """By column + 1, what each strip passes to the row above; the strips' progress; columns of the widest."""
-    rows = longest = size = 0
+    rows = longest = 0
     for p in range(len(table)):
         rows += _strips(table[p, ROWS_USED]) + 1
-        size += (_strips(table[p, ROWS_USED]) + 1) * (table[p, COLUMNS_USED] + 1)
         longest = max(longest, table[p, COLUMNS_USED])
-    passed, progress = np.zeros(size, seeds.dtype), np.full(rows, 2**62)
+    passed, progress = np.zeros((rows, longest + 1), seeds.dtype), np.full(rows, 2**62)
     for p in range(len(table)):
         strips, m = _strips(table[p, ROWS_USED]), table[p, COLUMNS_USED]
-        # Below the last row, the seed at its end.
-        passed[table[p, TOP] + (strips + 1) * (m + 1) - 1] = seeds[p]
+        # Below the last row, what each path ends with.
+        passed[table[p, FIRST_STRIP] + strips, m] = 1
         progress[table[p, FIRST_STRIP] + strips] = -1
     return passed, progress, longest
 
@@ -227,7 +270,7 @@ def _judge(table, extremes, tops_m, tops_e, gamma, _sources=SOURCES):
     for p in range(len(table)):
         n, m, first = table[p, ROWS_USED], table[p, COLUMNS_USED], table[p, FIRST_STRIP]
         strips = _strips(n)
-        end = table[p, TOP] + (strips + 1) * (m + 1) - 1
+        end = table[p, TOP] + strips * _record(m, 64 // tops_m.itemsize) + m
         negative = positive = 0.0
         for s in range(first, first + strips):
             negative, positive = max(negative, extremes[s, 0]), max(positive, extremes[s, 1])
@@ -247,7 +290,7 @@ def _judge(table, extremes, tops_m, tops_e, gamma, _sources=SOURCES):
 
 
 def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
-    """Losses (groups, B) float64; what `backward` needs: the table of pairs, the rows between strips."""
+    """Losses (groups, B) float64; what `backward` needs: the table of pairs, what is kept of the strips."""
     one, floor, c = _arithmetic(problem.gamma, problem.costs[0].dtype)
     lengths = problem.x_lengths.contiguous().numpy(), problem.y_lengths.contiguous().numpy()
     table, items, *rows, progress, extremes = _plan(*lengths, len(problem.costs), one, floor)
@@ -272,13 +315,15 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
     if not all(wanted):
         items = items[np.asarray(wanted)[table[items[:, 0], GROUP]]]
     E = [torch.empty_like(cost) if w else None for cost, w in zip(problem.costs, wanted, strict=True)]
-    passed, progress, longest = _plan_back(table, seeds.reshape(-1).to(problem.costs[0].dtype).numpy())
+    factors = seeds.reshape(-1).to(problem.costs[0].dtype).numpy()
+    passed, progress, longest = _plan_back(table, factors)
     costs = _three([cost.detach().numpy() for cost in problem.costs])
     nothing = np.empty((0, 0, 0), one.dtype)
     grads = _three([nothing if e is None else e.numpy() for e in E])
     counter = np.zeros(1, np.int64)
     arguments = (
-        counter, items[::-1], table, costs, grads, *rows, passed, progress, problem.band, c, floor, longest,
+        counter, items[::-1], table, costs, grads, *rows, passed, factors, progress, problem.band, c, floor,
+        longest,
     )  # fmt: skip
     _run(_backward_strips, arguments, problem)
     for p in np.flatnonzero(table[:, STATE] == WIDE):
@@ -290,7 +335,7 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
 
 def power_constants(problem: Problem):
     """c = -log2(e) / gamma in two parts c_hi + c_lo, and the cost from which a cell counts as forbidden."""
-    return _arithmetic(problem.gamma, problem.costs[0].dtype)[2]
+    return _arithmetic(problem.gamma, problem.costs[0].dtype)[2][:3]
 
 
 @lru_cache
@@ -301,7 +346,8 @@ def _arithmetic(gamma: float, dtype: torch.dtype):
     with np.errstate(over="ignore"):
         c_hi = real(float(exact)) if abs(exact) < 1e300 else real(-np.inf)
         c_lo = real(float(exact - Fraction(float(c_hi)))) if np.isfinite(c_hi) else real(0)
-        c = c_hi, c_lo, real(2.0 ** (np.finfo(real).nmant - 1)) / -c_hi
+        largest = LOWEST / 16 / -c_hi if dtype == torch.float32 else real(0)
+        c = c_hi, c_lo, real(2.0 ** (np.finfo(real).nmant - 1)) / -c_hi, largest
     return real(1), integer(exponent_floor(8 * np.dtype(integer).itemsize)), c
 
 

@@ -6,14 +6,18 @@ instruction.  A vector is a register of the processor it is compiled for: wider 
 compute side by side, for which 16 registers do not suffice.
 """
 
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.extending import intrinsic
 
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
+ROWS = 64  # rows of a strip, lanes of an anti-diagonal: enough to hide a step's latency
+BELOW = 16  # zeros after ROWS numbers, for whoever looks at the rows below the last group
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,14 @@ class Lanes:
         """Larger of two signed integers."""
         return self._call("smax", other)
 
+    def maximum_unsigned(self, other) -> "Lanes":
+        return self._call("umax", other)
+
+    def larger(self, other) -> "Lanes":
+        """Larger of two real numbers, none of them NaN."""
+        other = self.same(other)
+        return self.where(self.build.fcmp_ordered(">", self.value, other.value), other)
+
     def fma(self, factor, term) -> "Lanes":
         """self * factor + term with one rounding, whatever that costs."""
         return self._call("fma", factor, term)
@@ -155,6 +167,13 @@ class Emitter:
         self.has_fma = "+fma" in features or "x86" not in triple
         register = 64 if "+avx512f" in features else 32 if "+avx2" in features else 16  # bytes
         self.fmt = replace(fmt, lanes=register // fmt.size)
+        self.group = 64 // fmt.size  # rows, see `place`
+
+    def widened(self) -> "Emitter":
+        """For doubles, as many as there are floats in a register."""
+        other = copy(self)
+        other.fmt = replace(FLOAT64, lanes=self.fmt.lanes)
+        return other
 
     def address(self, base, offset):
         """base + offset elements; the offset a Python int."""
@@ -218,10 +237,38 @@ class Emitter:
     def store_scalar(self, scalar, address, index) -> None:
         self.build.store(scalar, self.build.inttoptr(self.at(address, index, 1), scalar.type.as_pointer()))
 
-    def shifted_down(self, vectors: list[Lanes], edge: Lanes) -> list[Lanes]:
-        """Every lane takes its upper neighbour's number, the last one `edge`."""
-        mask = ir.Constant(ir.VectorType(INT32, self.fmt.lanes), list(range(1, self.fmt.lanes + 1)))
-        return [
-            Lanes(self.build, self.build.shuffle_vector(low.value, high.value, mask), self.fmt)
-            for low, high in zip(vectors, [*vectors[1:], edge], strict=True)
-        ]
+    def place(self, row):
+        """Where row `row` (an int64 value) of a strip stands among the ROWS numbers of a step.
+
+        In each group of as many rows as fill a cache line, lane k of vector v holds row v + k (number of
+        vectors): the row above is in the same lane of the vector before, and only vector 0 needs a shuffle.
+        """
+        build, vectors = self.build, self.group // self.fmt.lanes
+        within = build.and_(row, ir.Constant(INT64, self.group - 1))
+        v = build.and_(row, ir.Constant(INT64, vectors - 1))
+        lane = build.lshr(within, ir.Constant(INT64, vectors.bit_length() - 1))
+        place = build.add(build.mul(v, ir.Constant(INT64, self.fmt.lanes)), lane)
+        return build.add(build.sub(row, within), place)
+
+    def rows_above(self, last: Lanes, before: Lanes) -> Lanes:
+        """The rows above those of a group's vector 0: last vectors of this group and of the one before."""
+        lanes = self.fmt.lanes
+        return self._shuffled(last, before, [2 * lanes - 1, *range(lanes - 1)])
+
+    def rows_below(self, first: Lanes, behind: Lanes) -> Lanes:
+        """The rows below those of a group's last vector: vectors 0 of this group and of the next one."""
+        return self._shuffled(first, behind, list(range(1, self.fmt.lanes + 1)))
+
+    def _shuffled(self, low: Lanes, high: Lanes, mask: list[int]) -> Lanes:
+        mask = ir.Constant(ir.VectorType(INT32, self.fmt.lanes), mask)
+        return Lanes(self.build, self.build.shuffle_vector(low.value, high.value, mask), self.fmt)
+
+
+@intrinsic
+def place(typing, row, like):
+    """`Emitter.place` for numbers like `like`."""
+
+    def generate(context, build, signature, arguments):
+        return Emitter(context, build, FORMATS[like]).place(arguments[0])
+
+    return types.int64(types.int64, like), generate

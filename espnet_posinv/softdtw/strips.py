@@ -3,6 +3,8 @@
 Cells on an anti-diagonal do not depend on one another.  A strip is swept by steps: at step k, lane r
 holds the cell of its row r and column k - r, so that one step is 64 cells side by side.  The costs
 reach the lanes through transposed square tiles of skewed rows (`tiles.py`), and E leaves them the same way.
+A tile of steps is computed in doubles where its costs allow it (`scaled.py`), else by mantissas and exponents
+(`cells.py`).
 
     The step of each cell:   column  0  1  2  3
                       row 0          0  1  2  3
@@ -13,17 +15,14 @@ reach the lanes through transposed square tiles of skewed rows (`tiles.py`), and
 import numpy as np
 from numba import njit
 
-from espnet_posinv.softdtw.cells import (
-    BEFORE,
-    PITCH,
-    ROWS,
-    sweep_tile,
-    sweep_tile_back,
-    sweep_tile_with_weights,
-)
+from espnet_posinv.softdtw.cells import sweep_tile, sweep_tile_back, sweep_tile_with_weights
 from espnet_posinv.softdtw.processor import publish, read_published, yield_processor
 from espnet_posinv.softdtw.reference import row_interval
+from espnet_posinv.softdtw.scaled import scaled_powers, sweep_scaled, sweep_scaled_back
+from espnet_posinv.softdtw.simd import BELOW, ROWS, place
 from espnet_posinv.softdtw.tiles import read_tile, write_tile
+
+TILES = 16  # of a segment: what a tile leaves for the way back stays in the second-level cache
 
 
 @njit(nogil=True)
@@ -42,11 +41,17 @@ def strip_window(s, n, m, band, symmetric, lo, hi):
 
 
 @njit(nogil=True)
-def _first_and_end(window, h, lo, hi):
+def steps_of_rows(window, h, lo, hi):
     """The steps at which each row of a strip has cells: window[r] = first, end; none below the strip."""
     window[:] = 2**30
     for r in range(h):
         window[r, 0], window[r, 1] = r + lo[r], r + hi[r] + 1
+
+
+@njit(nogil=True)
+def segments(width, h, lanes):
+    """Segments of a strip: its tiles, TILES at a time."""
+    return -(-(width + h - 1) // (TILES * lanes))
 
 
 @njit(nogil=True)
@@ -61,97 +66,185 @@ def _part(window, r0, k0, lanes):
 
 
 @njit(nogil=True)
-def _fill(D, i0, c0, k0, S, window, seen):
-    """Costs of one tile of steps, k0 and on, into S (steps, 64); +inf where there is no cell."""
-    like, size = S[0], S.itemsize
-    lanes = 64 // size
-    for r0 in range(0, ROWS, lanes):
+def _read(start, stride, S, g0, g1, k0, window, seen):
+    """Costs of a tile's groups g0 ... g1 - 1, steps k0 and on, into S (steps, ROWS); +inf outside."""
+    lanes = 64 // S.itemsize
+    for r0 in range(g0 * lanes, g1 * lanes, lanes):
         part = _part(window, r0, k0, lanes)
         if part < 0:
             for t in range(lanes):
                 S[t * ROWS + r0 : t * ROWS + r0 + lanes] = np.inf
-            continue
-        # One row down is one column to the left: a row's stride less one element skews the tile.
-        source = D.ctypes.data + size * ((i0 + r0) * D.shape[1] + c0 + k0 - r0)
-        read_tile(
-            source, size * (D.shape[1] - 1), S.ctypes.data + size * r0, size * ROWS,
-            part, k0, seen.ctypes.data, like,
-        )  # fmt: skip
+        else:
+            read_tile(
+                start + stride * r0 + S.itemsize * k0, stride, S.ctypes.data + S.itemsize * r0, part, k0,
+                seen.ctypes.data, S[0],
+            )  # fmt: skip
 
 
 @njit(nogil=True)
-def sweep(D, i0, h, c0, width, symmetric, top, out, wait, tell, c, space, W):
-    """Z of one strip, from the row above it (`top`) to its own last row (`out`), each (mantissas, exponents).
+def _write(start, stride, E, k0, window, factor):
+    """Steps k0 and on of E into their rows."""
+    lanes = 64 // E.itemsize
+    for r0 in range(0, ROWS, lanes):
+        part = _part(window, r0, k0, lanes)
+        if part >= 0:
+            write_tile(
+                E.ctypes.data + E.itemsize * r0,
+                start + stride * r0 + E.itemsize * k0,
+                stride,
+                part,
+                k0,
+                factor,
+            )
+
+
+@njit(nogil=True)
+def _groups(k0, count, h, width, lanes):
+    """The groups of rows that have cells in a tile: the first, and the one behind the last."""
+    return max(0, k0 - width) // lanes, -(-min(h, k0 + count) // lanes)
+
+
+@njit(nogil=True)
+def block_size(S):
+    """Bytes that a tile's sweep works in and leaves for the way back (`_block`)."""
+    lanes = 64 // S.itemsize
+    return ROWS * (8 * (lanes + 5) + S.itemsize * lanes) + 64
+
+
+@njit(nogil=True)
+def _block(work, tile, S):
+    """Addresses in block `tile`: Z of `scaled.py` or else weights (steps, 2, ROWS); its scratch and P."""
+    lanes = 64 // S.itemsize
+    start = work.ctypes.data + tile * block_size(S)
+    return start, start + 8 * ROWS * (lanes + 2), start + 8 * ROWS * (lanes + 5)
+
+
+@njit(nogil=True)
+def _none_above(largest, seen, S):
+    """Whether all costs that were `seen` lie between 0 and `largest`."""
+    fine = True
+    for bits, d in zip(seen, seen.view(S.dtype)):  # noqa: B905 (numba's zip takes no `strict`)
+        fine &= bits >= 0 and d <= largest
+    return fine
+
+
+@njit(nogil=True)
+def sweep(segment, D, strip, symmetric, top, out, wait, tell, c, space, work, kinds):
+    """Z of a segment of a strip, from the row above (`top`) to its last row (`out`): mantissas and exponents.
 
     Rows are indexed by column + 1.  `wait` and `tell` are the addresses at which the strip above and this one
-    publish how many columns they have finished.  W, unless empty, receives the weights (steps, 2, 64).
+    publish how many columns they have finished.  `space` holds Z of the two steps before, and then of the
+    segment's last two.  On the way to the gradient each tile has a block in `work`, and `kinds` says whether
+    it was swept as `scaled.py` does; `out` is known then.  Else `kinds` is empty and there is one block.
     """
-    S, window, m, e, lo, hi, seen = space
-    _first_and_end(window, h, lo, hi)
-    top_m, top_e = top
-    out_m, out_e = out
-    c_hi, c_lo, limit = c
-    size = S.itemsize
+    S, window, m, e, _, _, seen = space
+    i0, h, c0, width = strip
+    (top_m, top_e), (out_m, out_e) = top, out
+    c_hi, c_lo, limit, largest = c
+    size, keep = S.itemsize, len(kinds) > 0
     lanes = 64 // size
-    floor = e[0, 0]
-    # Before the first step there is nothing, but for the corner above and left of lane 0.
-    m[:2], e[:2] = 1, floor
-    steps = width + h - 1
-    for k0 in range(0, steps, lanes):
+    all_groups = ROWS // lanes
+    whole = window[0, 0] == 0 and window[0, 1] == width and window[h - 1, 0] == h - 1  # no band
+    may_scale = largest > 0 and whole and not symmetric
+    last = place(h - 1, S[0])
+    steps, begin = width + h - 1, segment * TILES * lanes
+    # One row down is one column to the left: a row's stride less one element skews a tile.
+    start, stride = D.ctypes.data + size * (i0 * D.shape[1] + c0), size * (D.shape[1] - 1)
+    S_at, m_at, e_at = S.ctypes.data, m.ctypes.data, e.ctypes.data
+    for k0 in range(begin, min(begin + TILES * lanes, steps), lanes):
         needed = c0 + min(k0 + lanes, width)
         while read_published(wait) < needed:
             yield_processor()
-        if k0 == 0:
-            m[0, BEFORE - 1], e[0, BEFORE - 1] = top_m[c0], top_e[c0]
-        _fill(D, i0, c0, k0, S, window, seen)
-        count = min(lanes, steps - k0)
-        for t in range(count):
-            inside = k0 + t < width
-            m[t + 1, BEFORE - 1] = top_m[c0 + k0 + t + 1] if inside else 1
-            e[t + 1, BEFORE - 1] = top_e[c0 + k0 + t + 1] if inside else floor
-        S_at, m_at, e_at = S.ctypes.data, m.ctypes.data, e.ctypes.data
-        W_at = W.ctypes.data + 2 * ROWS * size * k0
-        mirror = k0 if symmetric else -(2**32)
-        # The last byte of the next tile's row 0; what comes before lies in a line that this tile has touched.
-        ahead = D.ctypes.data + size * (i0 * D.shape[1] + c0 + k0 + 2 * lanes) - 1
-        ahead_stride = size * (D.shape[1] - 1)
-        if len(W) > 0:
-            sweep_tile_with_weights(
-                S_at, m_at, e_at, W_at, count, mirror, ahead, ahead_stride, c_hi, c_lo, limit
-            )
-        else:
-            sweep_tile(S_at, m_at, e_at, W_at, count, mirror, ahead, ahead_stride, c_hi, c_lo, limit)
-        last = BEFORE + h - 1
-        for t in range(max(0, h - 1 - k0), count):
-            j = c0 + k0 + t - (h - 1)
-            out_m[j + 1], out_e[j + 1] = m[t + 2, last], e[t + 2, last]
+        if symmetric and k0 == 0:
+            m[1, 0], e[1, 0] = top_m[c0 + 1], top_e[c0 + 1]  # see `sweep_tile`: row 0 is on the diagonal
+        count, tile = min(lanes, steps - k0), k0 // lanes % TILES if keep else 0
+        block, scratch, P = _block(work, tile, S)
+        top_m_at, top_e_at = top_m.ctypes.data + size * (c0 + k0), top_e.ctypes.data + size * (c0 + k0)
+        ahead = start + size * (k0 + 2 * lanes) - 1
+        first = count if keep else max(0, h - 1 - k0)  # the step from which on the last row's Z goes to `out`
+        to = c0 + k0 - (h - 1) + 1
+        g0, g1 = _groups(k0, count, h, width, lanes) if may_scale else (0, all_groups)
+        _read(start, stride, S, g0, g1, k0, window, seen)
+        scaled = may_scale and _none_above(largest, seen, S)
+        if scaled:
+            scaled_powers(S_at, P, g0, g1, largest, c_hi, c_lo)
+            done = sweep_scaled(
+                P, m_at, e_at, block, scratch, top_m_at, top_e_at, out_m.ctypes.data + size * to,
+                out_e.ctypes.data + size * to, h - 1, first, g0, g1, max(0, k0 - width), min(k0, h),
+                width - k0, count, ahead, stride, S[0],
+            )  # fmt: skip
+            scaled = done != 0
+        if keep:
+            kinds[tile] = scaled
+        if not scaled:
+            _read(start, stride, S, 0, g0, k0, window, seen)
+            _read(start, stride, S, g1, all_groups, k0, window, seen)
+            mirror = k0 if symmetric else -(2**32)
+            if keep:
+                sweep_tile_with_weights(
+                    S_at,
+                    m_at,
+                    e_at,
+                    block,
+                    top_m_at,
+                    top_e_at,
+                    count,
+                    mirror,
+                    ahead,
+                    stride,
+                    c_hi,
+                    c_lo,
+                    limit,
+                )
+            else:
+                sweep_tile(
+                    S_at,
+                    m_at,
+                    e_at,
+                    block,
+                    top_m_at,
+                    top_e_at,
+                    count,
+                    mirror,
+                    ahead,
+                    stride,
+                    c_hi,
+                    c_lo,
+                    limit,
+                )
+            if first < count:
+                out_m[to + first : to + count] = m[first + 2 : count + 2, last]
+                out_e[to + first : to + count] = e[first + 2 : count + 2, last]
+            m[0], m[1], e[0], e[1] = m[lanes], m[lanes + 1], e[lanes], e[lanes + 1]
         publish(tell, c0 + k0 + count - (h - 1))
-        for r in range(BEFORE - 1, PITCH):
-            m[0, r], m[1, r] = m[lanes, r], m[lanes + 1, r]
-            e[0, r], e[1, r] = e[lanes, r], e[lanes + 1, r]
 
 
 @njit(nogil=True)
-def sweep_back(G, i0, h, c0, width, below, above, seed, wait, tell, window, E, W):
-    """E of one strip into rows i0 ... i0 + h - 1 of G, columns c0 ... c0 + width - 1.
+def sweep_back(segment, G, strip, below, above, factor, wait, tell, window, E, work, kinds):
+    """`factor` E of a segment of a strip into rows i0 ... i0 + h - 1 of G, columns c0 ... c0 + width - 1.
 
     `below` (by column + 1) is what the strip below hands to this one's last row, `above` receives what
-    this one hands on.  `wait` and `tell` publish the first column that is finished, counted down.  A
-    strip of fewer rows is the last one and starts from `seed` instead.
+    this one hands on.  `wait` and `tell` publish the first column that is finished, counted down.  `E` holds
+    a tile and what goes from tile to tile.
     """
-    size = G.itemsize
+    i0, h, c0, width = strip
+    size, like = G.itemsize, E[0]
     lanes = 64 // size
-    like = E[0]
-    tile, state = E[: lanes * ROWS], E[lanes * ROWS : (lanes + 3) * ROWS]
-    edge, out = E[(lanes + 3) * ROWS : (lanes + 3) * ROWS + lanes], E[(lanes + 3) * ROWS + lanes :]
-    steps = width + h - 1
-    for r in range(h):
-        window[r, 0], window[r, 1] = r, r + width
-    state[:] = 0
-    state[h - 1] = seed
-    edge[:] = 0
-    first = (steps - 1) // lanes * lanes
-    for k0 in range(first, -1, -lanes):
+    tile, rest = E[: lanes * ROWS], E[lanes * ROWS :]
+    state, edge, out = rest[: 3 * (ROWS + BELOW)], rest[3 * (ROWS + BELOW) :][:lanes], rest[-lanes:]
+    start, stride = G.ctypes.data + size * (i0 * G.shape[1] + c0), size * (G.shape[1] - 1)
+    state_at, edge_at, out_at, tile_at = (
+        state.ctypes.data,
+        edge.ctypes.data,
+        out.ctypes.data,
+        tile.ctypes.data,
+    )
+    steps, begin = width + h - 1, segment * TILES * lanes
+    if begin + TILES * lanes >= steps:
+        state[:], edge[:] = 0, 0
+        if h < ROWS:
+            state[place(h - 1, like)] = 1  # the pair's last strip: all paths end at its last cell
+    for k0 in range((min(begin + TILES * lanes, steps) - 1) // lanes * lanes, begin - 1, -lanes):
         count = min(lanes, steps - k0)
         if h == ROWS:
             needed = c0 + max(k0 - (h - 1), 0)
@@ -160,30 +253,21 @@ def sweep_back(G, i0, h, c0, width, below, above, seed, wait, tell, window, E, W
             for t in range(count):
                 j = k0 + t - (h - 1)
                 edge[t] = below[c0 + j + 1] if j >= 0 else 0
-        W_at = W.ctypes.data + 2 * ROWS * size * k0
-        ahead = G.ctypes.data + size * (i0 * G.shape[1] + c0 + k0 - lanes)
-        sweep_tile_back(
-            state.ctypes.data, W_at, edge.ctypes.data, out.ctypes.data, tile.ctypes.data, count,
-            ahead, size * (G.shape[1] - 1), like,
-        )  # fmt: skip
+        kind = kinds[k0 // lanes % TILES]
+        block, scratch, P = _block(work, k0 // lanes % TILES, E)
+        ahead = start + size * (k0 - lanes)
+        if kind:
+            g0, g1 = _groups(k0, count, h, width, lanes)
+            sweep_scaled_back(
+                block, P, scratch, state_at, edge_at, out_at, tile_at, g0, g1, count, ahead, stride, like
+            )
+        else:
+            sweep_tile_back(state_at, block, edge_at, out_at, tile_at, count, ahead, stride, like)
         for t in range(min(count, width - k0)):
             above[c0 + k0 + t + 1] = out[t]
-        _empty(G, i0, h, c0, k0, window, tile)
+        _write(start, stride, tile, k0, window, factor)
         if k0 < width:
             publish(tell, c0 + k0)
-    above[c0] = state[2 * ROWS]
-    publish(tell, -1)
-
-
-@njit(nogil=True)
-def _empty(G, i0, h, c0, k0, window, E):
-    """Steps k0 and on of E into their rows of G."""
-    like, size = E[0], E.itemsize
-    lanes = 64 // size
-    for r0 in range(0, h, lanes):
-        part = _part(window, r0, k0, lanes)
-        if part >= 0:
-            target = G.ctypes.data + size * ((i0 + r0) * G.shape[1] + c0 + k0 - r0)
-            write_tile(
-                E.ctypes.data + size * r0, size * ROWS, target, size * (G.shape[1] - 1), part, k0, like
-            )
+    if segment == 0:
+        above[c0] = state[2 * (ROWS + BELOW)]
+        publish(tell, -1)

@@ -1,14 +1,15 @@
 """Square tiles of costs and gradients on their way between a matrix and the lanes of a strip.
 
 A tile has 16 x 16 floats or 8 x 8 doubles, so that each of its rows is as long as a cache line.  It is
-transposed in blocks as wide as a register; one of which only a part is cells is read and written under masks.
+transposed in blocks as wide as a register, whose rows are those of a vector (`simd.Emitter.place`).  Rows of
+which only a part is cells are read and written under masks.
 """
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from espnet_posinv.softdtw.simd import FORMATS, INT32, INT64, Emitter, Lanes
+from espnet_posinv.softdtw.simd import FORMATS, INT32, INT64, ROWS, Emitter, Lanes
 
 
 def side(size: int) -> int:
@@ -33,98 +34,118 @@ def _transposed(emit: Emitter, rows: list[Lanes]) -> list[Lanes]:
     return [Lanes(emit.build, value, emit.fmt) for value in values]
 
 
-def _addresses(emit: Emitter, address, stride, row: int, column: int):
-    """Addresses of a block's rows, which lie `stride` bytes apart; its first number is (row, column)."""
-    build = emit.build
-    start = emit.address(address, column)
-    return [build.add(start, build.mul(stride, ir.Constant(INT64, row + i))) for i in range(emit.fmt.lanes)]
-
-
-def _masks(emit: Emitter, window, step, row: int, column: int):
-    """Of a block whose first number is (row, column): which are cells (see `_each_block`)."""
-    build, fmt = emit.build, emit.fmt
-    counting = ir.Constant(ir.VectorType(fmt.integer, fmt.lanes), list(range(column, column + fmt.lanes)))
-    step = build.trunc(step, fmt.integer) if fmt.size < 8 else step
-    masks = []
-    for i in range(row, row + fmt.lanes):
-        places = (ir.Constant(INT64, 2 * i + k) for k in range(2))
-        begin, end = (emit.load_scalar(window, k, integer=True) for k in places)
-        since = build.add(emit.broadcast(build.sub(step, begin)).value, counting)
-        # One unsigned comparison stands for two, since what lies before `begin` is huge.
-        masks.append(build.icmp_unsigned("<", since, emit.broadcast(build.sub(end, begin)).value))
-    return masks
+def _rows(emit: Emitter, v: int) -> list[int]:
+    """The rows of a group that stand in its vector v (see `simd.Emitter.place`)."""
+    vectors = emit.group // emit.fmt.lanes
+    return [v + k * vectors for k in range(emit.fmt.lanes)]
 
 
 def _each_block(emit: Emitter, window, step, copy) -> None:
-    """Emit copy(row, column, masks) for the blocks of a whole tile (window = 0, no masks) or a part of one.
+    """Emit copy(v, column, cells) for the blocks of a tile: a vector's rows, as many steps from `column` on.
 
-    Element t of row i is a cell if window[i, 0] <= step + t < window[i, 1] (integers of the format's width).
+    cells(row) says of a row's steps in this block whether all are cells, whether some are, and which; for a
+    tile that has cells only (window = 0), `cells` is None.  Step t of row i is a cell if
+    window[i, 0] <= step + t < window[i, 1] (integers of the format's width).
     """
     build, fmt = emit.build, emit.fmt
-    places = range(0, side(fmt.size), fmt.lanes)
-    blocks = [(row, column) for row in places for column in places]
-    with build.if_else(build.icmp_signed("==", window, ir.Constant(INT64, 0))) as (whole, part):
-        with whole:
-            for block in blocks:
-                copy(*block, [None] * fmt.lanes)
-        with part:
-            for block in blocks:
-                copy(*block, _masks(emit, window, step, *block))
+
+    def cells_from(column):
+        first = build.add(step, ir.Constant(INT64, column))
+        first = build.trunc(first, fmt.integer) if fmt.size < 8 else first
+        behind = build.add(first, ir.Constant(fmt.integer, fmt.lanes))
+        counting = ir.Constant(ir.VectorType(fmt.integer, fmt.lanes), list(range(fmt.lanes)))
+        steps = build.add(emit.broadcast(first).value, counting)
+
+        def cells(row):
+            places = (ir.Constant(INT64, 2 * row + k) for k in range(2))
+            begin, end = (emit.load_scalar(window, place, integer=True) for place in places)
+            less = build.icmp_signed
+            every = build.and_(less("<=", begin, first), less("<=", behind, end))
+            some = build.and_(less("<", begin, behind), less("<", first, end))
+            begins, ends = (emit.broadcast(scalar).value for scalar in (begin, end))
+            mask = build.and_(less("<", steps, ends), build.not_(less("<", steps, begins)))
+            return every, some, mask
+
+        return cells
+
+    with build.if_else(build.icmp_signed("==", window, ir.Constant(INT64, 0))) as branches:
+        for branch, part in zip(branches, (False, True), strict=True):
+            with branch:
+                for v in range(emit.group // fmt.lanes):
+                    for column in range(0, side(fmt.size), fmt.lanes):
+                        copy(v, column, cells_from(column) if part else None)
 
 
 @intrinsic
-def read_tile(typing, source, source_stride, target, target_stride, window, step, seen, like):
-    """Transpose a tile; +inf where it has no cell (`window`, see `_each_block`).
+def read_tile(typing, source, source_stride, target, window, step, seen, like):
+    """Costs of one tile, from rows `source_stride` bytes apart into (steps, ROWS); +inf where it has no cell.
 
-    Addresses and strides are in bytes, `like` is a number of the tile's type.  Two rows of integers at `seen`
-    keep the largest |bits| and the union of all bits.
+    `window`: see `_each_block`; `like` is a number of the tile's type.  A vector of integers at `seen` keeps
+    the largest bits as unsigned integers: what is negative, infinite or NaN has larger ones than others.
     """
 
     def generate(context, build, signature, arguments):
         emit = Emitter(context, build, FORMATS[like])
         fmt = emit.fmt
-        source, source_stride, target, target_stride, window, step, seen, _ = arguments
+        source, source_stride, target, window, step, seen, _ = arguments
 
-        def copy(i, j, masks):
-            largest, union = (emit.load(seen, integer=True, offset=at) for at in (0, side(fmt.size)))
-            rows = []
-            addresses = _addresses(emit, source, source_stride, i, j)
-            for address, mask in zip(addresses, masks, strict=True):
-                row = emit.load(address) if mask is None else emit.load_where(mask, address)
-                bits = row.as_integer()
-                largest = largest.maximum(bits & (2 ** (fmt.integer.width - 1) - 1))
-                union = union | bits
-                rows.append(row if mask is None else row.where(mask, float("inf")))
+        def read(address, row, cells):
+            """A row's costs, twice: 0 and +inf where there is no cell."""
+            if cells is None:
+                return (emit.load(address),) * 2
+            _, _, mask = cells(row)
+            found = emit.load_where(mask, address)
+            return found, found.where(mask, float("inf"))
+
+        def copy(v, column, cells):
+            costs = []
+            largest = emit.load(seen, integer=True)
+            for row in _rows(emit, v):
+                address = build.add(
+                    emit.address(source, column), build.mul(source_stride, ir.Constant(INT64, row))
+                )
+                found, cost = read(address, row, cells)
+                largest = largest.maximum_unsigned(found.as_integer())
+                costs.append(cost)
             emit.store(largest, seen)
-            emit.store(union, seen, offset=side(fmt.size))
-            addresses = _addresses(emit, target, target_stride, j, i)
-            for row, address in zip(_transposed(emit, rows), addresses, strict=True):
-                emit.store(row, address)
-
-        _each_block(emit, window, step, copy)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 7, like), generate
-
-
-@intrinsic
-def write_tile(typing, source, source_stride, target, target_stride, window, step, like):
-    """Transpose a tile; only its cells are written (`window`, see `_each_block`)."""
-
-    def generate(context, build, signature, arguments):
-        emit = Emitter(context, build, FORMATS[like])
-        source, source_stride, target, target_stride, window, step, _ = arguments
-
-        def copy(i, j, masks):
-            rows = _transposed(emit, [emit.load(a) for a in _addresses(emit, source, source_stride, j, i)])
-            addresses = _addresses(emit, target, target_stride, i, j)
-            for row, address, mask in zip(rows, addresses, masks, strict=True):
-                if mask is None:
-                    emit.store(row, address)
-                else:
-                    emit.store_where(mask, row, address)
+            for t, lanes in enumerate(_transposed(emit, costs)):
+                emit.store(lanes, target, offset=(column + t) * ROWS + v * fmt.lanes)
 
         _each_block(emit, window, step, copy)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6, like), generate
+
+
+@intrinsic
+def write_tile(typing, source, target, target_stride, window, step, factor):
+    """`factor` times a tile (steps, ROWS), into rows `target_stride` bytes apart: its cells (`window`)."""
+
+    def generate(context, build, signature, arguments):
+        emit = Emitter(context, build, FORMATS[factor])
+        fmt = emit.fmt
+        source, target, target_stride, window, step, factor_value = arguments
+        times = emit.broadcast(factor_value)
+
+        def copy(v, column, cells):
+            places = [(column + t) * ROWS + v * fmt.lanes for t in range(fmt.lanes)]
+            steps = [emit.load(source, offset=place) for place in places]
+            for row, lanes in zip(_rows(emit, v), _transposed(emit, steps), strict=True):
+                lanes = lanes * times
+                address = build.add(
+                    emit.address(target, column), build.mul(target_stride, ir.Constant(INT64, row))
+                )
+                if cells is None:
+                    emit.store(lanes, address)
+                    continue
+                every, some, mask = cells(row)
+                with build.if_then(some), build.if_else(every) as (whole, part):
+                    with whole:
+                        emit.store(lanes, address)
+                    with part:
+                        emit.store_where(mask, lanes, address)
+
+        _each_block(emit, window, step, copy)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5, factor), generate
