@@ -28,6 +28,18 @@ class NoSecondDerivative(Function):
         raise RuntimeError("soft-DTW: the second derivative is not implemented")
 
 
+def _once(grad, *sources):
+    """`NoSecondDerivative` where somebody asks for one (`create_graph`)."""
+    return NoSecondDerivative.apply(grad, *sources) if torch.is_grad_enabled() else grad
+
+
+def _save(ctx, state: tuple, *tensors):
+    """Tensors where autograd frees them after use; the CPU's state, small arrays, on `ctx`: that is quicker."""
+    plan = bool(state) and not isinstance(state[0], Tensor)
+    ctx.plan = state if plan else ()
+    ctx.save_for_backward(*tensors, *(() if plan else state))
+
+
 class CostLoss(Function):
     """Costs (B, N, M) -> soft-DTW (B,)."""
 
@@ -35,7 +47,7 @@ class CostLoss(Function):
     def forward(ctx, cost, x_lengths, y_lengths, gamma, band):
         problem = Problem([cost.contiguous()], x_lengths, y_lengths, gamma, band)
         values, state = problem.kernels().forward(problem, keep=ctx.needs_input_grad[0])
-        ctx.save_for_backward(cost, x_lengths, y_lengths, *state)
+        _save(ctx, state, cost, x_lengths, y_lengths)
         ctx.gamma, ctx.band = gamma, band
         return values[0].to(cost.dtype)
 
@@ -44,8 +56,8 @@ class CostLoss(Function):
         cost, x_lengths, y_lengths, *state = ctx.saved_tensors
         with torch.no_grad():
             problem = Problem([cost.contiguous()], x_lengths, y_lengths, ctx.gamma, ctx.band)
-            (grad,) = problem.kernels().backward(problem, state, seed[None].contiguous())
-        return NoSecondDerivative.apply(grad, seed, cost), None, None, None, None
+            (grad,) = problem.kernels().backward(problem, ctx.plan or state, seed[None])
+        return _once(grad, seed, cost), None, None, None, None
 
 
 class FrameLoss(Function):
@@ -60,7 +72,7 @@ class FrameLoss(Function):
             costs = [multiply.frame_costs(sides[a], sides[b], cosine) for a, b in pairs]
         problem = Problem(costs, x_lengths, y_lengths, gamma, band)
         values, state = problem.kernels().forward(problem, keep=any(ctx.needs_input_grad[:2]))
-        ctx.save_for_backward(x, y, *sides[0], *sides[1], x_lengths, y_lengths, *costs, *state)
+        _save(ctx, state, x, y, *sides[0], *sides[1], x_lengths, y_lengths, *costs)
         ctx.options = gamma, band, cosine, len(costs), len(sides[0])
         loss = values[0] - 0.5 * (values[1] + values[2]) if divergence else values[0]
         return loss.to(torch.promote_types(x.dtype, torch.float32))
@@ -76,7 +88,8 @@ class FrameLoss(Function):
         multiply = products_for(x)
         with torch.no_grad(), _alone(x):
             seeds = torch.stack([seed] + [-0.5 * seed] * (groups - 1))
-            E = problem.kernels().backward(problem, rest[groups:], seeds, [True, need_x, need_y][:groups])
+            wanted = [True, need_x, need_y][:groups]
+            E = problem.kernels().backward(problem, ctx.plan or rest[groups:], seeds, wanted)
             both = multiply.alignment_factor(E[0], seed)
             x_parts, y_parts = [(both, False, y_side)], [(both, True, x_side)]
             # The folded T and E have the same symmetric part, and x stands on both sides of its own cost.
@@ -85,7 +98,7 @@ class FrameLoss(Function):
                     parts.append((multiply.alignment_factor(own + own.mT, seed), False, side))
             grad_x = multiply.frame_gradient(x_parts, x, cosine) if need_x else None
             grad_y = multiply.frame_gradient(y_parts, y, cosine) if need_y else None
-        grads = [g if g is None else NoSecondDerivative.apply(g, seed, x, y) for g in (grad_x, grad_y)]
+        grads = [g if g is None else _once(g, seed, x, y) for g in (grad_x, grad_y)]
         return *grads, None, None, None, None, None, None
 
 

@@ -257,7 +257,7 @@ def _plan_back(table, seeds, _sources=SOURCES):
 
 @njit(cache=True, error_model="numpy")
 def _judge(table, extremes, tops_m, tops_e, gamma, _sources=SOURCES):
-    """Losses (pairs,); sets each pair's state.
+    """Losses (pairs,), and whether a pair is WIDE; sets each pair's state.
 
     Exponents stay between -A and P, with A and P the sums of the largest positive and negative costs (and
     of log2 3) over a longest path.  A forbidden cell falls by `forbidden_drop` from at most P and can
@@ -266,7 +266,7 @@ def _judge(table, extremes, tops_m, tops_e, gamma, _sources=SOURCES):
     """
     bits = 8 * tops_e.itemsize
     largest = 2.0 ** (21 if bits == 32 else 50)
-    values = np.empty(len(table))
+    values, wide = np.empty(len(table)), False
     for p in range(len(table)):
         n, m, first = table[p, ROWS_USED], table[p, COLUMNS_USED], table[p, FIRST_STRIP]
         strips = _strips(n)
@@ -283,16 +283,16 @@ def _judge(table, extremes, tops_m, tops_e, gamma, _sources=SOURCES):
         if negative == np.inf:
             table[p, STATE], values[p] = INVALID, np.nan
         elif not (up < largest and down < largest and 2.0 ** (bits - 2) - 2.0 ** (bits - 7) > A + 2 * P):
-            table[p, STATE] = WIDE
+            table[p, STATE], wide = WIDE, True
         elif exponent < -(2.0 ** (bits - 2)) + 2.0 ** (bits - 8) + 2 * P + 2.0 ** (bits - 9):
             table[p, STATE], values[p] = UNREACHABLE, np.inf
-    return values
+    return values, wide
 
 
 def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
     """Losses (groups, B) float64; what `backward` needs: the table of pairs, what is kept of the strips."""
     one, floor, c = _arithmetic(problem.gamma, problem.costs[0].dtype)
-    lengths = problem.x_lengths.contiguous().numpy(), problem.y_lengths.contiguous().numpy()
+    lengths = [np.ascontiguousarray(side.numpy()) for side in (problem.x_lengths, problem.y_lengths)]
     table, items, *rows, progress, extremes = _plan(*lengths, len(problem.costs), one, floor)
     costs = _three([cost.detach().numpy() for cost in problem.costs])
     counter = np.zeros(1, np.int64)
@@ -301,21 +301,21 @@ def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
         (counter, items, table, costs, *rows, progress, extremes, problem.band, c, floor),
         problem,
     )
-    values = _judge(table, extremes, *rows, problem.gamma)
-    for p in np.flatnonzero(table[:, STATE] == WIDE):
+    values, wide = _judge(table, extremes, *rows, problem.gamma)
+    for p in np.flatnonzero(table[:, STATE] == WIDE) if wide else ():
         values[p], _ = _solve_wide(problem, *table[p, :2])
-    state = tuple(torch.from_numpy(a) for a in (table, items, *rows)) if keep else ()
-    return torch.from_numpy(values).view(len(problem.costs), -1), state
+    values = torch.from_numpy(values.reshape(len(problem.costs), -1))
+    return values, (table, items, *rows, wide) if keep else ()
 
 
 def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> list[torch.Tensor | None]:
     """seeds (groups, B) times E, for the groups that are wanted."""
     one, floor, c = _arithmetic(problem.gamma, problem.costs[0].dtype)
-    table, items, *rows = (tensor.numpy() for tensor in state)
+    table, items, *rows, wide = state
     if not all(wanted):
         items = items[np.asarray(wanted)[table[items[:, 0], GROUP]]]
     E = [torch.empty_like(cost) if w else None for cost, w in zip(problem.costs, wanted, strict=True)]
-    factors = seeds.reshape(-1).to(problem.costs[0].dtype).numpy()
+    factors = np.ascontiguousarray(seeds.detach().numpy().reshape(-1), one.dtype)
     passed, progress, longest = _plan_back(table, factors)
     costs = _three([cost.detach().numpy() for cost in problem.costs])
     nothing = np.empty((0, 0, 0), one.dtype)
@@ -326,7 +326,7 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
         longest,
     )  # fmt: skip
     _run(_backward_strips, arguments, problem)
-    for p in np.flatnonzero(table[:, STATE] == WIDE):
+    for p in np.flatnonzero(table[:, STATE] == WIDE) if wide else ():
         g, b = table[p, :2]
         if wanted[g]:
             E[g][b] = _solve_wide(problem, g, b, float(seeds[g, b]))[1]

@@ -2,6 +2,7 @@
 
 import math
 import operator
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -184,7 +185,7 @@ def _check_lengths(name: str, lengths, like: Tensor, width: int) -> Tensor:
         raise ValueError(f"soft-DTW: {name} would be 0 for shape {tuple(like.shape)}; give >= 1 frame")
     batch = like.shape[0]
     if lengths is None:
-        return torch.full((batch,), width, device=like.device)
+        return _all_full(batch, width) if like.is_cpu else torch.full((batch,), width, device=like.device)
     lengths = torch.as_tensor(lengths)
     if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
         raise TypeError(f"soft-DTW: {name} must be integers, got {lengths.dtype}")
@@ -196,6 +197,12 @@ def _check_lengths(name: str, lengths, like: Tensor, width: int) -> Tensor:
             if not 1 <= length <= width:
                 raise ValueError(f"soft-DTW: {name}[{b}] = {length} must lie in 1..{width}")
     return lengths.to(like.device, torch.int64)
+
+
+@lru_cache(maxsize=64)
+def _all_full(batch: int, width: int) -> Tensor:
+    """Kept: two are a twentieth of a short call.  Not on a GPU, where a CUDA graph might own them."""
+    return torch.full((batch,), width)
 
 
 def _check_cost(cost, x_lengths, y_lengths) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """What a kernel is asked to solve."""
 
 from dataclasses import dataclass
+from functools import cache
 
 from torch import Tensor
 
@@ -30,8 +31,13 @@ class Problem:
 
     def kernels(self):
         """The module that solves problems on this device: `forward` and `backward`."""
-        if self.costs[0].device.type == "cuda":
-            from espnet_posinv.softdtw import cuda as kernels
-        else:
-            from espnet_posinv.softdtw import cpu as kernels
-        return kernels
+        return _kernels(self.costs[0].device.type)
+
+
+@cache
+def _kernels(device_type: str):
+    if device_type == "cuda":
+        from espnet_posinv.softdtw import cuda as kernels
+    else:
+        from espnet_posinv.softdtw import cpu as kernels
+    return kernels
