@@ -34,7 +34,7 @@ def _once(grad, *sources):
 
 
 def _save(ctx, state: tuple, *tensors):
-    """Tensors where autograd frees them after use; the CPU's state, small arrays, on `ctx`: that is quicker."""
+    """Tensors where autograd frees them after use; the CPU's state, small arrays, on `ctx`: it is quicker."""
     plan = bool(state) and not isinstance(state[0], Tensor)
     ctx.plan = state if plan else ()
     ctx.save_for_backward(*tensors, *(() if plan else state))
