@@ -19,7 +19,8 @@ from softdtw_common import costs, environment, frames
 
 from espnet_posinv.softdtw import cpu, soft_dtw
 from espnet_posinv.softdtw.cells import exponent_floor, sweep_tile, sweep_tile_back, sweep_tile_with_weights
-from espnet_posinv.softdtw.scaled import scaled_powers, sweep_scaled, sweep_scaled_back
+from espnet_posinv.softdtw.scaled import scaled_powers, sweep_scaled
+from espnet_posinv.softdtw.scaled_back import sweep_scaled_back
 from espnet_posinv.softdtw.simd import BELOW, FLOAT32, ROWS, place
 from espnet_posinv.softdtw.tiles import read_tile, write_tile
 

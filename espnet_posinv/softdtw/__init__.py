@@ -8,9 +8,10 @@
     E = soft_alignment(x, y)[0]  # (N, M), where x_i and y_j meet: plt.imshow(E)
 
 Modules, in the order in which to read them: `reference` (the definition, plain loops), `functional`,
-`autograd` and `products` (arguments, costs by matrix products), `cells` (the arithmetic of one cell), `simd`
-(its vectors), `tiles` (how costs reach them), `strips` (one strip of rows), `processor` and `cpu` (threads);
-`warp`, `cuda_strips`, `cuda_cells`, `cuda_forward`, `cuda_backward`, `cuda`, `cuda_products` (GPU).
+`autograd` and `products` (arguments, costs by matrix products), `cells` (the arithmetic of one cell),
+`scaled` and `scaled_back` (of a tile in doubles), `simd` (vectors), `tiles` (how costs reach them), `strips`
+(one strip of rows), `plan`, `processor` and `cpu` (pairs, threads); `warp`, `cuda_strips`, `cuda_cells`,
+`cuda_forward`, `cuda_backward`, `cuda`, `cuda_products` (GPU).
 """
 
 from espnet_posinv.softdtw.functional import SoftDTW, soft_alignment, soft_dtw, soft_dtw_divergence

@@ -16,17 +16,28 @@ of the left one, cells below the diagonal are forbidden, and half the work is go
 """
 
 import os
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from numba import njit
 
 from espnet_posinv.softdtw.cells import exponent_floor
+from espnet_posinv.softdtw.plan import (
+    DONE,
+    GROUP,
+    INVALID,
+    SOURCES,
+    STATE,
+    WIDE,
+    judge,
+    plan,
+    plan_back,
+    record_size,
+    state_part,
+)
 from espnet_posinv.softdtw.problem import Problem
 from espnet_posinv.softdtw.processor import fetch_add, flush_denormals, publish, restore_denormals
 from espnet_posinv.softdtw.reference import forward_backward
@@ -42,18 +53,7 @@ from espnet_posinv.softdtw.strips import (
     sweep_back,
 )
 
-DONE, UNREACHABLE, INVALID, WIDE = range(4)  # a pair's state; WIDE: its exponents may not fit these integers
-GROUP, PAIR, ROWS_USED, COLUMNS_USED, TOP, FIRST_STRIP, STATE = range(7)  # columns of the table of pairs
 PARALLEL_CELLS = 1 << 15  # below, one thread is done before a second has woken up
-# numba's cache would keep a kernel while its own file stays the same, whatever happens to the others that
-# are compiled into it.  As a default argument this number is part of the kernel's type, by which it is kept.
-COMPILED = ("cells.py", "processor.py", "reference.py", "scaled.py", "simd.py", "strips.py", "tiles.py")
-SOURCES = zlib.crc32(b"".join(Path(__file__).with_name(name).read_bytes() for name in COMPILED))
-
-
-@njit
-def _strips(n):
-    return -(-n // ROWS)
 
 
 @njit(nogil=True)
@@ -64,19 +64,6 @@ def _space(tops_m, tops_e, floor):
     m, e = np.ones((lanes + 2, ROWS), real), np.full((lanes + 2, ROWS), floor, integer)
     lo, hi = np.zeros(ROWS, np.int64), np.zeros(ROWS, np.int64)
     return S, window, m, e, lo, hi, np.zeros(lanes, integer)
-
-
-@njit(nogil=True)
-def _record(m, lanes):
-    """Numbers that the forward pass keeps of a strip: the row above it, two diagonals for each segment."""
-    return m + 1 + 2 * ROWS * segments(m, ROWS, lanes)
-
-
-@njit(nogil=True)
-def _state(record, m, segment):
-    """The part of a record (of mantissas or of exponents) for the diagonals before a segment."""
-    start = m + 1 + 2 * ROWS * segment
-    return record[start : start + 2 * ROWS].reshape(2, ROWS)
 
 
 @njit(nogil=True)
@@ -120,7 +107,7 @@ def _forward_strips(
         D = costs[g][b]
         seen[:] = 0
         strip = i0, h, c0, width = strip_window(s, n, m, band, g > 0, lo, hi)
-        size = _record(m, lanes)
+        size = record_size(m, lanes)
         at, end = top + s * size, top + (s + 1) * size
         above = tops_m[at:end], tops_e[at:end]
         own = tops_m[end : end + m + 1], tops_e[end : end + m + 1]
@@ -129,8 +116,8 @@ def _forward_strips(
         # Before the first step there is nothing.
         Z_m[:2], Z_e[:2] = 1, floor
         for segment in range(segments(width, h, lanes)):
-            _state(above[0], m, segment)[:] = Z_m[:2]
-            _state(above[1], m, segment)[:] = Z_e[:2]
+            state_part(above[0], m, segment)[:] = Z_m[:2]
+            state_part(above[1], m, segment)[:] = Z_e[:2]
             sweep(segment, D, strip, g > 0, above, own, told, told + 8, c, space, work, kinds)
         publish(told + 8, m)
         _extremes(seen, D, i0, h, c0, lo, hi, extremes[first + s])
@@ -176,7 +163,7 @@ def _backward_strips(
         strip = i0, h, c0, width = strip_window(s, n, m, band, g > 0, lo, hi)
         told = progress.ctypes.data + 8 * (first + s)
         if table[p, STATE] == DONE:
-            size = _record(m, lanes)
+            size = record_size(m, lanes)
             at, end = top + s * size, top + (s + 1) * size
             above = tops_m[at:end], tops_e[at:end]
             steps_of_rows(window, h, lo, hi)
@@ -188,8 +175,8 @@ def _backward_strips(
             steps_of_rows(window_back, h, lo, hi)
             for segment in range(segments(width, h, lanes) - 1, -1, -1):
                 seen[:] = 0
-                Z_m[:2] = _state(above[0], m, segment)
-                Z_e[:2] = _state(above[1], m, segment)
+                Z_m[:2] = state_part(above[0], m, segment)
+                Z_e[:2] = state_part(above[1], m, segment)
                 # `free`: the row above is all there, and nobody waits for this one.
                 sweep(
                     segment, D, strip, g > 0, above, last_row, free.ctypes.data, free.ctypes.data + 8, c,
@@ -208,92 +195,11 @@ def _backward_strips(
             G[n:] = 0
 
 
-@njit(cache=True)
-def _plan(x_lengths, y_lengths, groups, one, floor, _sources=SOURCES):
-    """The table of pairs, (pair, strip) of all strips, first strips first; what `_forward_strips` fills."""
-    batch = len(x_lengths)
-    table, lanes = np.zeros((groups * batch, 7), np.int64), 64 // np.full(1, one).itemsize
-    top = first = most = 0
-    for p in range(len(table)):
-        g, b = p // batch, p % batch
-        n = y_lengths[b] if g == 2 else x_lengths[b]
-        m = x_lengths[b] if g == 1 else y_lengths[b]
-        strips = _strips(n)
-        table[p, GROUP], table[p, PAIR], table[p, ROWS_USED], table[p, COLUMNS_USED] = g, b, n, m
-        table[p, TOP], table[p, FIRST_STRIP] = top, first
-        top, first, most = top + (strips + 1) * _record(m, lanes), first + strips + 1, max(most, strips)
-    items = np.empty((first - len(table), 2), np.int64)
-    i = 0
-    for s in range(most):
-        for p in range(len(table)):
-            if s < _strips(table[p, ROWS_USED]):
-                items[i, 0], items[i, 1] = p, s
-                i += 1
-    # A strip reads the row above it to the end of its last tile, where nothing depends on what it finds.
-    size = top + 2 * ROWS
-    tops_m, tops_e = np.full(size, one), np.full(size, floor)
-    progress = np.zeros(first, np.int64)
-    for p in range(len(table)):
-        tops_e[table[p, TOP]] = 0  # the corner before the first cell: Z = 1
-        progress[table[p, FIRST_STRIP]] = 2**62
-    return table, items, tops_m, tops_e, progress, np.full((first, 2), one)
-
-
-@njit(cache=True)
-def _plan_back(table, seeds, _sources=SOURCES):
-    """By column + 1, what each strip passes to the row above; the strips' progress; columns of the widest."""
-    rows = longest = 0
-    for p in range(len(table)):
-        rows += _strips(table[p, ROWS_USED]) + 1
-        longest = max(longest, table[p, COLUMNS_USED])
-    passed, progress = np.zeros((rows, longest + 1), seeds.dtype), np.full(rows, 2**62)
-    for p in range(len(table)):
-        strips, m = _strips(table[p, ROWS_USED]), table[p, COLUMNS_USED]
-        # Below the last row, what each path ends with.
-        passed[table[p, FIRST_STRIP] + strips, m] = 1
-        progress[table[p, FIRST_STRIP] + strips] = -1
-    return passed, progress, longest
-
-
-@njit(cache=True, error_model="numpy")
-def _judge(table, extremes, tops_m, tops_e, gamma, _sources=SOURCES):
-    """Losses (pairs,), and whether a pair is WIDE; sets each pair's state.
-
-    Exponents stay between -A and P, with A and P the sums of the largest positive and negative costs (and
-    of log2 3) over a longest path.  A forbidden cell falls by `forbidden_drop` from at most P and can
-    rise again by P. It remains below all reachable cells, and no integer overflows, while A + 2 P <
-    forbidden_drop.
-    """
-    bits = 8 * tops_e.itemsize
-    largest = 2.0 ** (21 if bits == 32 else 50)
-    values, wide = np.empty(len(table)), False
-    for p in range(len(table)):
-        n, m, first = table[p, ROWS_USED], table[p, COLUMNS_USED], table[p, FIRST_STRIP]
-        strips = _strips(n)
-        end = table[p, TOP] + strips * _record(m, 64 // tops_m.itemsize) + m
-        negative = positive = 0.0
-        for s in range(first, first + strips):
-            negative, positive = max(negative, extremes[s, 0]), max(positive, extremes[s, 1])
-        power = 1.4426950408889634 / gamma
-        up, down = negative * power, positive * power
-        P, A = (n + m) * (up + 2), (n + m) * down
-        exponent = float(tops_e[end])
-        values[p] = -gamma * (np.log(float(tops_m[end])) + exponent * np.log(2.0))
-        table[p, STATE] = DONE
-        if negative == np.inf:
-            table[p, STATE], values[p] = INVALID, np.nan
-        elif not (up < largest and down < largest and 2.0 ** (bits - 2) - 2.0 ** (bits - 7) > A + 2 * P):
-            table[p, STATE], wide = WIDE, True
-        elif exponent < -(2.0 ** (bits - 2)) + 2.0 ** (bits - 8) + 2 * P + 2.0 ** (bits - 9):
-            table[p, STATE], values[p] = UNREACHABLE, np.inf
-    return values, wide
-
-
 def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
     """Losses (groups, B) float64; what `backward` needs: the table of pairs, what is kept of the strips."""
     one, floor, c = _arithmetic(problem.gamma, problem.costs[0].dtype)
     lengths = [np.ascontiguousarray(side.numpy()) for side in (problem.x_lengths, problem.y_lengths)]
-    table, items, *rows, progress, extremes = _plan(*lengths, len(problem.costs), one, floor)
+    table, items, *rows, progress, extremes = plan(*lengths, len(problem.costs), one, floor)
     costs = _three([cost.detach().numpy() for cost in problem.costs])
     counter = np.zeros(1, np.int64)
     _run(
@@ -301,7 +207,7 @@ def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
         (counter, items, table, costs, *rows, progress, extremes, problem.band, c, floor),
         problem,
     )
-    values, wide = _judge(table, extremes, *rows, problem.gamma)
+    values, wide = judge(table, extremes, *rows, problem.gamma)
     for p in np.flatnonzero(table[:, STATE] == WIDE) if wide else ():
         values[p], _ = _solve_wide(problem, *table[p, :2])
     values = torch.from_numpy(values.reshape(len(problem.costs), -1))
@@ -316,7 +222,7 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
         items = items[np.asarray(wanted)[table[items[:, 0], GROUP]]]
     E = [torch.empty_like(cost) if w else None for cost, w in zip(problem.costs, wanted, strict=True)]
     factors = np.ascontiguousarray(seeds.detach().numpy().reshape(-1), one.dtype)
-    passed, progress, longest = _plan_back(table, factors)
+    passed, progress, longest = plan_back(table, factors)
     costs = _three([cost.detach().numpy() for cost in problem.costs])
     nothing = np.empty((0, 0, 0), one.dtype)
     grads = _three([nothing if e is None else e.numpy() for e in E])

@@ -83,7 +83,7 @@ def _of_steps(ring, lane, k):
 
 @device
 def _judge(words, longs, at, last, values, p, steps, gamma):
-    """State and loss of a pair whose strips are all finished; the bounds are derived in `cpu._judge`."""
+    """State and loss of a pair whose strips are all finished; the bounds are derived in `plan.judge`."""
     m, e = number_of(peek(longs, last))
     scale = 1.4426950408889634 / gamma
     negative = from_bits(np.int32(peek(longs, at + NEGATIVE))) * scale

@@ -18,6 +18,7 @@ asked for, what becomes 0 is smaller by 2^-94 than what it would be added to.  W
 infinite and remains so; then, and where these conditions fail, the tile is computed as in `cells.py`.
 
 Rows come in groups of a tile's height.  Those groups of a strip that have no cell in a tile are left out.
+The way back is in `scaled_back.py`.
 """
 
 from llvmlite import ir
@@ -26,20 +27,19 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from espnet_posinv.softdtw.cells import exponent_floor, power_of_two, prefetch_rows
-from espnet_posinv.softdtw.simd import BELOW, FORMATS, INT32, INT64, ROWS, Emitter, Lanes
+from espnet_posinv.softdtw.simd import FORMATS, INT32, INT64, ROWS, Emitter, Lanes
 from espnet_posinv.softdtw.tiles import side
 
 LOWEST = 928  # bits that the costs of a tile may take off
 REACH = 900  # bits between one row and the next
 FLOOR = exponent_floor(32)
-TINY = 2.0**-1000
 
 
-def _number(n: int):
+def number(n: int):
     return ir.Constant(INT64, n)
 
 
-class _Pair:
+class Pair:
     """Floats, and as many doubles, of one tile."""
 
     def __init__(self, context, build):
@@ -80,8 +80,8 @@ class _Pair:
 
     def groups(self, first, behind):
         """Loop over the numbers at which groups begin."""
-        first, end = (self.build.mul(g, _number(self.group)) for g in (first, behind))
-        return cgutils.for_range_slice(self.build, first, end, _number(self.group), intp=INT64)
+        first, end = (self.build.mul(g, number(self.group)) for g in (first, behind))
+        return cgutils.for_range_slice(self.build, first, end, number(self.group), intp=INT64)
 
 
 @intrinsic
@@ -94,10 +94,10 @@ def scaled_powers(typing, costs, P, group, behind, largest, c_hi, c_lo):
         costs, P, group, behind, *constants = arguments
         largest, *c = (emit.broadcast(constant) for constant in constants)
         height = side(fmt.size)
-        first, end = (build.mul(g, _number(height)) for g in (group, behind))
+        first, end = (build.mul(g, number(height)) for g in (group, behind))
         with (
-            cgutils.for_range(build, _number(height), intp=INT64) as loop,
-            cgutils.for_range_slice(build, first, end, _number(height), intp=INT64) as (at, _),
+            cgutils.for_range(build, number(height), intp=INT64) as loop,
+            cgutils.for_range_slice(build, first, end, number(height), intp=INT64) as (at, _),
         ):
             for v in range(0, height, fmt.lanes):
                 d = emit.load(emit.at(emit.at(costs, loop.index, ROWS), at, 1), offset=v)
@@ -109,10 +109,10 @@ def scaled_powers(typing, costs, P, group, behind, largest, c_hi, c_lo):
     return types.void(*[types.int64] * 4, largest, c_hi, c_lo), generate
 
 
-def _begin(pair: _Pair, Z_m, Z_e, Z, scratch, top_m, top_e, group, behind, begin, end, inside):
+def _begin(pair: Pair, Z_m, Z_e, Z, scratch, top_m, top_e, group, behind, begin, end, inside):
     """z before the tile, exponents and scales of rows, z of the row above; 0 if all went well."""
     build, emit, wide, less = pair.build, pair.emit, pair.wide, pair.less
-    wrong = cgutils.alloca_once_value(build, _number(0))
+    wrong = cgutils.alloca_once_value(build, number(0))
 
     def note(masks):
         build.store(build.or_(build.load(wrong), pair.any(masks)), wrong)
@@ -120,19 +120,19 @@ def _begin(pair: _Pair, Z_m, Z_e, Z, scratch, top_m, top_e, group, behind, begin
     last_m, last_e = (emit.address(address, ROWS) for address in (Z_m, Z_e))
     zero = ir.Constant(INT32, FLOOR // 2)  # an exponent below it means 0
     some = build.icmp_signed("<", begin, end)
-    e_up, e_diag = (emit.load_scalar(top_e, _number(i), integer=True) for i in (1, 0))
+    e_up, e_diag = (emit.load_scalar(top_e, number(i), integer=True) for i in (1, 0))
     of_first = emit.load_scalar(last_e, emit.place(begin), integer=True)
-    last = build.select(some, build.sub(end, _number(1)), begin)
+    last = build.select(some, build.sub(end, number(1)), begin)
     of_last = emit.load_scalar(last_e, emit.place(last), integer=True)
     of_edge = build.select(build.icmp_signed(">", e_up, zero), e_up, e_diag)
-    edge_is = build.and_(build.icmp_signed(">", of_edge, zero), build.icmp_signed(">", inside, _number(0)))
+    edge_is = build.and_(build.icmp_signed(">", of_edge, zero), build.icmp_signed(">", inside, number(0)))
     of_edge = build.select(edge_is, of_edge, build.select(some, of_first, ir.Constant(INT32, 0)))
     # Rows that are done or have not begun hold 0 and take over the exponent of the row beside them.
     of_done = emit.broadcast(build.select(some, of_first, of_edge))
     of_new = emit.broadcast(build.select(some, of_last, of_edge))
     begins, ends, insides = (emit.broadcast(build.trunc(a, INT32)) for a in (begin, end, inside))
     above = pair.slot(
-        emit.broadcast(build.select(build.icmp_signed("==", group, _number(0)), of_edge, of_first))
+        emit.broadcast(build.select(build.icmp_signed("==", group, number(0)), of_edge, of_first))
     )
     with pair.groups(group, behind) as (at, _):
         exponents = []
@@ -174,19 +174,19 @@ def _begin(pair: _Pair, Z_m, Z_e, Z, scratch, top_m, top_e, group, behind, begin
     return build.load(wrong)
 
 
-def _steps(pair: _Pair, P, Z, scratch, group, behind, count, ahead, ahead_stride):
+def _steps(pair: Pair, P, Z, scratch, group, behind, count, ahead, ahead_stride):
     build, emit, wide = pair.build, pair.emit, pair.wide
     scales, edge = (wide.address(scratch, i * ROWS) for i in (1, 2))
-    is_first = build.icmp_signed("==", group, _number(0))
+    is_first = build.icmp_signed("==", group, number(0))
     slot = pair.slot(wide.broadcast(ir.Constant(wide.fmt.real, 0.0)))
     with cgutils.for_range(build, count, intp=INT64) as loop:
         t = loop.index
         prefetch_rows(emit, ahead, ahead_stride, t, to_write=False)
-        above = build.fadd(wide.load_scalar(edge, t), wide.load_scalar(edge, build.add(t, _number(1))))
+        above = build.fadd(wide.load_scalar(edge, t), wide.load_scalar(edge, build.add(t, number(1))))
         above = build.select(is_first, above, ir.Constant(wide.fmt.real, 0.0))
         build.store(wide.broadcast(above).value, slot)
         with pair.groups(group, behind) as (at, _):
-            before, last, now = (wide.at(wide.at(Z, build.add(t, _number(i)), ROWS), at, 1) for i in range(3))
+            before, last, now = (wide.at(wide.at(Z, build.add(t, number(i)), ROWS), at, 1) for i in range(3))
             P_at, s_at = emit.at(emit.at(P, t, ROWS), at, 1), wide.at(scales, at, 1)
             lefts = [wide.load(last, offset=v) for v in pair.places]
             sums = [left + wide.load(before, offset=v) for v, left in zip(pair.places, lefts, strict=True)]
@@ -197,11 +197,11 @@ def _steps(pair: _Pair, P, Z, scratch, group, behind, count, ahead, ahead_stride
                 wide.store(total * pair.doubles(emit.load(P_at, offset=v)), now, offset=v)
 
 
-def _end(pair: _Pair, Z_m, Z_e, Z, scratch, out_m, out_e, row, first, group, behind, count):
+def _end(pair: Pair, Z_m, Z_e, Z, scratch, out_m, out_e, row, first, group, behind, count):
     """Mantissas and exponents of the last two steps, and of `row`; 0 if something had become infinite."""
     build, emit, wide = pair.build, pair.emit, pair.wide
-    wrong = cgutils.alloca_once_value(build, _number(0))
-    done = cgutils.alloca_once_value(build, _number(0))
+    wrong = cgutils.alloca_once_value(build, number(0))
+    done = cgutils.alloca_once_value(build, number(0))
     mantissa_mask, one = (1 << 52) - 1, 1023 << 52
     behind_steps = wide.at(Z, count, ROWS)
     with pair.groups(group, behind) as (at, _):
@@ -209,8 +209,8 @@ def _end(pair: _Pair, Z_m, Z_e, Z, scratch, out_m, out_e, row, first, group, beh
             bits = wide.load(wide.at(wide.address(behind_steps, ROWS), at, 1), integer=True, offset=v)
             infinite = build.icmp_signed("==", ((bits >> 52) & 2047).value, bits.same(2047).value)
             build.store(build.or_(build.load(wrong), pair.any([infinite])), wrong)
-    with build.if_then(build.icmp_signed("==", build.load(wrong), _number(0))):
-        build.store(_number(1), done)
+    with build.if_then(build.icmp_signed("==", build.load(wrong), number(0))):
+        build.store(number(1), done)
         with pair.groups(group, behind) as (at, _):
             for i in range(2):
                 for v in pair.places:
@@ -227,12 +227,12 @@ def _end(pair: _Pair, Z_m, Z_e, Z, scratch, out_m, out_e, row, first, group, beh
                     emit.store(exponent, emit.at(emit.address(Z_e, i * ROWS), at, 1), offset=v)
         place = emit.place(row)
         own = build.sub(emit.load_scalar(scratch, place, integer=True), ir.Constant(INT32, 1023))
-        with cgutils.for_range_slice(build, first, count, _number(1), intp=INT64) as (t, _):
-            bits = wide.load_scalar(wide.at(Z, build.add(t, _number(2)), ROWS), place, integer=True)
-            field = build.trunc(build.lshr(bits, _number(52)), INT32)
+        with cgutils.for_range_slice(build, first, count, number(1), intp=INT64) as (t, _):
+            bits = wide.load_scalar(wide.at(Z, build.add(t, number(2)), ROWS), place, integer=True)
+            field = build.trunc(build.lshr(bits, number(52)), INT32)
             is_zero = build.icmp_signed("==", field, ir.Constant(INT32, 0))
             exponent = build.select(is_zero, ir.Constant(INT32, FLOOR), build.add(own, field))
-            bits = build.or_(build.and_(bits, _number(mantissa_mask)), _number(one))
+            bits = build.or_(build.and_(bits, number(mantissa_mask)), number(one))
             emit.store_scalar(build.fptrunc(build.bitcast(bits, wide.fmt.real), emit.fmt.real), out_m, t)
             emit.store_scalar(exponent, out_e, t)
     return build.load(done)
@@ -253,13 +253,13 @@ def sweep_scaled(
 
     def generate(context, build, signature, arguments):
         if like is not types.float32:
-            return _number(0)
-        pair = _Pair(context, build)
+            return number(0)
+        pair = Pair(context, build)
         (P, Z_m, Z_e, Z, scratch, top_m, top_e, out_m, out_e, row, first, group, behind, begin, end, inside,
          count, ahead, ahead_stride, _) = arguments  # fmt: skip
-        done = cgutils.alloca_once_value(build, _number(0))
+        done = cgutils.alloca_once_value(build, number(0))
         wrong = _begin(pair, Z_m, Z_e, Z, scratch, top_m, top_e, group, behind, begin, end, inside)
-        with build.if_then(build.icmp_signed("==", wrong, _number(0))):
+        with build.if_then(build.icmp_signed("==", wrong, number(0))):
             _steps(pair, P, Z, scratch, group, behind, count, ahead, ahead_stride)
             build.store(
                 _end(pair, Z_m, Z_e, Z, scratch, out_m, out_e, row, first, group, behind, count), done
@@ -267,117 +267,3 @@ def sweep_scaled(
         return build.load(done)
 
     return types.int64(*[types.int64] * 19, like), generate
-
-
-@intrinsic
-def sweep_scaled_back(
-    typing, Z, P, scratch, state, edge, out, E, group, behind, count, ahead, ahead_stride, like
-):  # fmt: skip
-    """The tile backwards, like `cells.sweep_tile_back`, with what `sweep_scaled` left in Z, P and `scratch`.
-
-    From tile to tile and from strip to strip parts of E are handed on, as there.  q takes the place of z.
-    """
-
-    def generate(context, build, signature, arguments):
-        if like is not types.float32:
-            return context.get_dummy_value()
-        pair = _Pair(context, build)
-        emit, wide, lanes, places = pair.emit, pair.wide, pair.lanes, pair.places
-        Z, P, scratch, state, edge, out, E, group, behind, count, ahead, ahead_stride, _ = arguments
-        scales, edge_z = (wide.address(scratch, i * ROWS) for i in (1, 2))
-        to_left, to_above, to_diag = (emit.address(state, i * (ROWS + BELOW)) for i in range(3))
-        real = wide.fmt.real
-        zero = ir.Constant(real, 0.0)
-        is_last = build.icmp_signed("==", behind, _number(ROWS // pair.group))
-        slot = pair.slot(wide.broadcast(zero))
-        handed = cgutils.alloca_once_value(build, zero)
-
-        def row(t):
-            return wide.at(Z, t, ROWS)
-
-        def first_lane(lanes):
-            return build.extract_element(lanes.value, ir.Constant(INT32, 0))
-
-        def step(t, later):
-            """Step t, of which the tile has `later` steps behind it (2: or more)."""
-            prefetch_rows(emit, ahead, ahead_stride, t, to_write=True)
-            edge_E = build.fpext(emit.load_scalar(edge, t), real)
-            z = wide.load_scalar(row(build.add(t, _number(2))), emit.place(_number(ROWS - 1)))
-            z = build.select(build.fcmp_ordered(">", z, ir.Constant(real, TINY)), z, ir.Constant(real, TINY))
-            below = build.select(is_last, build.fdiv(edge_E, z), zero)
-            build.store(wide.broadcast(below).value, slot)
-            end = build.mul(behind, _number(pair.group))
-            with cgutils.for_range(build, build.sub(behind, group), intp=INT64) as loop:
-                at = build.sub(end, build.mul(build.add(loop.index, _number(1)), _number(pair.group)))
-                now, right, right_but_one = (wide.at(row(build.add(t, _number(i))), at, 1) for i in (2, 3, 4))
-                s_at = wide.at(scales, at, 1)
-                carried = Lanes(build, build.load(slot), wide.fmt)
-                rights = [wide.load(right, offset=v) for v in places] if later else []
-                sums = [Lanes(build, ir.Constant(carried.value.type, [0.0] * lanes), wide.fmt)] * len(places)
-                if later:
-                    sums = rights
-                if later > 1:
-                    sums = [
-                        q + wide.load(right_but_one, offset=v) for v, q in zip(places, rights, strict=True)
-                    ]
-                shares = [both * wide.load(s_at, offset=v) for v, both in zip(places, sums, strict=True)]
-                build.store(shares[0].value, slot)
-                belows = [*shares[1:], wide.rows_below(shares[0], carried)]
-                given = [[] for _ in places]
-                if later < 2:
-                    source = emit.at(to_diag if later else to_above, at, 1)
-                    firsts = [emit.load(source, offset=v) for v in places]
-                    following = emit.load(source, offset=pair.group)
-                    for parts, part in zip(
-                        given, [*firsts[1:], emit.rows_below(firsts[0], following)], strict=True
-                    ):
-                        parts.append(part)
-                if not later:
-                    for parts, v in zip(given, places, strict=True):
-                        parts.append(emit.load(emit.at(to_left, at, 1), offset=v))
-                for i, v in enumerate(places):
-                    z = wide.load(now, offset=v)
-                    b = belows[i] + rights[i] if later else belows[i]
-                    for part in given[i]:
-                        b = b + pair.doubles(part) / z.larger(TINY)
-                    emit.store(pair.floats(z * b), emit.at(emit.at(E, t, ROWS), at, 1), offset=v)
-                    q = pair.doubles(emit.load(emit.at(emit.at(P, t, ROWS), at, 1), offset=v)) * b
-                    wide.store(q, now, offset=v)
-                    if v == 0:
-                        up = q + rights[0] if later else q
-                        build.store(first_lane(up), handed)
-            up = build.fmul(build.load(handed), wide.load_scalar(scales, _number(0)))
-            up = build.fmul(up, wide.load_scalar(edge_z, build.add(t, _number(1))))
-            if not later:
-                up = build.fadd(up, build.fpext(emit.load_scalar(to_diag, _number(0)), real))
-            emit.store_scalar(build.fptrunc(up, emit.fmt.real), out, t)
-
-        step(build.sub(count, _number(1)), 0)
-        with build.if_else(build.icmp_signed(">", count, _number(1))) as (more, single):
-            with more:
-                step(build.sub(count, _number(2)), 1)
-            with single, pair.groups(group, behind) as (at, _):
-                # The strip's last tile: nothing comes from behind it.
-                for v in places:
-                    wide.store(wide.broadcast(zero), wide.at(row(_number(3)), at, 1), offset=v)
-        rest = build.sub(count, _number(2))
-        with cgutils.for_range(build, rest, intp=INT64) as loop:
-            step(build.sub(build.sub(rest, _number(1)), loop.index), 2)
-
-        # What goes to the steps before the tile: q times z of the cell that receives it.
-        slots = [pair.slot(wide.broadcast(wide.load_scalar(edge_z, _number(i)))) for i in range(2)]
-        with pair.groups(group, behind) as (at, _):
-            ups = []
-            for i, slot_of_row in enumerate(slots):
-                z = [wide.load(wide.at(row(_number(i)), at, 1), offset=v) for v in places]
-                ups.append([wide.rows_above(z[-1], Lanes(build, build.load(slot_of_row), wide.fmt)), *z[:-1]])
-                build.store(z[-1].value, slot_of_row)
-            for i, v in enumerate(places):
-                left, q, right = (wide.load(wide.at(row(_number(k)), at, 1), offset=v) for k in (1, 2, 3))
-                scale = wide.load(wide.at(scales, at, 1), offset=v)
-                up, diag = (q + right) * scale * ups[1][i], q * scale * ups[0][i]
-                for address, part in ((to_left, q * left), (to_above, up), (to_diag, diag)):
-                    emit.store(pair.floats(part), emit.at(address, at, 1), offset=v)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 12, like), generate

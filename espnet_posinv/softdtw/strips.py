@@ -18,7 +18,8 @@ from numba import njit
 from espnet_posinv.softdtw.cells import sweep_tile, sweep_tile_back, sweep_tile_with_weights
 from espnet_posinv.softdtw.processor import publish, read_published, yield_processor
 from espnet_posinv.softdtw.reference import row_interval
-from espnet_posinv.softdtw.scaled import scaled_powers, sweep_scaled, sweep_scaled_back
+from espnet_posinv.softdtw.scaled import scaled_powers, sweep_scaled
+from espnet_posinv.softdtw.scaled_back import sweep_scaled_back
 from espnet_posinv.softdtw.simd import BELOW, ROWS, place
 from espnet_posinv.softdtw.tiles import read_tile, write_tile
 
