@@ -10,6 +10,7 @@ from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
 
 from espnet_posinv.criterions.batch import current_batch
 from espnet_posinv.criterions.stored import StoredReferences
+from espnet_posinv.device import to_device
 from espnet_posinv.perturb.seeding import generator
 from espnet_posinv.perturb.speed import change_speed, changed_length
 from espnet_posinv.ssl import SSLEncoder, load_encoder
@@ -107,7 +108,7 @@ class SSLLoss(TimeDomainLoss):
         frames = encoder.frame_lengths(torch.tensor(samples))
         if self._stored is None:
             self._stored = StoredReferences(self.references, self.facts)
-        lengths = lengths.to(ref.device)
+        lengths = to_device(lengths, ref.device)
         inside = span_mask(torch.zeros_like(lengths), lengths, ref.shape[1])
         rms = (ref.masked_fill(~inside, 0.0).square().sum(1) / lengths).sqrt()
         return self._stored.batch(ids, speeds, frames, rms).to(ref.device), frames.to(ref.device)

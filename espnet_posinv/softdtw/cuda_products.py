@@ -141,6 +141,15 @@ def _split(a, largest, parts, row_sums, column_sums, n, width, padded_n, padded_
         tl.store(row_sums + pair * n + i, tl.sum(total, 1), mask=i < n)
 
 
+@triton.jit
+def _add_step(product, a, a_low, b, b_low):
+    """product + a b of one step: high and low pieces of a and b, `a_low` and `b_low` behind the high ones."""
+    a_high, b_high = tl.load(a), tl.load(b)
+    step = tl.dot(tl.load(a + a_low), b_high)
+    step = tl.dot(a_high, tl.load(b + b_low), step)
+    return product + tl.dot(a_high, b_high, step)
+
+
 @triton.jit(do_not_specialize=["n", "m"])
 def _costs(x, y, x_norms, y_norms, x_largest, y_largest, costs, n, m, padded_n, padded_m, padded_width, alpha,
            TILE: tl.constexpr, STEP: tl.constexpr):  # fmt: skip
@@ -156,10 +165,7 @@ def _costs(x, y, x_norms, y_norms, x_largest, y_largest, costs, n, m, padded_n, 
     y += (pair * padded_m + j[None, :]) * padded_width + k[:, None]
     product = tl.zeros((TILE, TILE), tl.float32)
     for _ in range(0, padded_width, STEP):
-        x_high, y_high = tl.load(x), tl.load(y)
-        step = tl.dot(tl.load(x + x_low), y_high)
-        step = tl.dot(x_high, tl.load(y + y_low), step)
-        product += tl.dot(x_high, y_high, step)
+        product = _add_step(product, x, x_low, y, y_low)
         x += STEP
         y += STEP
     product *= 1 / _scale(tl.load(x_largest + pair))
@@ -190,10 +196,7 @@ def _gradient(E, y, x, other, grad, sums, E_largest, y_largest, n, width, padded
     y += (pair * padded_m + k[:, None]) * padded_width + d[None, :]
     product = tl.zeros((TILE, TILE), tl.float32)
     for _ in range(0, padded_m, STEP):
-        E_high, y_high = tl.load(E), tl.load(y)
-        step = tl.dot(tl.load(E + E_low), y_high)
-        step = tl.dot(E_high, tl.load(y + y_low), step)
-        product += tl.dot(E_high, y_high, step)
+        product = _add_step(product, E, E_low, y, y_low)
         E += STEP * (padded_columns if TRANSPOSED else 1)
         y += STEP * padded_width
     product *= 1 / _scale(tl.load(E_largest + pair))

@@ -181,38 +181,13 @@ def sweep(segment, D, strip, symmetric, top, out, wait, tell, c, space, work, ki
             _read(start, stride, S, 0, g0, k0, window, seen)
             _read(start, stride, S, g1, all_groups, k0, window, seen)
             mirror = k0 if symmetric else -(2**32)
+            arguments = (
+                S_at, m_at, e_at, block, top_m_at, top_e_at, count, mirror, ahead, stride, c_hi, c_lo, limit,
+            )  # fmt: skip
             if keep:
-                sweep_tile_with_weights(
-                    S_at,
-                    m_at,
-                    e_at,
-                    block,
-                    top_m_at,
-                    top_e_at,
-                    count,
-                    mirror,
-                    ahead,
-                    stride,
-                    c_hi,
-                    c_lo,
-                    limit,
-                )
+                sweep_tile_with_weights(*arguments)
             else:
-                sweep_tile(
-                    S_at,
-                    m_at,
-                    e_at,
-                    block,
-                    top_m_at,
-                    top_e_at,
-                    count,
-                    mirror,
-                    ahead,
-                    stride,
-                    c_hi,
-                    c_lo,
-                    limit,
-                )
+                sweep_tile(*arguments)
             if first < count:
                 out_m[to + first : to + count] = m[first + 2 : count + 2, last]
                 out_e[to + first : to + count] = e[first + 2 : count + 2, last]
