@@ -45,6 +45,7 @@ from espnet_posinv.softdtw.scaled import LOWEST
 from espnet_posinv.softdtw.simd import BELOW, ROWS
 from espnet_posinv.softdtw.strips import (
     TILES,
+    WRITTEN,
     block_size,
     segments,
     steps_of_rows,
@@ -149,7 +150,7 @@ def _backward_strips(
     lanes = 64 // tops_m.itemsize
     kinds = np.zeros(TILES, np.int8)
     work = np.empty(len(kinds) * block_size(space[0]), np.uint8)
-    E = np.zeros(lanes * ROWS + 3 * (ROWS + BELOW) + 2 * lanes, tops_m.dtype)
+    E = np.zeros(WRITTEN * lanes * ROWS + 3 * (ROWS + BELOW) + 2 * lanes, tops_m.dtype)
     last_row = np.empty(longest + 1, tops_m.dtype), np.empty(longest + 1, tops_e.dtype)
     free = np.array([2**62, 0])
     while True:

@@ -28,7 +28,7 @@ from numba.extending import intrinsic
 
 from espnet_posinv.softdtw.cells import exponent_floor, power_of_two, prefetch_rows
 from espnet_posinv.softdtw.simd import FORMATS, INT32, INT64, ROWS, Emitter, Lanes
-from espnet_posinv.softdtw.tiles import side
+from espnet_posinv.softdtw.tiles import emit_reading, side
 
 LOWEST = 928  # bits that the costs of a tile may take off
 REACH = 900  # bits between one row and the next
@@ -85,28 +85,22 @@ class Pair:
 
 
 @intrinsic
-def scaled_powers(typing, costs, P, group, behind, largest, c_hi, c_lo):
-    """P = 2^(c d) of some groups of a tile (steps, ROWS); what is not a cell (+inf) counts as `largest`."""
+def read_powers(typing, source, source_stride, P, window, step, seen, c_hi, c_lo):
+    """P = 2^(c d) for the costs of one tile, 0 where it has no cell (`tiles.emit_reading`)."""
 
     def generate(context, build, signature, arguments):
         emit = Emitter(context, build, FORMATS[c_hi])
-        fmt = emit.fmt
-        costs, P, group, behind, *constants = arguments
-        largest, *c = (emit.broadcast(constant) for constant in constants)
-        height = side(fmt.size)
-        first, end = (build.mul(g, number(height)) for g in (group, behind))
-        with (
-            cgutils.for_range(build, number(height), intp=INT64) as loop,
-            cgutils.for_range_slice(build, first, end, number(height), intp=INT64) as (at, _),
-        ):
-            for v in range(0, height, fmt.lanes):
-                d = emit.load(emit.at(emit.at(costs, loop.index, ROWS), at, 1), offset=v)
-                power, whole = power_of_two(emit, d.where_less(d, largest, largest), *c)
-                bits = power.as_integer() + (whole << fmt.mantissa_bits)
-                emit.store(bits.as_real(), emit.at(emit.at(P, loop.index, ROWS), at, 1), offset=v)
+        *tile, c_hi_value, c_lo_value = arguments
+        c = emit.broadcast(c_hi_value), emit.broadcast(c_lo_value)
+
+        def power(costs):
+            fraction, whole = power_of_two(emit, costs, *c)
+            return (fraction.as_integer() + (whole << emit.fmt.mantissa_bits)).as_real()
+
+        emit_reading(emit, *tile, 0.0, power)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 4, largest, c_hi, c_lo), generate
+    return types.void(*[types.int64] * 6, c_hi, c_lo), generate
 
 
 def _begin(pair: Pair, Z_m, Z_e, Z, scratch, top_m, top_e, group, behind, begin, end, inside):

@@ -18,11 +18,12 @@ from numba import njit
 from espnet_posinv.softdtw.cells import sweep_tile, sweep_tile_back, sweep_tile_with_weights
 from espnet_posinv.softdtw.processor import publish, read_published, yield_processor
 from espnet_posinv.softdtw.reference import row_interval
-from espnet_posinv.softdtw.scaled import scaled_powers, sweep_scaled
+from espnet_posinv.softdtw.scaled import read_powers, sweep_scaled
 from espnet_posinv.softdtw.scaled_back import sweep_scaled_back
 from espnet_posinv.softdtw.simd import BELOW, ROWS, place
 from espnet_posinv.softdtw.tiles import read_tile, write_tile
 
+WRITTEN = 2  # tiles of E that go to memory at once: a page of it is then visited half as often
 TILES = 16  # of a segment: what a tile leaves for the way back stays in the second-level cache
 
 
@@ -56,47 +57,51 @@ def segments(width, h, lanes):
 
 
 @njit(nogil=True)
+def _has_cells(window, r0, k0, lanes):
+    """Whether rows r0 and on, steps k0 and on, have some."""
+    return window[r0, 0] < k0 + lanes and k0 < window[r0 + lanes - 1, 1]
+
+
+@njit(nogil=True)
 def _part(window, r0, k0, lanes):
-    """Rows r0 and on, steps k0 and on: -1 if none is a cell, 0 if all are, else their part of `window`."""
-    last = r0 + lanes - 1
-    if k0 + lanes <= window[r0, 0] or window[last, 1] <= k0:
-        return -1
-    if window[last, 0] <= k0 and k0 + lanes <= window[r0, 1]:
+    """0 if rows r0 and on, steps k0 and on, are all cells, else where in `window` the rows' parts stand."""
+    if window[r0 + lanes - 1, 0] <= k0 and k0 + lanes <= window[r0, 1]:
         return 0
     return window.ctypes.data + 2 * window.itemsize * r0
 
 
 @njit(nogil=True)
-def _read(start, stride, S, g0, g1, k0, window, seen):
-    """Costs of a tile's groups g0 ... g1 - 1, steps k0 and on, into S (steps, ROWS); +inf outside."""
-    lanes = 64 // S.itemsize
-    for r0 in range(g0 * lanes, g1 * lanes, lanes):
-        part = _part(window, r0, k0, lanes)
-        if part < 0:
+def _read(start, stride, S, k0, window, seen):
+    """Costs of a tile, steps k0 and on, into S (steps, ROWS); +inf outside."""
+    size, lanes = S.itemsize, 64 // S.itemsize
+    for r0 in range(0, ROWS, lanes):
+        if _has_cells(window, r0, k0, lanes):
+            source, part = start + stride * r0 + size * k0, _part(window, r0, k0, lanes)
+            read_tile(source, stride, S.ctypes.data + size * r0, part, k0, seen.ctypes.data, S[0])
+        else:
             for t in range(lanes):
                 S[t * ROWS + r0 : t * ROWS + r0 + lanes] = np.inf
-        else:
-            read_tile(
-                start + stride * r0 + S.itemsize * k0, stride, S.ctypes.data + S.itemsize * r0, part, k0,
-                seen.ctypes.data, S[0],
-            )  # fmt: skip
+
+
+@njit(nogil=True)
+def _read_powers(start, stride, P, g0, g1, k0, window, seen, c_hi, c_lo):
+    """2^(c d) of a tile's groups g0 ... g1 - 1; 0 outside."""
+    size, lanes = window.itemsize, 64 // window.itemsize
+    for r0 in range(g0 * lanes, g1 * lanes, lanes):
+        source, part = start + stride * r0 + size * k0, _part(window, r0, k0, lanes)
+        read_powers(source, stride, P + size * r0, part, k0, seen.ctypes.data, c_hi, c_lo)
 
 
 @njit(nogil=True)
 def _write(start, stride, E, k0, window, factor):
     """Steps k0 and on of E into their rows."""
-    lanes = 64 // E.itemsize
+    size, lanes = E.itemsize, 64 // E.itemsize
     for r0 in range(0, ROWS, lanes):
-        part = _part(window, r0, k0, lanes)
-        if part >= 0:
-            write_tile(
-                E.ctypes.data + E.itemsize * r0,
-                start + stride * r0 + E.itemsize * k0,
-                stride,
-                part,
-                k0,
-                factor,
-            )
+        for i in range(WRITTEN):
+            k, source = k0 + i * lanes, E.ctypes.data + size * ROWS * i * lanes + size * r0
+            if _has_cells(window, r0, k, lanes):
+                target, part = start + stride * r0 + size * k, _part(window, r0, k, lanes)
+                write_tile(source, target, stride, part, k, factor)
 
 
 @njit(nogil=True)
@@ -144,7 +149,6 @@ def sweep(segment, D, strip, symmetric, top, out, wait, tell, c, space, work, ki
     c_hi, c_lo, limit, largest = c
     size, keep = S.itemsize, len(kinds) > 0
     lanes = 64 // size
-    all_groups = ROWS // lanes
     whole = window[0, 0] == 0 and window[0, 1] == width and window[h - 1, 0] == h - 1  # no band
     may_scale = largest > 0 and whole and not symmetric
     last = place(h - 1, S[0])
@@ -164,11 +168,12 @@ def sweep(segment, D, strip, symmetric, top, out, wait, tell, c, space, work, ki
         ahead = start + size * (k0 + 2 * lanes) - 1
         first = count if keep else max(0, h - 1 - k0)  # the step from which on the last row's Z goes to `out`
         to = c0 + k0 - (h - 1) + 1
-        g0, g1 = _groups(k0, count, h, width, lanes) if may_scale else (0, all_groups)
-        _read(start, stride, S, g0, g1, k0, window, seen)
-        scaled = may_scale and _none_above(largest, seen, S)
+        if may_scale:
+            g0, g1 = _groups(k0, count, h, width, lanes)
+            _read_powers(start, stride, P, g0, g1, k0, window, seen, c_hi, c_lo)
+            may_scale = _none_above(largest, seen, S)
+        scaled = may_scale
         if scaled:
-            scaled_powers(S_at, P, g0, g1, largest, c_hi, c_lo)
             done = sweep_scaled(
                 P, m_at, e_at, block, scratch, top_m_at, top_e_at, out_m.ctypes.data + size * to,
                 out_e.ctypes.data + size * to, h - 1, first, g0, g1, max(0, k0 - width), min(k0, h),
@@ -178,8 +183,7 @@ def sweep(segment, D, strip, symmetric, top, out, wait, tell, c, space, work, ki
         if keep:
             kinds[tile] = scaled
         if not scaled:
-            _read(start, stride, S, 0, g0, k0, window, seen)
-            _read(start, stride, S, g1, all_groups, k0, window, seen)
+            _read(start, stride, S, k0, window, seen)
             mirror = k0 if symmetric else -(2**32)
             arguments = (
                 S_at, m_at, e_at, block, top_m_at, top_e_at, count, mirror, ahead, stride, c_hi, c_lo, limit,
@@ -206,14 +210,14 @@ def sweep_back(segment, G, strip, below, above, factor, wait, tell, window, E, w
     i0, h, c0, width = strip
     size, like = G.itemsize, E[0]
     lanes = 64 // size
-    tile, rest = E[: lanes * ROWS], E[lanes * ROWS :]
+    tiles, rest = E[: WRITTEN * lanes * ROWS], E[WRITTEN * lanes * ROWS :]
     state, edge, out = rest[: 3 * (ROWS + BELOW)], rest[3 * (ROWS + BELOW) :][:lanes], rest[-lanes:]
     start, stride = G.ctypes.data + size * (i0 * G.shape[1] + c0), size * (G.shape[1] - 1)
     state_at, edge_at, out_at, tile_at = (
         state.ctypes.data,
         edge.ctypes.data,
         out.ctypes.data,
-        tile.ctypes.data,
+        tiles.ctypes.data,
     )
     steps, begin = width + h - 1, segment * TILES * lanes
     if begin + TILES * lanes >= steps:
@@ -230,6 +234,8 @@ def sweep_back(segment, G, strip, below, above, factor, wait, tell, window, E, w
                 j = k0 + t - (h - 1)
                 edge[t] = below[c0 + j + 1] if j >= 0 else 0
         kind = kinds[k0 // lanes % TILES]
+        nth = k0 // lanes % WRITTEN
+        tile_at = tiles.ctypes.data + nth * lanes * ROWS * size
         block, scratch, P = _block(work, k0 // lanes % TILES, E)
         ahead = start + size * (k0 - lanes)
         if kind:
@@ -241,7 +247,8 @@ def sweep_back(segment, G, strip, below, above, factor, wait, tell, window, E, w
             sweep_tile_back(state_at, block, edge_at, out_at, tile_at, count, ahead, stride, like)
         for t in range(min(count, width - k0)):
             above[c0 + k0 + t + 1] = out[t]
-        _write(start, stride, tile, k0, window, factor)
+        if nth == 0:
+            _write(start, stride, tiles, k0, window, factor)
         if k0 < width:
             publish(tell, c0 + k0)
     if segment == 0:

@@ -76,42 +76,42 @@ def _each_block(emit: Emitter, window, step, copy) -> None:
                         copy(v, column, cells_from(column) if part else None)
 
 
+def emit_reading(
+    emit: Emitter, source, source_stride, target, window, step, seen, outside, transform
+) -> None:
+    """Emit transform(costs) of one tile, from rows `source_stride` bytes apart into (steps, ROWS).
+
+    It is `outside` where the tile has no cell (`window`: see `_each_block`).  A vector of integers at `seen`
+    keeps the largest bits as unsigned integers: negative, infinite and NaN costs have larger ones than others.
+    """
+    build, fmt = emit.build, emit.fmt
+
+    def copy(v, column, cells):
+        values = []
+        largest = emit.load(seen, integer=True)
+        for row in _rows(emit, v):
+            address = build.add(
+                emit.address(source, column), build.mul(source_stride, ir.Constant(INT64, row))
+            )
+            mask = cells(row)[2] if cells else None
+            costs = emit.load_where(mask, address) if cells else emit.load(address)
+            largest = largest.maximum_unsigned(costs.as_integer())
+            value = transform(costs)
+            values.append(value.where(mask, outside) if cells else value)
+        emit.store(largest, seen)
+        for t, lanes in enumerate(_transposed(emit, values)):
+            emit.store(lanes, target, offset=(column + t) * ROWS + v * fmt.lanes)
+
+    _each_block(emit, window, step, copy)
+
+
 @intrinsic
 def read_tile(typing, source, source_stride, target, window, step, seen, like):
-    """Costs of one tile, from rows `source_stride` bytes apart into (steps, ROWS); +inf where it has no cell.
-
-    `window`: see `_each_block`; `like` is a number of the tile's type.  A vector of integers at `seen` keeps
-    the largest bits as unsigned integers: what is negative, infinite or NaN has larger ones than others.
-    """
+    """Costs of one tile, +inf where it has no cell (`emit_reading`); `like` is a number like these."""
 
     def generate(context, build, signature, arguments):
         emit = Emitter(context, build, FORMATS[like])
-        fmt = emit.fmt
-        source, source_stride, target, window, step, seen, _ = arguments
-
-        def read(address, row, cells):
-            """A row's costs, twice: 0 and +inf where there is no cell."""
-            if cells is None:
-                return (emit.load(address),) * 2
-            _, _, mask = cells(row)
-            found = emit.load_where(mask, address)
-            return found, found.where(mask, float("inf"))
-
-        def copy(v, column, cells):
-            costs = []
-            largest = emit.load(seen, integer=True)
-            for row in _rows(emit, v):
-                address = build.add(
-                    emit.address(source, column), build.mul(source_stride, ir.Constant(INT64, row))
-                )
-                found, cost = read(address, row, cells)
-                largest = largest.maximum_unsigned(found.as_integer())
-                costs.append(cost)
-            emit.store(largest, seen)
-            for t, lanes in enumerate(_transposed(emit, costs)):
-                emit.store(lanes, target, offset=(column + t) * ROWS + v * fmt.lanes)
-
-        _each_block(emit, window, step, copy)
+        emit_reading(emit, *arguments[:-1], float("inf"), lambda costs: costs)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6, like), generate
