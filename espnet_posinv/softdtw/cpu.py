@@ -42,7 +42,7 @@ from espnet_posinv.softdtw.problem import Problem
 from espnet_posinv.softdtw.processor import fetch_add, flush_denormals, publish, restore_denormals
 from espnet_posinv.softdtw.reference import forward_backward
 from espnet_posinv.softdtw.scaled import LOWEST
-from espnet_posinv.softdtw.simd import BELOW, ROWS
+from espnet_posinv.softdtw.simd import BELOW, ROWS, address
 from espnet_posinv.softdtw.strips import (
     TILES,
     WRITTEN,
@@ -99,7 +99,7 @@ def _forward_strips(
     lanes = 64 // tops_m.itemsize
     work, kinds = np.zeros(block_size(space[0]), np.uint8), np.zeros(0, np.int8)
     while True:
-        item = fetch_add(counter.ctypes.data)
+        item = fetch_add(address(counter))
         if item >= len(items):
             restore_denormals(denormals)
             return
@@ -112,7 +112,7 @@ def _forward_strips(
         at, end = top + s * size, top + (s + 1) * size
         above = tops_m[at:end], tops_e[at:end]
         own = tops_m[end : end + m + 1], tops_e[end : end + m + 1]
-        told = progress.ctypes.data + 8 * (first + s)
+        told = address(progress) + 8 * (first + s)
         steps_of_rows(window, h, lo, hi)
         # Before the first step there is nothing.
         Z_m[:2], Z_e[:2] = 1, floor
@@ -154,7 +154,7 @@ def _backward_strips(
     last_row = np.empty(longest + 1, tops_m.dtype), np.empty(longest + 1, tops_e.dtype)
     free = np.array([2**62, 0])
     while True:
-        item = fetch_add(counter.ctypes.data)
+        item = fetch_add(address(counter))
         if item >= len(items):
             restore_denormals(denormals)
             return
@@ -162,7 +162,7 @@ def _backward_strips(
         g, b, n, m, top, first = table[p, 0], table[p, 1], table[p, 2], table[p, 3], table[p, 4], table[p, 5]
         D, G = costs[g][b], grads[g][b]
         strip = i0, h, c0, width = strip_window(s, n, m, band, g > 0, lo, hi)
-        told = progress.ctypes.data + 8 * (first + s)
+        told = address(progress) + 8 * (first + s)
         if table[p, STATE] == DONE:
             size = record_size(m, lanes)
             at, end = top + s * size, top + (s + 1) * size
@@ -180,7 +180,7 @@ def _backward_strips(
                 Z_e[:2] = state_part(above[1], m, segment)
                 # `free`: the row above is all there, and nobody waits for this one.
                 sweep(
-                    segment, D, strip, g > 0, above, last_row, free.ctypes.data, free.ctypes.data + 8, c,
+                    segment, D, strip, g > 0, above, last_row, address(free), address(free) + 8, c,
                     space, work, kinds,
                 )  # fmt: skip
                 sweep_back(

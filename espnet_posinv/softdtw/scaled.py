@@ -31,6 +31,7 @@ from espnet_posinv.softdtw.simd import FORMATS, INT32, INT64, ROWS, Emitter, Lan
 from espnet_posinv.softdtw.tiles import emit_reading, side
 
 LOWEST = 928  # bits that the costs of a tile may take off
+AT_ONCE = 2  # steps whose numbers stay in registers
 REACH = 900  # bits between one row and the next
 FLOOR = exponent_floor(32)
 
@@ -172,23 +173,44 @@ def _steps(pair: Pair, P, Z, scratch, group, behind, count, ahead, ahead_stride)
     build, emit, wide = pair.build, pair.emit, pair.wide
     scales, edge = (wide.address(scratch, i * ROWS) for i in (1, 2))
     is_first = build.icmp_signed("==", group, number(0))
-    slot = pair.slot(wide.broadcast(ir.Constant(wide.fmt.real, 0.0)))
-    with cgutils.for_range(build, count, intp=INT64) as loop:
-        t = loop.index
-        prefetch_rows(emit, ahead, ahead_stride, t, to_write=False)
-        above = build.fadd(wide.load_scalar(edge, t), wide.load_scalar(edge, build.add(t, number(1))))
-        above = build.select(is_first, above, ir.Constant(wide.fmt.real, 0.0))
-        build.store(wide.broadcast(above).value, slot)
+    zero = ir.Constant(wide.fmt.real, 0.0)
+    slots = [pair.slot(wide.broadcast(zero)) for _ in range(AT_ONCE)]
+
+    def steps(t, many):
+        """Steps t ... t + many - 1 of each group: what they hand on to one another stays in registers."""
+        for i, slot in enumerate(slots[:many]):
+            k = build.add(t, number(i))
+            prefetch_rows(emit, ahead, ahead_stride, k, to_write=False)
+            above = build.fadd(wide.load_scalar(edge, k), wide.load_scalar(edge, build.add(k, number(1))))
+            build.store(wide.broadcast(build.select(is_first, above, zero)).value, slot)
         with pair.groups(group, behind) as (at, _):
-            before, last, now = (wide.at(wide.at(Z, build.add(t, number(i)), ROWS), at, 1) for i in range(3))
-            P_at, s_at = emit.at(emit.at(P, t, ROWS), at, 1), wide.at(scales, at, 1)
-            lefts = [wide.load(last, offset=v) for v in pair.places]
-            sums = [left + wide.load(before, offset=v) for v, left in zip(pair.places, lefts, strict=True)]
-            ups = [wide.rows_above(sums[-1], Lanes(build, build.load(slot), wide.fmt)), *sums[:-1]]
-            build.store(sums[-1].value, slot)
-            for v, left, up in zip(pair.places, lefts, ups, strict=True):
-                total = up.multiply_add(wide.load(s_at, offset=v), left)
-                wide.store(total * pair.doubles(emit.load(P_at, offset=v)), now, offset=v)
+            rows = [wide.at(wide.at(Z, build.add(t, number(i)), ROWS), at, 1) for i in range(many + 2)]
+            before, last = ([wide.load(row, offset=v) for v in pair.places] for row in rows[:2])
+            s_at = wide.at(scales, at, 1)
+            for i, slot in enumerate(slots[:many]):
+                P_at = emit.at(emit.at(P, build.add(t, number(i)), ROWS), at, 1)
+                sums = [z + older for z, older in zip(last, before, strict=True)]
+                ups = [wide.rows_above(sums[-1], Lanes(build, build.load(slot), wide.fmt)), *sums[:-1]]
+                build.store(sums[-1].value, slot)
+                totals = [
+                    up.multiply_add(wide.load(s_at, offset=v), left)
+                    for v, up, left in zip(pair.places, ups, last, strict=True)
+                ]
+                before, last = (
+                    last,
+                    [
+                        total * pair.doubles(emit.load(P_at, offset=v))
+                        for v, total in zip(pair.places, totals, strict=True)
+                    ],
+                )
+                for v, z in zip(pair.places, last, strict=True):
+                    wide.store(z, rows[i + 2], offset=v)
+
+    whole = build.sub(count, build.srem(count, number(AT_ONCE)))
+    with cgutils.for_range_slice(build, number(0), whole, number(AT_ONCE), intp=INT64) as (t, _):
+        steps(t, AT_ONCE)
+    with cgutils.for_range_slice(build, whole, count, number(1), intp=INT64) as (t, _):
+        steps(t, 1)
 
 
 def _end(pair: Pair, Z_m, Z_e, Z, scratch, out_m, out_e, row, first, group, behind, count):

@@ -282,3 +282,14 @@ def place(typing, row, like):
         return Emitter(context, build, FORMATS[like]).place(arguments[0])
 
     return types.int64(types.int64, like), generate
+
+
+@intrinsic
+def address(typing, array):
+    """Where an array begins.  `array.ctypes.data` is the same, but counts references at each use."""
+
+    def generate(context, build, signature, arguments):
+        data = context.make_array(array)(context, build, arguments[0]).data
+        return build.ptrtoint(data, INT64)
+
+    return types.int64(array), generate

@@ -20,8 +20,8 @@ from espnet_posinv.softdtw.processor import publish, read_published, yield_proce
 from espnet_posinv.softdtw.reference import row_interval
 from espnet_posinv.softdtw.scaled import read_powers, sweep_scaled
 from espnet_posinv.softdtw.scaled_back import sweep_scaled_back
-from espnet_posinv.softdtw.simd import BELOW, ROWS, place
-from espnet_posinv.softdtw.tiles import read_tile, write_tile
+from espnet_posinv.softdtw.simd import BELOW, ROWS, address, place
+from espnet_posinv.softdtw.tiles import none_above, read_tile, write_tile
 
 WRITTEN = 2  # tiles of E that go to memory at once: a page of it is then visited half as often
 TILES = 16  # of a segment: what a tile leaves for the way back stays in the second-level cache
@@ -56,55 +56,55 @@ def segments(width, h, lanes):
     return -(-(width + h - 1) // (TILES * lanes))
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _has_cells(window, r0, k0, lanes):
     """Whether rows r0 and on, steps k0 and on, have some."""
     return window[r0, 0] < k0 + lanes and k0 < window[r0 + lanes - 1, 1]
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _part(window, r0, k0, lanes):
     """0 if rows r0 and on, steps k0 and on, are all cells, else where in `window` the rows' parts stand."""
     if window[r0 + lanes - 1, 0] <= k0 and k0 + lanes <= window[r0, 1]:
         return 0
-    return window.ctypes.data + 2 * window.itemsize * r0
+    return address(window) + 2 * window.itemsize * r0
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _read(start, stride, S, k0, window, seen):
     """Costs of a tile, steps k0 and on, into S (steps, ROWS); +inf outside."""
     size, lanes = S.itemsize, 64 // S.itemsize
     for r0 in range(0, ROWS, lanes):
         if _has_cells(window, r0, k0, lanes):
             source, part = start + stride * r0 + size * k0, _part(window, r0, k0, lanes)
-            read_tile(source, stride, S.ctypes.data + size * r0, part, k0, seen.ctypes.data, S[0])
+            read_tile(source, stride, address(S) + size * r0, part, k0, address(seen), S[0])
         else:
             for t in range(lanes):
                 S[t * ROWS + r0 : t * ROWS + r0 + lanes] = np.inf
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _read_powers(start, stride, P, g0, g1, k0, window, seen, c_hi, c_lo):
     """2^(c d) of a tile's groups g0 ... g1 - 1; 0 outside."""
     size, lanes = window.itemsize, 64 // window.itemsize
     for r0 in range(g0 * lanes, g1 * lanes, lanes):
         source, part = start + stride * r0 + size * k0, _part(window, r0, k0, lanes)
-        read_powers(source, stride, P + size * r0, part, k0, seen.ctypes.data, c_hi, c_lo)
+        read_powers(source, stride, P + size * r0, part, k0, address(seen), c_hi, c_lo)
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _write(start, stride, E, k0, window, factor):
     """Steps k0 and on of E into their rows."""
     size, lanes = E.itemsize, 64 // E.itemsize
     for r0 in range(0, ROWS, lanes):
         for i in range(WRITTEN):
-            k, source = k0 + i * lanes, E.ctypes.data + size * ROWS * i * lanes + size * r0
+            k, source = k0 + i * lanes, address(E) + size * ROWS * i * lanes + size * r0
             if _has_cells(window, r0, k, lanes):
                 target, part = start + stride * r0 + size * k, _part(window, r0, k, lanes)
                 write_tile(source, target, stride, part, k, factor)
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _groups(k0, count, h, width, lanes):
     """The groups of rows that have cells in a tile: the first, and the one behind the last."""
     return max(0, k0 - width) // lanes, -(-min(h, k0 + count) // lanes)
@@ -117,21 +117,12 @@ def block_size(S):
     return ROWS * (8 * (lanes + 5) + S.itemsize * lanes) + 64
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _block(work, tile, S):
     """Addresses in block `tile`: Z of `scaled.py` or else weights (steps, 2, ROWS); its scratch and P."""
     lanes = 64 // S.itemsize
-    start = work.ctypes.data + tile * block_size(S)
+    start = address(work) + tile * block_size(S)
     return start, start + 8 * ROWS * (lanes + 2), start + 8 * ROWS * (lanes + 5)
-
-
-@njit(nogil=True)
-def _none_above(largest, seen, S):
-    """Whether all costs that were `seen` lie between 0 and `largest`."""
-    fine = True
-    for bits, d in zip(seen, seen.view(S.dtype)):  # noqa: B905 (numba's zip takes no `strict`)
-        fine &= bits >= 0 and d <= largest
-    return fine
 
 
 @njit(nogil=True)
@@ -154,8 +145,8 @@ def sweep(segment, D, strip, symmetric, top, out, wait, tell, c, space, work, ki
     last = place(h - 1, S[0])
     steps, begin = width + h - 1, segment * TILES * lanes
     # One row down is one column to the left: a row's stride less one element skews a tile.
-    start, stride = D.ctypes.data + size * (i0 * D.shape[1] + c0), size * (D.shape[1] - 1)
-    S_at, m_at, e_at = S.ctypes.data, m.ctypes.data, e.ctypes.data
+    start, stride = address(D) + size * (i0 * D.shape[1] + c0), size * (D.shape[1] - 1)
+    S_at, m_at, e_at = address(S), address(m), address(e)
     for k0 in range(begin, min(begin + TILES * lanes, steps), lanes):
         needed = c0 + min(k0 + lanes, width)
         while read_published(wait) < needed:
@@ -164,19 +155,19 @@ def sweep(segment, D, strip, symmetric, top, out, wait, tell, c, space, work, ki
             m[1, 0], e[1, 0] = top_m[c0 + 1], top_e[c0 + 1]  # see `sweep_tile`: row 0 is on the diagonal
         count, tile = min(lanes, steps - k0), k0 // lanes % TILES if keep else 0
         block, scratch, P = _block(work, tile, S)
-        top_m_at, top_e_at = top_m.ctypes.data + size * (c0 + k0), top_e.ctypes.data + size * (c0 + k0)
+        top_m_at, top_e_at = address(top_m) + size * (c0 + k0), address(top_e) + size * (c0 + k0)
         ahead = start + size * (k0 + 2 * lanes) - 1
         first = count if keep else max(0, h - 1 - k0)  # the step from which on the last row's Z goes to `out`
         to = c0 + k0 - (h - 1) + 1
         if may_scale:
             g0, g1 = _groups(k0, count, h, width, lanes)
             _read_powers(start, stride, P, g0, g1, k0, window, seen, c_hi, c_lo)
-            may_scale = _none_above(largest, seen, S)
+            may_scale = none_above(address(seen), largest)
         scaled = may_scale
         if scaled:
             done = sweep_scaled(
-                P, m_at, e_at, block, scratch, top_m_at, top_e_at, out_m.ctypes.data + size * to,
-                out_e.ctypes.data + size * to, h - 1, first, g0, g1, max(0, k0 - width), min(k0, h),
+                P, m_at, e_at, block, scratch, top_m_at, top_e_at, address(out_m) + size * to,
+                address(out_e) + size * to, h - 1, first, g0, g1, max(0, k0 - width), min(k0, h),
                 width - k0, count, ahead, stride, S[0],
             )  # fmt: skip
             scaled = done != 0
@@ -212,12 +203,12 @@ def sweep_back(segment, G, strip, below, above, factor, wait, tell, window, E, w
     lanes = 64 // size
     tiles, rest = E[: WRITTEN * lanes * ROWS], E[WRITTEN * lanes * ROWS :]
     state, edge, out = rest[: 3 * (ROWS + BELOW)], rest[3 * (ROWS + BELOW) :][:lanes], rest[-lanes:]
-    start, stride = G.ctypes.data + size * (i0 * G.shape[1] + c0), size * (G.shape[1] - 1)
+    start, stride = address(G) + size * (i0 * G.shape[1] + c0), size * (G.shape[1] - 1)
     state_at, edge_at, out_at, tile_at = (
-        state.ctypes.data,
-        edge.ctypes.data,
-        out.ctypes.data,
-        tiles.ctypes.data,
+        address(state),
+        address(edge),
+        address(out),
+        address(tiles),
     )
     steps, begin = width + h - 1, segment * TILES * lanes
     if begin + TILES * lanes >= steps:
@@ -235,7 +226,7 @@ def sweep_back(segment, G, strip, below, above, factor, wait, tell, window, E, w
                 edge[t] = below[c0 + j + 1] if j >= 0 else 0
         kind = kinds[k0 // lanes % TILES]
         nth = k0 // lanes % WRITTEN
-        tile_at = tiles.ctypes.data + nth * lanes * ROWS * size
+        tile_at = address(tiles) + nth * lanes * ROWS * size
         block, scratch, P = _block(work, k0 // lanes % TILES, E)
         ahead = start + size * (k0 - lanes)
         if kind:

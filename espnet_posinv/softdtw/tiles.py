@@ -82,7 +82,7 @@ def emit_reading(
     """Emit transform(costs) of one tile, from rows `source_stride` bytes apart into (steps, ROWS).
 
     It is `outside` where the tile has no cell (`window`: see `_each_block`).  A vector of integers at `seen`
-    keeps the largest bits as unsigned integers: negative, infinite and NaN costs have larger ones than others.
+    keeps the largest bits as unsigned integers: those of negative, infinite and NaN costs are above others'.
     """
     build, fmt = emit.build, emit.fmt
 
@@ -115,6 +115,21 @@ def read_tile(typing, source, source_stride, target, window, step, seen, like):
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6, like), generate
+
+
+@intrinsic
+def none_above(typing, seen, largest):
+    """Whether all costs of which `seen` was kept (`emit_reading`) lie between 0 and `largest`."""
+
+    def generate(context, build, signature, arguments):
+        emit = Emitter(context, build, FORMATS[largest])
+        bits, limit = emit.load(arguments[0], integer=True), emit.broadcast(arguments[1])
+        positive = build.icmp_signed(">=", bits.value, bits.same(0).value)
+        fine = build.and_(positive, build.fcmp_ordered("<=", bits.as_real().value, limit.value))
+        each = ir.IntType(emit.fmt.lanes)
+        return build.icmp_signed("==", build.bitcast(fine, each), ir.Constant(each, -1))
+
+    return types.boolean(types.int64, largest), generate
 
 
 @intrinsic
