@@ -223,8 +223,10 @@ def _check_frames(x, y, x_lengths, y_lengths, distance, normalize_frames):
     ragged = x_lengths is not None or y_lengths is not None
     x_lengths = _check_lengths("x_lengths", x_lengths, x, x.shape[1])
     y_lengths = _check_lengths("y_lengths", y_lengths, y, y.shape[1])
-    dtype = torch.promote_types(x.dtype, y.dtype)
-    x, y = _tracked(x.to(dtype)), _tracked(y.to(dtype))
+    if x.dtype != y.dtype:
+        dtype = torch.promote_types(x.dtype, y.dtype)
+        x, y = x.to(dtype), y.to(dtype)
+    x, y = _tracked(x), _tracked(y)
     if ragged:
         x, y = valid_frames(x, y, x_lengths, y_lengths)
     if normalize_frames or distance == "cosine":
@@ -233,7 +235,7 @@ def _check_frames(x, y, x_lengths, y_lengths, distance, normalize_frames):
 
 
 def _at_least_float32(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+    return tensor.float() if tensor.itemsize < 4 else tensor
 
 
 def _tracked(tensor: Tensor) -> Tensor:

@@ -1,13 +1,12 @@
 """What a kernel is asked to solve."""
 
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """A batch of alignments, in one group or three.
 
     costs: [(B, N, M)], contiguous, float32 or float64; for a divergence also x against x (B, N, N) and y
