@@ -5,9 +5,9 @@
 The pieces run alone, on data in the caches; the sum of those of tiles in doubles (`scaled.py`), over the
 steps of (8, 500, 450), stands beside the time of the kernels in a call, and of the call.  Steps in which not
 all rows have cells cost less, and caches more.  "Plain numba" is "forwards" without the intrinsics of
-`cells.py`, as LLVM vectorises it.  Numba has no bit casts: plain code writes numbers into an array and reads
-them through a view of the other type, in a loop each.  It has an easier task: c in one part only, and no
-forbidden cells.
+`cell_sweeps.py`, as LLVM vectorises it.  Numba has no bit casts: plain code writes numbers into an array and
+reads them through a view of the other type, in a loop each.  It has an easier task: c in one part only, and
+no forbidden cells.
 """
 
 import time
@@ -18,10 +18,13 @@ from numba import njit
 from softdtw_common import costs, environment, frames
 
 from espnet_posinv.softdtw import cpu, soft_dtw
-from espnet_posinv.softdtw.cells import exponent_floor, sweep_tile, sweep_tile_back, sweep_tile_with_weights
-from espnet_posinv.softdtw.scaled import read_powers, sweep_scaled
+from espnet_posinv.softdtw.cell_sweeps import sweep_tile, sweep_tile_back, sweep_tile_with_weights
+from espnet_posinv.softdtw.cells import exponent_floor
+from espnet_posinv.softdtw.emitter import BELOW, ROWS, place
+from espnet_posinv.softdtw.scaled import read_powers
 from espnet_posinv.softdtw.scaled_back import sweep_scaled_back
-from espnet_posinv.softdtw.simd import BELOW, FLOAT32, ROWS, place
+from espnet_posinv.softdtw.scaled_forward import sweep_scaled
+from espnet_posinv.softdtw.simd import FLOAT32
 from espnet_posinv.softdtw.tiles import read_tile, write_tile
 
 SHAPE = (8, 500, 450)

@@ -8,9 +8,10 @@
     E = soft_alignment(x, y)[0]  # (N, M), where x_i and y_j meet: plt.imshow(E)
 
 Modules, in the order in which to read them: `reference` (the definition, plain loops), `functional`,
-`autograd` and `products` (arguments, costs by matrix products), `cells` (the arithmetic of one cell),
-`scaled` and `scaled_back` (of a tile in doubles), `simd` (vectors), `tiles` (how costs reach them), `strips`
-(one strip of rows), `plan`, `processor` and `cpu` (pairs, threads); `warp`, `cuda_strips`, `cuda_cells`,
+`autograd` and `products` (arguments, costs by matrix products), `simd` and `emitter` (vectors), `cells` and
+`cell_sweeps` (the arithmetic of one cell, a tile of steps by it), `scaled`, `scaled_ends`, `scaled_forward`
+and `scaled_back` (a tile in doubles), `tiles` (how costs reach the vectors), `strips` (one strip of rows),
+`plan`, `processor`, `cpu_strips` and `cpu` (pairs, threads); `warp`, `cuda_strips`, `cuda_cells`,
 `cuda_forward`, `cuda_backward`, `cuda`, `cuda_products` (GPU).
 """
 

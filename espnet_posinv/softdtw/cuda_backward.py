@@ -48,7 +48,7 @@ SIGNATURE = types.void(*[FLOATS] * 3, *[LONGS] * 3, WORDS, *[LONGS] * 2, FLOATS,
 
 @device
 def _hand_back(state, edge, weights, t, last, seed):
-    """E of a cell, given what it sends to the left, up and up-left; see `cells.sweep_tile_back`."""
+    """E of a cell, given what it sends to the left, up and up-left; see `cell_sweeps.sweep_tile_back`."""
     to_left, to_above, to_diag, _ = state
     given = lane_above(to_above)
     gradient = (edge[t] if last else given) + (to_left + seed)  # what comes by the shuffle comes last

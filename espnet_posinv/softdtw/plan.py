@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from espnet_posinv.softdtw.simd import ROWS
+from espnet_posinv.softdtw.emitter import ROWS
 from espnet_posinv.softdtw.strips import segments
 
 DONE, UNREACHABLE, INVALID, WIDE = range(4)  # a pair's state; WIDE: its exponents may not fit these integers
 GROUP, PAIR, ROWS_USED, COLUMNS_USED, TOP, FIRST_STRIP, STATE = range(7)  # columns of the table of pairs
 # numba's cache would keep a kernel while its own file stays the same, whatever happens to the others that
 # are compiled into it.  As a default argument this number is part of the kernel's type, by which it is kept.
-COMPILED = ["cells", "plan", "processor", "reference", "scaled", "scaled_back", "simd", "strips", "tiles"]
+COMPILED = ["cell_sweeps", "cells", "emitter", "plan", "processor", "reference", "scaled", "scaled_back"]
+COMPILED += ["scaled_ends", "scaled_forward", "simd", "strips", "tiles"]
 SOURCES = zlib.crc32(b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in COMPILED))
 
 
@@ -37,7 +38,7 @@ def state_part(record, m, segment):
 
 @njit(cache=True)
 def plan(x_lengths, y_lengths, groups, one, floor, _sources=SOURCES):
-    """The table of pairs, (pair, strip) of all strips, first strips first; what `_forward_strips` fills."""
+    """The table of pairs, (pair, strip) of all strips, first strips first; what `forward_strips` fills."""
     batch = len(x_lengths)
     table, lanes = np.zeros((groups * batch, 7), np.int64), 64 // np.full(1, one).itemsize
     top = first = most = 0

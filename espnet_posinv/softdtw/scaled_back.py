@@ -5,9 +5,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from espnet_posinv.softdtw.cells import prefetch_rows
+from espnet_posinv.softdtw.emitter import BELOW, ROWS
 from espnet_posinv.softdtw.scaled import AT_ONCE, Pair, number
-from espnet_posinv.softdtw.simd import BELOW, INT32, INT64, ROWS, Lanes
+from espnet_posinv.softdtw.simd import INT32, INT64, Lanes
+from espnet_posinv.softdtw.tiles import prefetch_rows
 
 TINY = 2.0**-1000
 
@@ -16,7 +17,7 @@ TINY = 2.0**-1000
 def sweep_scaled_back(
     typing, Z, P, scratch, state, edge, out, E, group, behind, count, ahead, ahead_stride, like
 ):  # fmt: skip
-    """The tile backwards, like `cells.sweep_tile_back`, with what `sweep_scaled` left in Z, P and `scratch`.
+    """The tile backwards, like `sweep_tile_back`, with what `sweep_scaled` left in Z, P and `scratch`.
 
     From tile to tile and from strip to strip parts of E are handed on, as there.  q takes the place of z.
     """

@@ -15,12 +15,13 @@ A tile of steps is computed in doubles where its costs allow it (`scaled.py`), e
 import numpy as np
 from numba import njit
 
-from espnet_posinv.softdtw.cells import sweep_tile, sweep_tile_back, sweep_tile_with_weights
+from espnet_posinv.softdtw.cell_sweeps import sweep_tile, sweep_tile_back, sweep_tile_with_weights
+from espnet_posinv.softdtw.emitter import BELOW, ROWS, address, place
 from espnet_posinv.softdtw.processor import publish, read_published, yield_processor
 from espnet_posinv.softdtw.reference import row_interval
-from espnet_posinv.softdtw.scaled import read_powers, sweep_scaled
+from espnet_posinv.softdtw.scaled import read_powers
 from espnet_posinv.softdtw.scaled_back import sweep_scaled_back
-from espnet_posinv.softdtw.simd import BELOW, ROWS, address, place
+from espnet_posinv.softdtw.scaled_forward import sweep_scaled
 from espnet_posinv.softdtw.tiles import none_above, read_tile, write_tile
 
 WRITTEN = 2  # tiles of E that go to memory at once: a page of it is then visited half as often

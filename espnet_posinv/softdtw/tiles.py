@@ -1,20 +1,29 @@
 """Square tiles of costs and gradients on their way between a matrix and the lanes of a strip.
 
 A tile has 16 x 16 floats or 8 x 8 doubles, so that each of its rows is as long as a cache line.  It is
-transposed in blocks as wide as a register, whose rows are those of a vector (`simd.Emitter.place`).  Rows of
-which only a part is cells are read and written under masks.
+transposed in blocks as wide as a register, whose rows are those of a vector (`emitter.Emitter.place`).  Rows
+of which only a part is cells are read and written under masks.
 """
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from espnet_posinv.softdtw.simd import FORMATS, INT32, INT64, ROWS, Emitter, Lanes
+from espnet_posinv.softdtw.emitter import ROWS, Emitter
+from espnet_posinv.softdtw.simd import FORMATS, INT32, INT64, Lanes
 
 
 def side(size: int) -> int:
     """Rows and steps of a tile of numbers of `size` bytes."""
     return 64 // size
+
+
+def prefetch_rows(emit: Emitter, address, stride, t, to_write: bool) -> None:
+    """Step t's share of the 64 rows of a tile, `stride` bytes apart."""
+    build, share = emit.build, ROWS // side(emit.fmt.size)
+    for v in range(share):
+        row = build.add(build.mul(t, ir.Constant(INT64, share)), ir.Constant(INT64, v))
+        emit.prefetch(build.add(address, build.mul(row, stride)), to_write)
 
 
 def _transposed(emit: Emitter, rows: list[Lanes]) -> list[Lanes]:
@@ -35,7 +44,7 @@ def _transposed(emit: Emitter, rows: list[Lanes]) -> list[Lanes]:
 
 
 def _rows(emit: Emitter, v: int) -> list[int]:
-    """The rows of a group that stand in its vector v (see `simd.Emitter.place`)."""
+    """The rows of a group that stand in its vector v (see `emitter.Emitter.place`)."""
     vectors = emit.group // emit.fmt.lanes
     return [v + k * vectors for k in range(emit.fmt.lanes)]
 

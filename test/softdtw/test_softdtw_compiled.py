@@ -21,7 +21,7 @@ for dtype in (torch.float32, torch.float64):
         print((soft_alignment(cost=cost.to(dtype), gamma=gamma).double() - E).abs().max().item(),
               (soft_dtw(cost=cost.to(dtype), gamma=gamma).double() - loss).abs().max().item())
 from espnet_posinv.softdtw import cpu
-for kernel in (cpu._forward_strips, cpu._backward_strips):
+for kernel in (cpu.forward_strips, cpu.backward_strips):
     (asm,) = [asm for kinds, asm in kernel.inspect_asm().items() if "float32" in str(kinds)]
     calls = [line for line in asm.splitlines() if "fma" in line and ("call" in line or "movabs" in line)]
     print("fma" if calls else "", *[name for name in ("zmm", "ymm") if name in asm])

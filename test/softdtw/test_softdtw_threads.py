@@ -42,13 +42,13 @@ def test_one_pair_is_shared(threads, random_costs, monkeypatch):
     """B = 1: a second thread is asked, and strips of the same pair are taken by both."""
     threads(2)
     takers = []
-    original = cpu._forward_strips
+    original = cpu.forward_strips
 
     def strips(*arguments):
         takers.append(threading.get_ident())
         return original(*arguments)
 
-    monkeypatch.setattr(cpu, "_forward_strips", strips)
+    monkeypatch.setattr(cpu, "forward_strips", strips)
     soft_dtw(cost=random_costs(1, 400, 300))
     assert len(set(takers)) == 2
     takers.clear()
