@@ -23,7 +23,7 @@ from espnet_posinv.softdtw.cells import exponent_floor
 from espnet_posinv.softdtw.emitter import BELOW, ROWS, place
 from espnet_posinv.softdtw.scaled import read_powers
 from espnet_posinv.softdtw.scaled_back import sweep_scaled_back
-from espnet_posinv.softdtw.scaled_forward import sweep_scaled
+from espnet_posinv.softdtw.scaled_forward import begin_scaled, sweep_scaled
 from espnet_posinv.softdtw.simd import FLOAT32
 from espnet_posinv.softdtw.tiles import read_tile, write_tile
 
@@ -105,11 +105,10 @@ def powers(repeats, P, matrix, seen):
 def in_doubles(repeats, P, Z_m, Z_e, Z, scratch, top):
     tops, at = (top[0].ctypes.data, top[1].ctypes.data), P.ctypes.data
     for _ in range(repeats):
-        done = sweep_scaled(
-            at, Z_m.ctypes.data, Z_e.ctypes.data, Z.ctypes.data, scratch.ctypes.data, tops[0], tops[1],
-            tops[0], tops[1], ROWS - 1, STEPS, 0, 4, 0, ROWS, 2 * STEPS, STEPS, at, 64, P[0, 0],
-        )  # fmt: skip
-        assert done == 1
+        Z_at, work = (Z_m.ctypes.data, Z_e.ctypes.data), (Z.ctypes.data, scratch.ctypes.data)
+        ready = begin_scaled(*Z_at, *work, *tops, 0, 4, 0, ROWS, 2 * STEPS, P[0, 0])
+        done = sweep_scaled(at, *Z_at, *work, *tops, ROWS - 1, STEPS, 0, 4, STEPS, at, 64, P[0, 0])
+        assert ready and done
         Z_m[:2], Z_e[:2] = 1, 0
 
 

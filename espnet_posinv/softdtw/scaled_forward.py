@@ -57,31 +57,41 @@ def _steps(pair: Pair, P, Z, scratch, group, behind, count, ahead, ahead_stride)
 
 
 @intrinsic
-def sweep_scaled(
-    typing, P, Z_m, Z_e, Z, scratch, top_m, top_e, out_m, out_e, row, first, group, behind, begin, end,
-    inside, count, ahead, ahead_stride, like
+def begin_scaled(
+    typing, Z_m, Z_e, Z, scratch, top_m, top_e, group, behind, begin, end, inside, like
 ):  # fmt: skip
-    """`count` steps like those of `sweep_tile`, but for Z_m and Z_e: the two steps before the tile, and then
-    the last two in it.  0 if that cannot be done; then nothing has changed.
+    """Fill Z and `scratch` for `sweep_scaled`; 0 if a tile that begins so cannot be swept in doubles.
 
-    Z (2 + steps, ROWS) and `scratch` (3, ROWS) are doubles to work with, P (steps, ROWS) is 2^(c d).  Groups
-    `group` ... behind - 1 have cells in the tile, rows begin ... end - 1 such before it of which it needs Z;
-    the row above has `inside` more columns.  `out` receives Z of row `row` from step `first` on.
+    Z_m and Z_e are the two steps before the tile.  Groups `group` ... behind - 1 have cells in it, rows
+    begin ... end - 1 such before it of which it needs Z; the row above has `inside` more columns.
+    """
+
+    def generate(context, build, signature, arguments):
+        if like is not types.float32:
+            return number(0)
+        wrong = begin_tile(Pair(context, build), *arguments[:-1])
+        return build.zext(build.icmp_signed("==", wrong, number(0)), INT64)
+
+    return types.int64(*[types.int64] * 11, like), generate
+
+
+@intrinsic
+def sweep_scaled(
+    typing, P, Z_m, Z_e, Z, scratch, out_m, out_e, row, first, group, behind, count, ahead, ahead_stride, like
+):  # fmt: skip
+    """`count` steps like those of `sweep_tile`, but for Z_m and Z_e, which become the last two in the tile.
+    0 if that cannot be done; then nothing has changed.
+
+    Z (2 + steps, ROWS) and `scratch` (3, ROWS) are doubles as `begin_scaled` leaves them, P (steps, ROWS) is
+    2^(c d).  `out` receives Z of row `row` from step `first` on.
     """
 
     def generate(context, build, signature, arguments):
         if like is not types.float32:
             return number(0)
         pair = Pair(context, build)
-        (P, Z_m, Z_e, Z, scratch, top_m, top_e, out_m, out_e, row, first, group, behind, begin, end, inside,
-         count, ahead, ahead_stride, _) = arguments  # fmt: skip
-        done = cgutils.alloca_once_value(build, number(0))
-        wrong = begin_tile(pair, Z_m, Z_e, Z, scratch, top_m, top_e, group, behind, begin, end, inside)
-        with build.if_then(build.icmp_signed("==", wrong, number(0))):
-            _steps(pair, P, Z, scratch, group, behind, count, ahead, ahead_stride)
-            build.store(
-                end_tile(pair, Z_m, Z_e, Z, scratch, out_m, out_e, row, first, group, behind, count), done
-            )
-        return build.load(done)
+        P, Z_m, Z_e, Z, scratch, *out, group, behind, count, ahead, ahead_stride, _ = arguments
+        _steps(pair, P, Z, scratch, group, behind, count, ahead, ahead_stride)
+        return end_tile(pair, Z_m, Z_e, Z, scratch, *out, group, behind, count)
 
-    return types.int64(*[types.int64] * 19, like), generate
+    return types.int64(*[types.int64] * 14, like), generate

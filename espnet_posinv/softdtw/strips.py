@@ -21,7 +21,7 @@ from espnet_posinv.softdtw.processor import publish, read_published, yield_proce
 from espnet_posinv.softdtw.reference import row_interval
 from espnet_posinv.softdtw.scaled import read_powers
 from espnet_posinv.softdtw.scaled_back import sweep_scaled_back
-from espnet_posinv.softdtw.scaled_forward import sweep_scaled
+from espnet_posinv.softdtw.scaled_forward import begin_scaled, sweep_scaled
 from espnet_posinv.softdtw.tiles import none_above, read_tile, write_tile
 
 WRITTEN = 2  # tiles of E that go to memory at once: a page of it is then visited half as often
@@ -160,18 +160,23 @@ def sweep(segment, D, strip, symmetric, top, out, wait, tell, c, space, work, ki
         ahead = start + size * (k0 + 2 * lanes) - 1
         first = count if keep else max(0, h - 1 - k0)  # the step from which on the last row's Z goes to `out`
         to = c0 + k0 - (h - 1) + 1
+        scaled = False
         if may_scale:
             g0, g1 = _groups(k0, count, h, width, lanes)
-            _read_powers(start, stride, P, g0, g1, k0, window, seen, c_hi, c_lo)
-            may_scale = none_above(address(seen), largest)
-        scaled = may_scale
-        if scaled:
-            done = sweep_scaled(
-                P, m_at, e_at, block, scratch, top_m_at, top_e_at, address(out_m) + size * to,
-                address(out_e) + size * to, h - 1, first, g0, g1, max(0, k0 - width), min(k0, h),
-                width - k0, count, ahead, stride, S[0],
+            # Whether rows are too far apart is seen before costs are read.
+            ready = begin_scaled(
+                m_at, e_at, block, scratch, top_m_at, top_e_at, g0, g1, max(0, k0 - width), min(k0, h),
+                width - k0, S[0],
             )  # fmt: skip
-            scaled = done != 0
+            if ready:
+                _read_powers(start, stride, P, g0, g1, k0, window, seen, c_hi, c_lo)
+                may_scale = none_above(address(seen), largest)
+            if ready and may_scale:
+                done = sweep_scaled(
+                    P, m_at, e_at, block, scratch, address(out_m) + size * to, address(out_e) + size * to,
+                    h - 1, first, g0, g1, count, ahead, stride, S[0],
+                )  # fmt: skip
+                scaled = done != 0
         if keep:
             kinds[tile] = scaled
         if not scaled:
@@ -205,12 +210,7 @@ def sweep_back(segment, G, strip, below, above, factor, wait, tell, window, E, w
     tiles, rest = E[: WRITTEN * lanes * ROWS], E[WRITTEN * lanes * ROWS :]
     state, edge, out = rest[: 3 * (ROWS + BELOW)], rest[3 * (ROWS + BELOW) :][:lanes], rest[-lanes:]
     start, stride = address(G) + size * (i0 * G.shape[1] + c0), size * (G.shape[1] - 1)
-    state_at, edge_at, out_at, tile_at = (
-        address(state),
-        address(edge),
-        address(out),
-        address(tiles),
-    )
+    state_at, edge_at, out_at = address(state), address(edge), address(out)
     steps, begin = width + h - 1, segment * TILES * lanes
     if begin + TILES * lanes >= steps:
         state[:], edge[:] = 0, 0
