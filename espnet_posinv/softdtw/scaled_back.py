@@ -59,7 +59,7 @@ def sweep_scaled_back(
                 def loaded(address):
                     return [wide.load(wide.at(address, at, 1), offset=v) for v in places]
 
-                nothing = [Lanes(build, build.load(slots[0]), wide.fmt).same(0)] * len(places)
+                nothing = [wide.broadcast(zero)] * len(places)
                 rights = loaded(row(t, 3)) if later else nothing
                 rights_but_one = loaded(row(t, 4)) if later > 1 else nothing
                 for k, slot, up in zip(times, slots, handed, strict=False):

@@ -39,15 +39,10 @@ def _steps(pair: Pair, P, Z, scratch, group, behind, count, ahead, ahead_stride)
                     up.multiply_add(wide.load(s_at, offset=v), left)
                     for v, up, left in zip(pair.places, ups, last, strict=True)
                 ]
-                before, last = (
-                    last,
-                    [
-                        total * pair.doubles(emit.load(P_at, offset=v))
-                        for v, total in zip(pair.places, totals, strict=True)
-                    ],
-                )
-                for v, z in zip(pair.places, last, strict=True):
-                    wide.store(z, rows[i + 2], offset=v)
+                before, last = last, []
+                for v, total in zip(pair.places, totals, strict=True):
+                    last.append(total * pair.doubles(emit.load(P_at, offset=v)))
+                    wide.store(last[-1], rows[i + 2], offset=v)
 
     whole = build.sub(count, build.srem(count, number(AT_ONCE)))
     with cgutils.for_range_slice(build, number(0), whole, number(AT_ONCE), intp=INT64) as (t, _):

@@ -202,7 +202,7 @@ def sweep_back(segment, G, strip, below, above, factor, wait, tell, window, E, w
 
     `below` (by column + 1) is what the strip below hands to this one's last row, `above` receives what
     this one hands on.  `wait` and `tell` publish the first column that is finished, counted down.  `E` holds
-    a tile and what goes from tile to tile.
+    WRITTEN tiles and what goes from tile to tile.
     """
     i0, h, c0, width = strip
     size, like = G.itemsize, E[0]
