@@ -13,9 +13,7 @@ DONE, UNREACHABLE, INVALID, WIDE = range(4)  # a pair's state; WIDE: its exponen
 GROUP, PAIR, ROWS_USED, COLUMNS_USED, TOP, FIRST_STRIP, STATE = range(7)  # columns of the table of pairs
 # numba's cache would keep a kernel while its own file stays the same, whatever happens to the others that
 # are compiled into it.  As a default argument this number is part of the kernel's type, by which it is kept.
-COMPILED = ["cell_sweeps", "cells", "emitter", "plan", "processor", "reference", "scaled", "scaled_back"]
-COMPILED += ["scaled_ends", "scaled_forward", "simd", "strips", "tiles"]
-SOURCES = zlib.crc32(b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in COMPILED))
+SOURCES = zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
 
 
 @njit

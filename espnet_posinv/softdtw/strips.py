@@ -57,6 +57,7 @@ def segments(width, h, lanes):
     return -(-(width + h - 1) // (TILES * lanes))
 
 
+# What is called for each tile is inlined: a call would count references to its arrays, atomically.
 @njit(nogil=True, inline="always")
 def _has_cells(window, r0, k0, lanes):
     """Whether rows r0 and on, steps k0 and on, have some."""
