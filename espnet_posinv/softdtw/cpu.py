@@ -28,7 +28,6 @@ from espnet_posinv.softdtw.cpu_strips import backward_strips, forward_strips
 from espnet_posinv.softdtw.plan import GROUP, STATE, WIDE, judge, plan, plan_back
 from espnet_posinv.softdtw.problem import Problem
 from espnet_posinv.softdtw.reference import forward_backward
-from espnet_posinv.softdtw.scaled import LOWEST
 
 PARALLEL_CELLS = 1 << 15  # below, one thread is done before a second has woken up
 
@@ -79,7 +78,7 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
 
 def power_constants(problem: Problem):
     """c = -log2(e) / gamma in two parts c_hi + c_lo, and the cost from which a cell counts as forbidden."""
-    return _arithmetic(problem.gamma, problem.costs[0].dtype)[2][:3]
+    return _arithmetic(problem.gamma, problem.costs[0].dtype)[2]
 
 
 @lru_cache
@@ -90,8 +89,7 @@ def _arithmetic(gamma: float, dtype: torch.dtype):
     with np.errstate(over="ignore"):
         c_hi = real(float(exact)) if abs(exact) < 1e300 else real(-np.inf)
         c_lo = real(float(exact - Fraction(float(c_hi)))) if np.isfinite(c_hi) else real(0)
-        largest = LOWEST / 16 / -c_hi if dtype == torch.float32 else real(0)
-        c = c_hi, c_lo, real(2.0 ** (np.finfo(real).nmant - 1)) / -c_hi, largest
+        c = c_hi, c_lo, real(2.0 ** (np.finfo(real).nmant - 1)) / -c_hi
     return real(1), integer(exponent_floor(8 * np.dtype(integer).itemsize)), c
 
 

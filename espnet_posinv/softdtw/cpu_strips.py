@@ -9,7 +9,6 @@ from espnet_posinv.softdtw.processor import fetch_add, flush_denormals, publish,
 from espnet_posinv.softdtw.strips import (
     TILES,
     WRITTEN,
-    block_size,
     segments,
     steps_of_rows,
     strip_window,
@@ -58,7 +57,7 @@ def forward_strips(
     space = _space(tops_m, tops_e, floor)
     window, Z_m, Z_e, lo, hi, seen = space[1:]
     lanes = 64 // tops_m.itemsize
-    work, kinds = np.zeros(block_size(space[0]), np.uint8), np.zeros(0, np.int8)
+    no_weights = np.zeros((0, 0), tops_m.dtype)
     while True:
         item = fetch_add(address(counter))
         if item >= len(items):
@@ -80,7 +79,7 @@ def forward_strips(
         for segment in range(segments(width, h, lanes)):
             state_part(above[0], m, segment)[:] = Z_m[:2]
             state_part(above[1], m, segment)[:] = Z_e[:2]
-            sweep(segment, D, strip, g > 0, above, own, told, told + 8, c, space, work, kinds)
+            sweep(segment, D, strip, g > 0, above, own, told, told + 8, c, space, no_weights)
         publish(told + 8, m)
         _extremes(seen, D, i0, h, c0, lo, hi, extremes[first + s])
 
@@ -109,8 +108,7 @@ def backward_strips(
     window, Z_m, Z_e, lo, hi, seen = space[1:]
     window_back = np.zeros_like(window)
     lanes = 64 // tops_m.itemsize
-    kinds = np.zeros(TILES, np.int8)
-    work = np.empty(len(kinds) * block_size(space[0]), np.uint8)
+    weights = np.empty((TILES, 2 * lanes * ROWS), tops_m.dtype)
     E = np.zeros(WRITTEN * lanes * ROWS + 3 * (ROWS + BELOW) + 2 * lanes, tops_m.dtype)
     last_row = np.empty(longest + 1, tops_m.dtype), np.empty(longest + 1, tops_e.dtype)
     free = np.array([2**62, 0])
@@ -142,11 +140,11 @@ def backward_strips(
                 # `free`: the row above is all there, and nobody waits for this one.
                 sweep(
                     segment, D, strip, g > 0, above, last_row, address(free), address(free) + 8, c,
-                    space, work, kinds,
+                    space, weights,
                 )  # fmt: skip
                 sweep_back(
                     segment, G, strip, passed[first + s + 1], passed[first + s], seeds[p], told + 8, told,
-                    window_back, E, work, kinds,
+                    window_back, E, weights,
                 )  # fmt: skip
         else:
             for r in range(h):

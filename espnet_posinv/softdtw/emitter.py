@@ -4,7 +4,6 @@ A vector is a register of the processor it is compiled for: wider ones LLVM woul
 side, for which 16 registers do not suffice.
 """
 
-from copy import copy
 from dataclasses import replace
 
 from llvmlite import ir
@@ -12,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from espnet_posinv.softdtw.simd import FLOAT64, FORMATS, INT32, INT64, Format, Lanes
+from espnet_posinv.softdtw.simd import FORMATS, INT32, INT64, Format, Lanes
 
 ROWS = 64  # rows of a strip, lanes of an anti-diagonal: enough to hide a step's latency
 BELOW = 16  # zeros after ROWS numbers, for whoever looks at the rows below the last group
@@ -30,12 +29,6 @@ class Emitter:
         register = 64 if "+avx512f" in features else 32 if "+avx2" in features else 16  # bytes
         self.fmt = replace(fmt, lanes=register // fmt.size)
         self.group = 64 // fmt.size  # rows, see `place`
-
-    def widened(self) -> "Emitter":
-        """For doubles, as many as there are floats in a register."""
-        other = copy(self)
-        other.fmt = replace(FLOAT64, lanes=self.fmt.lanes)
-        return other
 
     def address(self, base, offset):
         """base + offset elements; the offset a Python int."""

@@ -118,11 +118,6 @@ class Lanes:
     def maximum_unsigned(self, other) -> "Lanes":
         return self._call("umax", other)
 
-    def larger(self, other) -> "Lanes":
-        """Larger of two real numbers, none of them NaN."""
-        other = self.same(other)
-        return self.where(self.build.fcmp_ordered(">", self.value, other.value), other)
-
     def fma(self, factor, term) -> "Lanes":
         """self * factor + term with one rounding, whatever that costs."""
         return self._call("fma", factor, term)

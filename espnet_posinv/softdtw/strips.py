@@ -3,8 +3,7 @@
 Cells on an anti-diagonal do not depend on one another.  A strip is swept by steps: at step k, lane r
 holds the cell of its row r and column k - r, so that one step is 64 cells side by side.  The costs
 reach the lanes through transposed square tiles of skewed rows (`tiles.py`), and E leaves them the same way.
-A tile of steps is computed in doubles where its costs allow it (`scaled.py`), else by mantissas and exponents
-(`cells.py`).
+A tile of steps is computed as `cells.py` describes.
 
     The step of each cell:   column  0  1  2  3
                       row 0          0  1  2  3
@@ -19,10 +18,7 @@ from espnet_posinv.softdtw.cell_sweeps import sweep_tile, sweep_tile_back, sweep
 from espnet_posinv.softdtw.emitter import BELOW, ROWS, address, place
 from espnet_posinv.softdtw.processor import publish, read_published, yield_processor
 from espnet_posinv.softdtw.reference import row_interval
-from espnet_posinv.softdtw.scaled import read_powers
-from espnet_posinv.softdtw.scaled_back import sweep_scaled_back
-from espnet_posinv.softdtw.scaled_forward import begin_scaled, sweep_scaled
-from espnet_posinv.softdtw.tiles import none_above, read_tile, write_tile
+from espnet_posinv.softdtw.tiles import read_tile, write_tile
 
 WRITTEN = 2  # tiles of E that go to memory at once: a page of it is then visited half as often
 TILES = 16  # of a segment: what a tile leaves for the way back stays in the second-level cache
@@ -86,15 +82,6 @@ def _read(start, stride, S, k0, window, seen):
 
 
 @njit(nogil=True, inline="always")
-def _read_powers(start, stride, P, g0, g1, k0, window, seen, c_hi, c_lo):
-    """2^(c d) of a tile's groups g0 ... g1 - 1; 0 outside."""
-    size, lanes = window.itemsize, 64 // window.itemsize
-    for r0 in range(g0 * lanes, g1 * lanes, lanes):
-        source, part = start + stride * r0 + size * k0, _part(window, r0, k0, lanes)
-        read_powers(source, stride, P + size * r0, part, k0, address(seen), c_hi, c_lo)
-
-
-@njit(nogil=True, inline="always")
 def _write(start, stride, E, k0, window, factor):
     """Steps k0 and on of E into their rows."""
     size, lanes = E.itemsize, 64 // E.itemsize
@@ -107,43 +94,26 @@ def _write(start, stride, E, k0, window, factor):
 
 
 @njit(nogil=True, inline="always")
-def _groups(k0, count, h, width, lanes):
-    """The groups of rows that have cells in a tile: the first, and the one behind the last."""
-    return max(0, k0 - width) // lanes, -(-min(h, k0 + count) // lanes)
+def _weights_of(weights, k0):
+    """Address of the weights of the tile that begins with step k0."""
+    size = weights.itemsize
+    return address(weights) + k0 // (64 // size) % TILES * 2 * 64 * ROWS
 
 
 @njit(nogil=True)
-def block_size(S):
-    """Bytes that a tile's sweep works in and leaves for the way back (`_block`)."""
-    lanes = 64 // S.itemsize
-    return ROWS * (8 * (lanes + 5) + S.itemsize * lanes) + 64
-
-
-@njit(nogil=True, inline="always")
-def _block(work, tile, S):
-    """Addresses in block `tile`: Z of `scaled.py` or else weights (steps, 2, ROWS); its scratch and P."""
-    lanes = 64 // S.itemsize
-    start = address(work) + tile * block_size(S)
-    return start, start + 8 * ROWS * (lanes + 2), start + 8 * ROWS * (lanes + 5)
-
-
-@njit(nogil=True)
-def sweep(segment, D, strip, symmetric, top, out, wait, tell, c, space, work, kinds):
+def sweep(segment, D, strip, symmetric, top, out, wait, tell, c, space, weights):
     """Z of a segment of a strip, from the row above (`top`) to its last row (`out`): mantissas and exponents.
 
     Rows are indexed by column + 1.  `wait` and `tell` are the addresses at which the strip above and this one
     publish how many columns they have finished.  `space` holds Z of the two steps before, and then of the
-    segment's last two.  On the way to the gradient each tile has a block in `work`, and `kinds` says whether
-    it was swept as `scaled.py` does; `out` is known then.  Else `kinds` is empty and there is one block.
+    segment's last two.  On the way to the gradient `weights` (TILES, steps, 2, ROWS) receives those of each
+    tile, and `out` is known; else `weights` is empty.
     """
     S, window, m, e, _, _, seen = space
     i0, h, c0, width = strip
     (top_m, top_e), (out_m, out_e) = top, out
-    c_hi, c_lo, limit, largest = c
-    size, keep = S.itemsize, len(kinds) > 0
+    size, keep = S.itemsize, len(weights) > 0
     lanes = 64 // size
-    whole = window[0, 0] == 0 and window[0, 1] == width and window[h - 1, 0] == h - 1  # no band
-    may_scale = largest > 0 and whole and not symmetric
     last = place(h - 1, S[0])
     steps, begin = width + h - 1, segment * TILES * lanes
     # One row down is one column to the left: a row's stride less one element skews a tile.
@@ -155,50 +125,30 @@ def sweep(segment, D, strip, symmetric, top, out, wait, tell, c, space, work, ki
             yield_processor()
         if symmetric and k0 == 0:
             m[1, 0], e[1, 0] = top_m[c0 + 1], top_e[c0 + 1]  # see `sweep_tile`: row 0 is on the diagonal
-        count, tile = min(lanes, steps - k0), k0 // lanes % TILES if keep else 0
-        block, scratch, P = _block(work, tile, S)
+        count = min(lanes, steps - k0)
         top_m_at, top_e_at = address(top_m) + size * (c0 + k0), address(top_e) + size * (c0 + k0)
         ahead = start + size * (k0 + 2 * lanes) - 1
-        first = count if keep else max(0, h - 1 - k0)  # the step from which on the last row's Z goes to `out`
-        to = c0 + k0 - (h - 1) + 1
-        scaled = False
-        if may_scale:
-            g0, g1 = _groups(k0, count, h, width, lanes)
-            # Whether rows are too far apart is seen before costs are read.
-            ready = begin_scaled(
-                m_at, e_at, block, scratch, top_m_at, top_e_at, g0, g1, max(0, k0 - width), min(k0, h),
-                width - k0, S[0],
-            )  # fmt: skip
-            if ready:
-                _read_powers(start, stride, P, g0, g1, k0, window, seen, c_hi, c_lo)
-                may_scale = none_above(address(seen), largest)
-            if ready and may_scale:
-                done = sweep_scaled(
-                    P, m_at, e_at, block, scratch, address(out_m) + size * to, address(out_e) + size * to,
-                    h - 1, first, g0, g1, count, ahead, stride, S[0],
-                )  # fmt: skip
-                scaled = done != 0
+        _read(start, stride, S, k0, window, seen)
+        mirror = k0 if symmetric else -(2**32)
         if keep:
-            kinds[tile] = scaled
-        if not scaled:
-            _read(start, stride, S, k0, window, seen)
-            mirror = k0 if symmetric else -(2**32)
-            arguments = (
-                S_at, m_at, e_at, block, top_m_at, top_e_at, count, mirror, ahead, stride, c_hi, c_lo, limit,
-            )  # fmt: skip
-            if keep:
-                sweep_tile_with_weights(*arguments)
-            else:
-                sweep_tile(*arguments)
+            W_at = _weights_of(weights, k0)
+            sweep_tile_with_weights(
+                S_at, m_at, e_at, W_at, top_m_at, top_e_at, count, mirror, ahead, stride, c[0], c[1], c[2]
+            )
+        else:
+            sweep_tile(
+                S_at, m_at, e_at, 0, top_m_at, top_e_at, count, mirror, ahead, stride, c[0], c[1], c[2]
+            )
+            first, to = max(0, h - 1 - k0), c0 + k0 - (h - 1) + 1  # from this step on the last row has cells
             if first < count:
                 out_m[to + first : to + count] = m[first + 2 : count + 2, last]
                 out_e[to + first : to + count] = e[first + 2 : count + 2, last]
-            m[0], m[1], e[0], e[1] = m[lanes], m[lanes + 1], e[lanes], e[lanes + 1]
+        m[0], m[1], e[0], e[1] = m[lanes], m[lanes + 1], e[lanes], e[lanes + 1]
         publish(tell, c0 + k0 + count - (h - 1))
 
 
 @njit(nogil=True)
-def sweep_back(segment, G, strip, below, above, factor, wait, tell, window, E, work, kinds):
+def sweep_back(segment, G, strip, below, above, factor, wait, tell, window, E, weights):
     """`factor` E of a segment of a strip into rows i0 ... i0 + h - 1 of G, columns c0 ... c0 + width - 1.
 
     `below` (by column + 1) is what the strip below hands to this one's last row, `above` receives what
@@ -226,18 +176,10 @@ def sweep_back(segment, G, strip, below, above, factor, wait, tell, window, E, w
             for t in range(count):
                 j = k0 + t - (h - 1)
                 edge[t] = below[c0 + j + 1] if j >= 0 else 0
-        kind = kinds[k0 // lanes % TILES]
         nth = k0 // lanes % WRITTEN
         tile_at = address(tiles) + nth * lanes * ROWS * size
-        block, scratch, P = _block(work, k0 // lanes % TILES, E)
-        ahead = start + size * (k0 - lanes)
-        if kind:
-            g0, g1 = _groups(k0, count, h, width, lanes)
-            sweep_scaled_back(
-                block, P, scratch, state_at, edge_at, out_at, tile_at, g0, g1, count, ahead, stride, like
-            )
-        else:
-            sweep_tile_back(state_at, block, edge_at, out_at, tile_at, count, ahead, stride, like)
+        W_at, ahead = _weights_of(weights, k0), start + size * (k0 - lanes)
+        sweep_tile_back(state_at, W_at, edge_at, out_at, tile_at, count, ahead, stride, like)
         for t in range(min(count, width - k0)):
             above[c0 + k0 + t + 1] = out[t]
         if nth == 0:

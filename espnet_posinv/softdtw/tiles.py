@@ -85,60 +85,38 @@ def _each_block(emit: Emitter, window, step, copy) -> None:
                         copy(v, column, cells_from(column) if part else None)
 
 
-def emit_reading(
-    emit: Emitter, source, source_stride, target, window, step, seen, outside, transform
-) -> None:
-    """Emit transform(costs) of one tile, from rows `source_stride` bytes apart into (steps, ROWS).
-
-    It is `outside` where the tile has no cell (`window`: see `_each_block`).  A vector of integers at `seen`
-    keeps the largest bits as unsigned integers: those of negative, infinite and NaN costs are above others'.
-    """
-    build, fmt = emit.build, emit.fmt
-
-    def copy(v, column, cells):
-        values = []
-        largest = emit.load(seen, integer=True)
-        for row in _rows(emit, v):
-            address = build.add(
-                emit.address(source, column), build.mul(source_stride, ir.Constant(INT64, row))
-            )
-            mask = cells(row)[2] if cells else None
-            costs = emit.load_where(mask, address) if cells else emit.load(address)
-            largest = largest.maximum_unsigned(costs.as_integer())
-            value = transform(costs)
-            values.append(value.where(mask, outside) if cells else value)
-        emit.store(largest, seen)
-        for t, lanes in enumerate(_transposed(emit, values)):
-            emit.store(lanes, target, offset=(column + t) * ROWS + v * fmt.lanes)
-
-    _each_block(emit, window, step, copy)
-
-
 @intrinsic
 def read_tile(typing, source, source_stride, target, window, step, seen, like):
-    """Costs of one tile, +inf where it has no cell (`emit_reading`); `like` is a number like these."""
+    """Costs of one tile, from rows `source_stride` bytes apart into (steps, ROWS); `like`: one like them.
+
+    +inf where the tile has no cell (`window`: see `_each_block`).  A vector of integers at `seen` keeps the
+    largest bits as unsigned integers: those of negative, infinite and NaN costs are above others'.
+    """
 
     def generate(context, build, signature, arguments):
         emit = Emitter(context, build, FORMATS[like])
-        emit_reading(emit, *arguments[:-1], float("inf"), lambda costs: costs)
+        fmt = emit.fmt
+        source, source_stride, target, window, step, seen, _ = arguments
+
+        def copy(v, column, cells):
+            values = []
+            largest = emit.load(seen, integer=True)
+            for row in _rows(emit, v):
+                address = build.add(
+                    emit.address(source, column), build.mul(source_stride, ir.Constant(INT64, row))
+                )
+                mask = cells(row)[2] if cells else None
+                costs = emit.load_where(mask, address) if cells else emit.load(address)
+                largest = largest.maximum_unsigned(costs.as_integer())
+                values.append(costs.where(mask, float("inf")) if cells else costs)
+            emit.store(largest, seen)
+            for t, lanes in enumerate(_transposed(emit, values)):
+                emit.store(lanes, target, offset=(column + t) * ROWS + v * fmt.lanes)
+
+        _each_block(emit, window, step, copy)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6, like), generate
-
-
-@intrinsic
-def none_above(typing, seen, largest):
-    """Whether all costs of which `seen` was kept (`emit_reading`) lie between 0 and `largest`."""
-
-    def generate(context, build, signature, arguments):
-        emit = Emitter(context, build, FORMATS[largest])
-        bits, limit = emit.load(arguments[0], integer=True), emit.broadcast(arguments[1])
-        positive = build.icmp_signed(">=", bits.value, bits.same(0).value)
-        fine = build.and_(positive, build.fcmp_ordered("<=", bits.as_real().value, limit.value))
-        each = ir.IntType(emit.fmt.lanes)
-        return build.icmp_signed("==", build.bitcast(fine, each), ir.Constant(each, -1))
-
-    return types.boolean(types.int64, largest), generate
 
 
 @intrinsic
