@@ -89,4 +89,5 @@ def _cut(wav: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
 @lru_cache
 def _resampler(fraction: Fraction, device: torch.device, dtype: torch.dtype) -> Resample:
     """Its filter is computed in float64, once: on a GPU making it takes longer than applying it."""
-    return Resample(fraction.numerator, fraction.denominator, dtype=torch.float64).to(device, dtype)
+    with torch.inference_mode(False):  # what is kept must not depend on a mode that is on right now
+        return Resample(fraction.numerator, fraction.denominator, dtype=torch.float64).to(device, dtype)
