@@ -14,9 +14,11 @@ from espnet_posinv.analysis.hidden import HiddenStates, read_speech
 from espnet_posinv.analysis.layers import noise_monotony, speech_shaped_noise
 from espnet_posinv.analysis.position import shift_changes
 from espnet_posinv.analysis.probe import Settings, inputs, read_probe
-from espnet_posinv.bin.probe import main
+from espnet_posinv.cli import command
 from espnet_posinv.criterions.ssl_mse import SSLMSELoss
 from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
+
+main = command("probe")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,88 @@
+"""What the commands share: Kaldi's way of giving options, and reading lines."""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+
+from espnet_posinv.kaldi.scp import DataError
+
+_OPTION = re.compile(r"\A--[A-Za-z][\w-]*")
+
+
+class Parser(argparse.ArgumentParser):
+    """Options are written ``--an-option x`` or ``--an_option=x``; names are never abbreviated."""
+
+    def __init__(self, name: str, description: str):
+        super().__init__(
+            prog=name,
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse after writing each option as ``--an-option=value``: a value may begin with dashes."""
+        rest = iter(sys.argv[1:] if args is None else args)
+        written = []
+        for arg in rest:
+            arg = _OPTION.sub(lambda option: option[0].replace("_", "-"), arg)
+            action = self._option_string_actions.get(arg)
+            value = next(rest, None) if arg.startswith("--") and action and action.nargs is None else None
+            written.append(arg if value is None else f"{arg}={value}")
+        return super().parse_known_args(written, namespace)
+
+
+def unknown_files_option(parser: argparse.ArgumentParser) -> None:
+    """Add --unknown-files."""
+    parser.add_argument(
+        "--unknown-files",
+        choices=("refuse", "copy", "drop"),
+        default="refuse",
+        help="files whose name does not tell what they are keyed by",
+    )
+
+
+def boolean(text: str) -> bool:
+    """An option's value true or false, as Kaldi's scripts write it."""
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
+    return text == "true"
+
+
+def positive(text: str) -> int:
+    """An option's value that is a whole number above 0."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return value
+
+
+def lines_of(path: str | None) -> list[str]:
+    """The lines of a file, or of standard input if there is no path or it is '-'."""
+    stdin = path in (None, "-")
+    # What is not UTF-8 is passed through: splitting a file needs no knowledge of its text.
+    with open(
+        0 if stdin else path, encoding="utf-8", errors="surrogateescape", newline="\n", closefd=not stdin
+    ) as file:
+        return file.readlines()
+
+
+def fields_of(path: str | None, *, exactly: int | None = None, unique: bool = False) -> Iterator[list[str]]:
+    """The blank-separated fields of each line of a file or of standard input.
+
+    Raises:
+        DataError: a blank line, a number of fields other than ``exactly``, a first field given twice.
+    """
+    name, seen = path or "standard input", set()
+    for number, line in enumerate(lines_of(path), 1):
+        fields = line.split()
+        if not fields or (exactly and len(fields) != exactly):
+            raise DataError(f"{name}:{number}: expected {exactly or 'some'} fields, got {line.strip()!r}")
+        if unique and fields[0] in seen:
+            raise DataError(f"{name}:{number}: {fields[0]!r} was already given; delete one of the lines")
+        seen.add(fields[0])
+        yield fields
