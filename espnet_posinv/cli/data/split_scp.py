@@ -5,8 +5,8 @@ With --utt2spk, all utterances of a speaker stay in one part.
 
 import sys
 
-from espnet_posinv.cli.arguments import lines_of
 from espnet_posinv.files import atomic_write
+from espnet_posinv.kaldi.lines import lines_of
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.kaldi.split import even_bounds, parts_of
 

@@ -1,20 +1,14 @@
-#!/usr/bin/env python3
-"""Print what of espnet_posinv's environment is there, what is missing and how to get it.
+"""Print versions, and what of the environment is missing and how to get it: paste it into bug reports."""
 
-Exit status 0 when everything required is there, 1 otherwise. Needs nothing but Python itself; looks at the
-environment that tools/setup.sh made, or, where there is none, at that of the Python it runs on.
-"""
-
-import argparse
 import importlib.metadata
-import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from packaging.requirements import Requirement
+
 # program -> (Debian package, what for, required)
 PROGRAMS = {
     "gcc": ("gcc g++", "building the packages that have no wheel", True),
@@ -29,37 +23,30 @@ PROGRAMS = {
 ELSEWHERE = {"sclite": "/usr/lib/sctk/bin/sclite"}
 
 
-def requirements():
-    """Yield (extra or '', name, version bounds) from the installed package's metadata."""
+def requirements() -> list[tuple[str, Requirement]]:
+    """The extra ('' for none) and the requirement of each line of the installed package's metadata."""
+    found = []
     for line in importlib.metadata.requires("espnet_posinv") or []:
-        spec, _, marker = line.partition(";")
-        extra = re.search(r'extra == "([^"]+)"', marker)
-        name = re.match(r"[A-Za-z0-9_.-]+", spec).group()
-        yield (extra.group(1) if extra else ""), name, spec.strip()[len(name) :]
+        wanted = Requirement(line)
+        extra = re.search(r'extra == "([^"]+)"', str(wanted.marker))
+        if wanted.marker is None or wanted.marker.evaluate({"extra": extra[1] if extra else ""}):
+            found.append((extra[1] if extra else "", wanted))
+    return sorted(found, key=str)
 
 
-def satisfies(version, bounds):
-    """Whether a version is within bounds such as '>=1.2,<3'; only the numbers of a release count."""
-
-    def key(text):
-        return [int(n) for n in re.findall(r"\d+", text.split("+")[0])[:4]]
-
-    compare = {">=": lambda a, b: a >= b, "<": lambda a, b: a < b, "==": lambda a, b: a == b}
-    return all(compare[op](key(version), key(b)) for op, b in re.findall(r"(>=|<|==)\s*([\w.]+)", bounds))
-
-
-def main(argv=None):
-    """Check and print; return the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def options(parser):
+    """Declare the arguments."""
     parser.add_argument(
         "--required-only", action="store_true", help="print only what is missing and required"
     )
-    args = parser.parse_args(argv)
-    python = ROOT / ".venv/bin/python"
-    if sys.prefix == sys.base_prefix and python.exists():  # called outside of any environment
-        os.execv(python, [python, __file__, *sys.argv[1:]])
+
+
+def run(args) -> int:
+    """Run the command; status 0 when everything required is there, 1 otherwise."""
+    if not args.required_only:
+        from espnet_posinv.analysis.environment import environment
+
+        print("\n".join(f"{name:<16} {value}" for name, value in environment().items()) + "\n")
     rows, failed = [], False
 
     def row(ok, required, what, detail):
@@ -70,20 +57,21 @@ def main(argv=None):
 
     row(sys.version_info >= (3, 11), True, "python", f"{sys.version.split()[0]} at {sys.executable}")
     try:
-        wanted = sorted(set(requirements()))
+        wanted = requirements()
     except importlib.metadata.PackageNotFoundError:
-        print(f"MISSING  espnet_posinv is not installed for {sys.executable}: run {ROOT}/tools/setup.sh")
+        print(f"MISSING  espnet_posinv is not installed for {sys.executable}: run tools/setup.sh")
         return 1
-    for extra, name, bounds in wanted:
+    for extra, needed in wanted:
         if extra == "all":
             continue
-        label = f"{name}{bounds}" + (f" [{extra}]" if extra else "")
+        name = needed.name
+        label = f"{name}{needed.specifier}" + (f" [{extra}]" if extra else "")
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             row(False, not extra, label, f"get it: tools/setup.sh --extras {extra or 'all'}")
             continue
-        fits = satisfies(version, bounds)
+        fits = needed.specifier.contains(version, prereleases=True)
         row(fits, not extra, label, version if fits else f"{version} does not fit: tools/setup.sh --force")
     for program, (package, purpose, required) in PROGRAMS.items():
         path = shutil.which(program) or next(
@@ -101,7 +89,3 @@ def main(argv=None):
     row(bool(gpu), False, "gpu", gpu or "none: everything runs on the CPU, small models only")
     print("\n".join(rows)) if rows else None
     return int(failed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
