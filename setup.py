@@ -21,6 +21,9 @@ dev = [
     "pytest>=8",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
+    "sphinx>=8",  # documentation
+    "furo>=2024.8",
+    "myst-parser>=4",
 ]
 
 setup(
