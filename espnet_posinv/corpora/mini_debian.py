@@ -10,9 +10,7 @@ the tests and the noises of training, the same in every size.
 """
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from espnet_posinv.corpora.asterisk import Prompt, prompts
 from espnet_posinv.corpora.audio import RATE
 from espnet_posinv.corpora.fetch import check_space
 from espnet_posinv.corpora.noises import SEEN_BABBLE, seen_noises, unseen_noises
+from espnet_posinv.files import new_folder
 from espnet_posinv.perturb.noise import NoiseCutter, active_level, mix_at_snr
 
 TRAIN_LANGUAGES = ("fr", "it", "ru")
@@ -236,27 +235,23 @@ def write_set(folder: Path, utterances: Iterable[Utterance], key: dict) -> tuple
     Returns:
         Number of utterances and hours.
     """
-    part = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    lines = {name: [] for name in ("text", "utt2spk", "utt2noise", "utt2snr")}
-    speakers: dict[str, list[str]] = {}
-    samples = 0
-    for u in utterances:
-        for name, x in u.wavs.items():
-            path = Path("wav") / name / f"{u.key}.wav"
-            (part / path).parent.mkdir(parents=True, exist_ok=True)
-            sf.write(part / path, x, RATE, subtype="PCM_16")
-            lines.setdefault(f"{name}.scp", []).append(f"{u.key} {folder / path}")
-        for name, value in (("text", u.text), ("utt2spk", u.speaker), ("utt2noise", u.noise)):
-            lines[name].append(f"{u.key} {value}")
-        lines["utt2snr"].append(f"{u.key} {u.snr:g}")
-        speakers.setdefault(u.speaker, []).append(u.key)
-        samples += len(u.wavs["wav"])
-    lines["spk2utt"] = [f"{speaker} {' '.join(sorted(keys))}" for speaker, keys in speakers.items()]
-    for name, rows in lines.items():
-        (part / name).write_text("\n".join(sorted(rows)) + "\n", encoding="utf-8")
-    (part / "made.json").write_text(json.dumps(key) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
+    with new_folder(folder) as part:
+        lines = {name: [] for name in ("text", "utt2spk", "utt2noise", "utt2snr")}
+        speakers: dict[str, list[str]] = {}
+        samples = 0
+        for u in utterances:
+            for name, x in u.wavs.items():
+                path = Path("wav") / name / f"{u.key}.wav"
+                (part / path).parent.mkdir(parents=True, exist_ok=True)
+                sf.write(part / path, x, RATE, subtype="PCM_16")
+                lines.setdefault(f"{name}.scp", []).append(f"{u.key} {folder / path}")
+            for name, value in (("text", u.text), ("utt2spk", u.speaker), ("utt2noise", u.noise)):
+                lines[name].append(f"{u.key} {value}")
+            lines["utt2snr"].append(f"{u.key} {u.snr:g}")
+            speakers.setdefault(u.speaker, []).append(u.key)
+            samples += len(u.wavs["wav"])
+        lines["spk2utt"] = [f"{speaker} {' '.join(sorted(keys))}" for speaker, keys in speakers.items()]
+        for name, rows in lines.items():
+            (part / name).write_text("\n".join(sorted(rows)) + "\n", encoding="utf-8")
+        (part / "made.json").write_text(json.dumps(key) + "\n")
     return len(lines["utt2spk"]), samples / RATE / 3600

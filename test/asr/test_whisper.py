@@ -96,7 +96,7 @@ def test_errors(tmp_path):
     for window in (2, 31):
         with pytest.raises(ValueError, match=f"above 2 and at most 30 seconds, not {window}$"):
             Whisper(str(tmp_path), window=window)
-    with pytest.raises(SystemExit, match=r"asr_decode: .* is no Whisper folder"):
+    with pytest.raises(SystemExit, match=r"posinv decode: .* is no Whisper folder"):
         main(["--wav-scp", "x", "--output-dir", "y", "--model", str(tmp_path)])
     with pytest.raises(SystemExit):
         main(["--wav-scp", "x", "--wav-scp", "z", "--output-dir", "y", "--model", str(tmp_path)])

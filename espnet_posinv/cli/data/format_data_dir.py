@@ -37,4 +37,4 @@ def run(args) -> None:
         clipped = f", {result.clipped} samples beyond full scale limited" if result.clipped else ""
         made = f"{result.made} of them made now{clipped}"
         made = f"logs in {args.dest_dir}/logs" if args.cmd else made
-        print(f"format_data_dir: {args.dest_dir}/{name}: {len(result.path)} utterances, {made}")
+        print(f"posinv data format-data-dir: {args.dest_dir}/{name}: {len(result.path)} utterances, {made}")
