@@ -7,7 +7,8 @@ from typing import NamedTuple, TextIO
 
 from espnet_posinv.kaldi import schema
 from espnet_posinv.kaldi.datadir import keyed_by
-from espnet_posinv.kaldi.scp import as_number, entries
+from espnet_posinv.kaldi.scp import BYTE_ORDER_MARK, as_number, entries
+from espnet_posinv.kaldi.scp import fields as words
 
 
 class Problem(NamedTuple):
@@ -73,7 +74,7 @@ def check_data_dir(path: str | Path, needs: Needs = Needs()) -> Iterator[Problem
         segments: dict[str, str] = {}
         yield from _read(path / "segments", segments, fields=3, value_problem=_segment_problem)
         yield from _compare(path / "segments", segments, speaker.keys(), "utterance", "utt2spk")
-        recos = {value.split()[0] for value in segments.values() if value}
+        recos = {words(value)[0] for value in segments.values() if value}
         del segments
 
     names = {n for n in files if schema.keyed_by(n, segmented=segmented)} | (files & needs.extra_utt_files)
@@ -139,8 +140,8 @@ def _read(
         if not value:
             if not optional_value:
                 yield Problem(name, number, f"{key!r} has no value", "delete or complete the line")
-        elif fields is not None and value.count(" ") + 1 != fields and len(value.split()) != fields:
-            what = f"{key!r} has {len(value.split())} values instead of {fields}: {value!r}"
+        elif fields is not None and len(words(value)) != fields:
+            what = f"{key!r} has {len(words(value))} values instead of {fields}: {value!r}"
             yield Problem(name, number, what, "correct the line")
         elif value_problem and (what := value_problem(value)):
             yield Problem(name, number, f"{key!r}: {what}", "correct the line")
@@ -158,7 +159,11 @@ def _bytes_problems(path: Path) -> Iterator[Problem]:
             yield Problem(str(path), 0, "no newline at the end: some tools skip the last line", FIX)
         file.seek(0)
         number = 0
+        mark = BYTE_ORDER_MARK.encode()
         while block := file.read(1 << 20):
+            if mark in block and (block.startswith(mark) or b"\n" + mark in block):
+                yield Problem(str(path), 0, "byte-order mark, which others take for a part of an id", FIX)
+                return
             if b"\r" in block:
                 line = number + block[: block.index(b"\r")].count(b"\n") + 1
                 yield Problem(str(path), line, "carriage return (a DOS line end?)", FIX)
@@ -182,11 +187,11 @@ def _compare(
 def _inverse(path: Path, table: Mapping[str, str], speaker: Mapping[str, str]) -> Iterator[Problem]:
     """Where spk2utt is not the inverse of utt2spk."""
     for number, spk, value in entries(path, errors="surrogateescape"):
-        for utt in value.split() if table.get(spk) == value else ():
+        for utt in words(value) if table.get(spk) == value else ():
             if speaker.get(utt) != spk:
                 other = f"has speaker {speaker[utt]!r}" if utt in speaker else "does not exist"
                 yield Problem(str(path), number, f"utterance {utt!r} of {spk!r} {other} in utt2spk", FIX)
-    listed = {utt for value in table.values() for utt in value.split()}
+    listed = {utt for value in table.values() for utt in words(value)}
     for utt in sorted(speaker.keys() - listed):
         yield Problem(str(path), 0, f"utterance {utt!r} of {speaker[utt]!r} is missing", FIX)
 
@@ -211,7 +216,7 @@ def _fields(name: str) -> int | None:
 
 def _segment_problem(value: str) -> str | None:
     try:
-        start, end = map(float, value.split()[1:])
+        start, end = map(float, words(value)[1:])
     except ValueError:
         return f"times that are not numbers: {value!r}"
     return None if start >= 0 and (end > start or end == -1) else f"runs from {start:g} to {end:g} s"

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
-from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.kaldi.scp import BYTE_ORDER_MARK, DataError, fields
 
 _OPTION = re.compile(r"\A--[A-Za-z][\w-]*")
 
@@ -94,7 +94,7 @@ def lines_of(path: str | None) -> list[str]:
     with open(
         0 if stdin else path, encoding="utf-8", errors="surrogateescape", newline="\n", closefd=not stdin
     ) as file:
-        return file.readlines()
+        return [line.lstrip(BYTE_ORDER_MARK) for line in file]
 
 
 def fields_of(path: str | None, *, exactly: int | None = None, unique: bool = False) -> Iterator[list[str]]:
@@ -105,10 +105,10 @@ def fields_of(path: str | None, *, exactly: int | None = None, unique: bool = Fa
     """
     name, seen = path or "standard input", set()
     for number, line in enumerate(lines_of(path), 1):
-        fields = line.split()
-        if not fields or (exactly and len(fields) != exactly):
+        found = fields(line)
+        if not found or (exactly and len(found) != exactly):
             raise DataError(f"{name}:{number}: expected {exactly or 'some'} fields, got {line.strip()!r}")
-        if unique and fields[0] in seen:
-            raise DataError(f"{name}:{number}: {fields[0]!r} was already given; delete one of the lines")
-        seen.add(fields[0])
-        yield fields
+        if unique and found[0] in seen:
+            raise DataError(f"{name}:{number}: {found[0]!r} was already given; delete one of the lines")
+        seen.add(found[0])
+        yield found

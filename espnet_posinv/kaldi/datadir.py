@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from espnet_posinv.kaldi import schema
-from espnet_posinv.kaldi.scp import DataError, as_number, read_scp, write_scp
+from espnet_posinv.kaldi.scp import DataError, as_number, fields, read_scp, write_scp
 
 
 class Segment(NamedTuple):
@@ -75,7 +75,7 @@ class DataDir:
         """Speaker of each utterance, in the file's order."""
         table = self.read("utt2spk")
         for line, (utt, spk) in enumerate(table.items(), 1):
-            if " " in spk or "\t" in spk:
+            if len(fields(spk)) != 1:
                 raise DataError(f"{self.path}/utt2spk:{line}: {utt!r} has more than one speaker: {spk!r}")
         return table
 
@@ -122,7 +122,7 @@ def read_segments(path: str | Path) -> dict[str, Segment]:
     segments = {}
     for line, (utt, value) in enumerate(read_scp(path).items(), 1):
         try:
-            reco, start, end = value.split()
+            reco, start, end = fields(value)
             segment = Segment(reco, float(start), float(end))
         except ValueError:
             raise DataError(f"{path}:{line}: expected 'utt reco start end', got {utt!r} {value!r}") from None
@@ -175,13 +175,16 @@ def write_data_dirs(
 @contextmanager
 def _staged(path: Path) -> Iterator[Path]:
     """A temporary folder that becomes data directory ``path``, or whose files replace those in it."""
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    stage = path.with_name(f".{path.name}.{os.getpid()}.stage")
+    # Files can be moved within a file system only, and a directory may be the root of one of its own.
+    there = path.is_dir()
+    stage = (path if there else path.parent) / f".{path.name}.{os.getpid()}.stage"
     shutil.rmtree(stage, ignore_errors=True)  # of a process that was killed and had this id
     try:
         stage.mkdir()
         yield stage
-        if not path.exists():
+        if not there:
             stage.replace(path)
             return
         for file in list(path.iterdir()):

@@ -9,6 +9,7 @@ from pathlib import Path
 from espnet_posinv.kaldi import schema
 from espnet_posinv.kaldi.datadir import DataDir, keyed_by, spk2utt, write_data_dirs
 from espnet_posinv.kaldi.scp import DataError, entries
+from espnet_posinv.kaldi.scp import fields as words
 
 Say = Callable[[str], None]
 
@@ -71,7 +72,7 @@ class _Repair:
         self.reco = {}
         if data.segmented:
             segments = self._entries("segments", conflicts)
-            self.reco = {utt: value.split()[0] for utt, value in segments.items()}
+            self.reco = {utt: words(value)[0] for utt, value in segments.items()}
         for name in sorted(set(data.names) - {"utt2spk", "spk2utt"}):
             table = self._entries(name, conflicts)
             keyed = self._keyed_by(name, table)
@@ -125,7 +126,7 @@ class _Repair:
                 say(f"{path}:{number}: blank line dropped")
             elif not value and not schema.empty_values(name):
                 say(f"{path}:{number}: {key!r} dropped: it has no value")
-            elif fields and len(value.split()) != fields:
+            elif fields and len(words(value)) != fields:
                 conflicts.append(f"{path}:{number}: {key!r} needs {fields} values, has {value!r}")
             elif table.setdefault(key, value) != value:
                 conflicts.append(

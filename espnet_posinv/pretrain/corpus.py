@@ -122,7 +122,8 @@ def write_streams(folder: Path, items: Iterable[Recording]) -> float:
         folder: appears only when complete.
         items: recordings in any order.
     """
-    part = folder.with_name(f".{folder.name}.partial")
+    target = folder.resolve()  # a link may lead to another file system
+    part = target.with_name(f".{target.name}.partial")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     voices: dict[str, list[Recording]] = {}
@@ -149,8 +150,8 @@ def write_streams(folder: Path, items: Iterable[Recording]) -> float:
             total += start
     (part / "index.tsv").write_text("\n".join(["file\tvoice\tname\tstart\tsamples", *rows]) + "\n")
     (part / "voices.tsv").write_text(voices_table(rows))
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(part, target)
     return total / RATE / 3600
 
 

@@ -236,7 +236,8 @@ def write_set(folder: Path, utterances: Iterable[Utterance], key: dict) -> tuple
     Returns:
         Number of utterances and hours.
     """
-    part = folder.with_name(f".{folder.name}.partial")
+    target = folder.resolve()  # a link may lead to another file system
+    part = target.with_name(f".{target.name}.partial")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     lines = {name: [] for name in ("text", "utt2spk", "utt2noise", "utt2snr")}
@@ -257,6 +258,6 @@ def write_set(folder: Path, utterances: Iterable[Utterance], key: dict) -> tuple
     for name, rows in lines.items():
         (part / name).write_text("\n".join(sorted(rows)) + "\n", encoding="utf-8")
     (part / "made.json").write_text(json.dumps(key) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(part, target)
     return len(lines["utt2spk"]), samples / RATE / 3600

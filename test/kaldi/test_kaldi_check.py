@@ -1,11 +1,21 @@
 """The checker finds each problem, with file and line; the fixer repairs what has one repair."""
 
+import os
 import shutil
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from espnet_posinv.kaldi import DataDir, DataError, check_data_dir, fix_data_dir, read_scp
+from espnet_posinv.kaldi import (
+    DataDir,
+    DataError,
+    check_data_dir,
+    fix_data_dir,
+    read_scp,
+    write_data_dirs,
+)
 from espnet_posinv.kaldi.check import FIX, Needs, report
 
 UTTS = ["a-1", "a-2", "b-1", "b-2"]
@@ -272,3 +282,40 @@ def test_an_unknown_file_is_left_or_taken(data):
     assert any("notes" in line for line in said)
     fix_data_dir(data, lambda line: None, extra_utt_files=["notes"])
     assert list(DataDir(data, unknown="drop").utts) == ["a-1"]
+
+
+def test_a_byte_order_mark_is_told_and_taken_away(data):
+    put(data, "text", "\ufeff" + FILES["text"])
+    assert problems(data) == [f"text: byte-order mark, which others take for a part of an id; {FIX}"]
+    assert fix_data_dir(data, lambda line: None)
+    assert (data / "text").read_text() == FILES["text"]
+    assert (data / "wav.scp").read_text() == FILES["wav.scp"]
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A folder on another file system than tmp_path."""
+    folder = Path("/dev/shm")
+    if not os.access(folder, os.W_OK) or folder.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system to write to")
+    with tempfile.TemporaryDirectory(dir=folder) as there:
+        yield Path(there)
+
+
+def test_a_directory_behind_a_link_to_another_file_system(data, tmp_path, elsewhere):
+    shutil.copytree(data, elsewhere / "data")
+    link = tmp_path / "link"
+    link.symlink_to(elsewhere / "data")
+    put(link, "text", "b-1 THREE\na-1 ONE\na-2\nb-2 FOUR\n")
+    assert fix_data_dir(link, lambda line: None)
+    assert (elsewhere / "data/text").read_text() == FILES["text"]
+    write_data_dirs([link], [("utt2spk", [{"c": "c"}])])
+    assert {p.name for p in link.iterdir()} == {".backup", "utt2spk", "spk2utt"}
+    assert (link / ".backup/text").read_text() == FILES["text"]
+
+
+def test_what_fails_moves_nothing(data):
+    before = {p.name: p.read_text() for p in data.iterdir()}
+    with pytest.raises(ZeroDivisionError):
+        write_data_dirs([data], ((name, [1 / 0]) for name in ["utt2spk"]))
+    assert {p.name: p.read_text() for p in data.iterdir()} == before

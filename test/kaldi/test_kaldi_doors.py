@@ -259,6 +259,9 @@ def test_format_as_jobs_of_a_launcher(shell, wavs):
     assert list(jobs) == list(here) == [cut.split()[0] for cut in cuts]
     for utt, path in jobs.items():
         np.testing.assert_array_equal(soundfile.read(path)[0], soundfile.read(here[utt])[0])
+    told = shell(as_jobs.replace("'bash launch.sh'", "run.pl").replace("dump/jobs", "'dump/$H; (s) & '\\'"))
+    odd = Path("dump/$H; (s) & '")
+    assert (odd / "utt2num_samples").read_text() == Path("dump/here/utt2num_samples").read_text(), told
     # A launcher that loses its jobs and reports success: what an earlier run left must not stand in.
     assert "part.1" in shell(as_jobs.replace("bash launch.sh", "true"), ok=False)
     shell("rm n/c-2.wav; rm -r dump/jobs/data")
@@ -274,4 +277,15 @@ def test_mix_mono(shell):
     Path("ch2.scp").write_text("b y2.wav\n")
     assert "ch2.scp: has not the entries of ch1.scp: a" in shell(
         "mix-mono-wav-scp.py ch1.scp ch2.scp", ok=False
+    )
+
+
+def test_byte_order_marks_in_pipes(shell):
+    Path("ids").write_text("\ufeffa-1\nc-2\n")
+    Path("marked").write_text("\ufeffa-1 a\nb-1 b\n\ufeffc-2 c\n")
+    assert shell("filter_scp.pl ids < data/train/utt2spk") == "a-1 a\nc-2 c\n"
+    assert shell("filter_scp.pl ids < marked") == "a-1 a\nc-2 c\n"
+    assert shell("utt2spk_to_spk2utt.pl marked") == "a a-1\nb b-1\nc c-2\n"
+    assert (
+        shell("split_scp.pl --utt2spk data/train/utt2spk marked x y z; cat x y z") == "a-1 a\nb-1 b\nc-2 c\n"
     )
