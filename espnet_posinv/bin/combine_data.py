@@ -2,8 +2,8 @@
 
 import sys
 
-from espnet_posinv.kaldi.cli import Parser, boolean, run, unknown_files_option
-from espnet_posinv.kaldi.combine import combined
+from espnet_posinv.kaldi.cli import Parser, boolean, run
+from espnet_posinv.kaldi.combine import combined, common
 from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
 
 
@@ -12,15 +12,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser("combine_data.sh", __doc__)
     parser.add_argument("dest_dir")
     parser.add_argument("src_dir", nargs="+")
-    parser.add_argument("--extra-files", default="", help="further files keyed by utterance, blank-separated")
+    parser.add_argument("--extra-files", default="", help="lists to merge whatever they are keyed by")
     parser.add_argument("--skip-fix", type=boolean, default=True, help="accepted for compatibility")
-    unknown_files_option(parser)
     args = parser.parse_args(argv)
 
     def command() -> None:
-        extra = args.extra_files.split()
-        sources = [DataDir(src, unknown=args.unknown_files, by_utterance=extra) for src in args.src_dir]
-        write_data_dirs([args.dest_dir], ((name, [table]) for name, table in combined(sources)))
+        sources = [DataDir(src) for src in args.src_dir]
+        tables = combined(sources, args.extra_files.split())
+        others = common(sources, args.extra_files.split())
+        write_data_dirs([args.dest_dir], ((name, [table]) for name, table in tables), verbatim=others)
         print(f"combine_data.sh: {sum(len(s.utt2spk) for s in sources)} utterances in {args.dest_dir}")
 
     return run(parser.prog, command)

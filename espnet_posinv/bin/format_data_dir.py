@@ -6,7 +6,7 @@ signals of an utterance must have the same length. Run again after an interrupti
 
 import sys
 
-from espnet_posinv.kaldi.cli import Parser, positive, run, unknown_files_option
+from espnet_posinv.kaldi.cli import Parser, positive, run
 from espnet_posinv.kaldi.datadir import DataDir
 
 
@@ -19,7 +19,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--audio-format", default="wav", help="wav or flac")
     parser.add_argument("--nj", type=positive, help="processes or jobs (default: one per core, 8 jobs)")
     parser.add_argument("--cmd", default="", help="run as jobs of this launcher, like utils/slurm.pl")
-    unknown_files_option(parser)
     args = parser.parse_args(argv)
     return run(parser.prog, lambda: _format(args))
 
@@ -28,7 +27,7 @@ def _format(args) -> None:
     from espnet_posinv.kaldi.audio import parse_rate
     from espnet_posinv.kaldi.format_dir import format_data_dir
 
-    data = DataDir(args.src_dir, unknown=args.unknown_files)
+    data = DataDir(args.src_dir)
     results = format_data_dir(
         data,
         args.dest_dir,

@@ -6,7 +6,7 @@ Features and counts of samples or frames belong to the audio as it was: they are
 import os
 import sys
 
-from espnet_posinv.kaldi.cli import Parser, run, unknown_files_option
+from espnet_posinv.kaldi.cli import Parser, run
 from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.kaldi.speed import speed_perturbed
@@ -18,7 +18,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("factor", type=float, help="above 1: faster")
     parser.add_argument("src_dir")
     parser.add_argument("dest_dir")
-    unknown_files_option(parser)
     args = parser.parse_args(argv)
     return run(parser.prog, lambda: _perturb(args))
 
@@ -26,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
 def _perturb(args) -> None:
     if os.path.realpath(args.src_dir) == os.path.realpath(args.dest_dir):
         raise DataError(f"{args.dest_dir}: would overwrite its source; give another directory")
-    data = DataDir(args.src_dir, unknown=args.unknown_files)
+    data = DataDir(args.src_dir)
     tables = speed_perturbed(data, args.factor)
     verbatim = [data.path / name for name in data.verbatim]
     write_data_dirs([args.dest_dir], ((name, [table]) for name, table in tables), verbatim=verbatim)

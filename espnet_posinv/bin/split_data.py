@@ -5,7 +5,7 @@ Does nothing if all parts are there and newer than the files of the data directo
 
 import sys
 
-from espnet_posinv.kaldi.cli import Parser, positive, run, unknown_files_option
+from espnet_posinv.kaldi.cli import Parser, positive, run
 from espnet_posinv.kaldi.datadir import DataDir
 from espnet_posinv.kaldi.split import split_data_dir
 
@@ -16,11 +16,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("data_dir")
     parser.add_argument("parts", type=positive)
     parser.add_argument("--per-utt", action="store_true", help="cut anywhere; the folder is split<N>utt")
-    unknown_files_option(parser)
     args = parser.parse_args(argv)
 
     def command() -> None:
-        data = DataDir(args.data_dir, unknown=args.unknown_files)
+        data = DataDir(args.data_dir)
         split_data_dir(data, args.parts, per_utt=args.per_utt)
 
     return run(parser.prog, command)

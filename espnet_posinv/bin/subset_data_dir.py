@@ -3,7 +3,7 @@
 import sys
 
 from espnet_posinv.kaldi import subset
-from espnet_posinv.kaldi.cli import Parser, positive, run, unknown_files_option
+from espnet_posinv.kaldi.cli import Parser, positive, run
 from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.kaldi.split import distribute
@@ -28,7 +28,6 @@ def main(argv: list[str] | None = None) -> int:
         how.add_argument(f"--{name}", dest="choose", action="store_const", const=choose, help=text)
     how.add_argument("--utt-list", help="file with the utterances to keep in its first column")
     how.add_argument("--spk-list", help="file with the speakers to keep in its first column")
-    unknown_files_option(parser)
     args = parser.parse_args(argv)
     if (args.num_utt is None) != bool(args.utt_list or args.spk_list):
         parser.error("give <num-utt>, or --utt-list or --spk-list without it")
@@ -36,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _subset(args) -> None:
-    data = DataDir(args.src_dir, unknown=args.unknown_files)
+    data = DataDir(args.src_dir)
     if args.utt_list:
         utts = subset.of_utterances(data, subset.read_ids(args.utt_list))
     elif args.spk_list:

@@ -41,7 +41,8 @@ _SURROGATE = re.compile("[\udc80-\udcff]")
 def check_data_dir(path: str | Path, needs: Needs = Needs()) -> Iterator[Problem]:  # noqa: B008 (immutable)
     """Check the files of a data directory against their formats and against each other.
 
-    Audio is not opened: see :mod:`espnet_posinv.kaldi.check_audio`. One file is in memory at a time.
+    Audio is not opened: see :mod:`espnet_posinv.kaldi.check_audio`. One file is in memory at a time. Lists
+    whose names do not tell what they are keyed by are not looked at, unless `needs` names them.
 
     Yields:
         Problem: none if the directory is sound.
@@ -59,11 +60,6 @@ def check_data_dir(path: str | Path, needs: Needs = Needs()) -> Iterator[Problem
     if "utt2spk" not in files:
         yield Problem(f"{path}/utt2spk", 0, "no such file", "write a line 'utterance speaker' per utterance")
         return
-    for name in sorted(files - schema.VERBATIM):
-        if not (schema.keyed_by(name, segmented=segmented) or name in needs.extra_utt_files):
-            todo = "move it away, or name it in --utt-extra-files if it is"
-            yield Problem(f"{path}/{name}", 0, "its name does not tell what it is keyed by", todo)
-
     speaker: dict[str, str] = {}
     yield from _read(path / "utt2spk", speaker, fields=1)
     if needs.spk_sort:
@@ -77,20 +73,20 @@ def check_data_dir(path: str | Path, needs: Needs = Needs()) -> Iterator[Problem
         recos = {words(value)[0] for value in segments.values() if value}
         del segments
 
-    names = {n for n in files if schema.keyed_by(n, segmented=segmented)} | (files & needs.extra_utt_files)
-    for name in sorted(names - {"utt2spk", "segments"}):
+    kinds = {name: schema.keyed_by(name, segmented=segmented) for name in files}
+    ids: schema.Ids = {"utt": speaker.keys(), "spk": spks, "reco": recos}
+    for name in files & needs.extra_utt_files:
+        kinds[name] = kinds[name] or schema.keyed_by_keys(path / name, ids)
+    for name in sorted(n for n, kind in kinds.items() if kind and n not in ("utt2spk", "segments")):
         file, table = path / name, {}
         yield from _read(file, table, fields=_fields(name), value_problem=_VALUES.get(name))
         if name == "spk2utt":
             yield from _inverse(file, table, speaker)
             continue
-        keyed = keyed_by(name, table, speaker, segmented=segmented)
-        ids, noun, source = {
-            "utt": (speaker.keys(), "utterance", "utt2spk"),
-            "spk": (spks, "speaker", "utt2spk"),
-            "reco": (recos, "recording", "segments" if segmented else "utt2spk"),
-        }[keyed]
-        yield from _compare(file, table, ids, noun, source)
+        keyed = keyed_by(name, table, speaker, segmented=segmented) or kinds[name]
+        noun = {"utt": "utterance", "spk": "speaker", "reco": "recording"}[keyed]
+        source = "segments" if segmented and keyed == "reco" else "utt2spk"
+        yield from _compare(file, table, ids[keyed], noun, source)
 
 
 def report(problems: Iterable[Problem], out: TextIO, most: int = 100) -> int:

@@ -36,16 +36,6 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(written, namespace)
 
 
-def unknown_files_option(parser: argparse.ArgumentParser) -> None:
-    """Add --unknown-files."""
-    parser.add_argument(
-        "--unknown-files",
-        choices=("refuse", "copy", "drop"),
-        default="refuse",
-        help="files whose name does not tell what they are keyed by",
-    )
-
-
 def boolean(text: str) -> bool:
     """An option's value true or false, as Kaldi's scripts write it."""
     if text not in ("true", "false"):
@@ -97,18 +87,21 @@ def lines_of(path: str | None) -> list[str]:
         return [line.lstrip(BYTE_ORDER_MARK) for line in file]
 
 
-def fields_of(path: str | None, *, exactly: int | None = None, unique: bool = False) -> Iterator[list[str]]:
+def fields_of(
+    path: str | None, *, exactly: int | None = None, unique: bool = False, blank: bool = False
+) -> Iterator[list[str]]:
     """The blank-separated fields of each line of a file or of standard input.
 
     Raises:
-        DataError: a blank line, a number of fields other than ``exactly``, a first field given twice.
+        DataError: a blank line (unless ``blank``), a number of fields other than ``exactly``, a first field
+            given twice (if ``unique``).
     """
     name, seen = path or "standard input", set()
     for number, line in enumerate(lines_of(path), 1):
         found = fields(line)
-        if not found or (exactly and len(found) != exactly):
+        if (not found and not blank) or (exactly and len(found) != exactly):
             raise DataError(f"{name}:{number}: expected {exactly or 'some'} fields, got {line.strip()!r}")
         if unique and found[0] in seen:
             raise DataError(f"{name}:{number}: {found[0]!r} was already given; delete one of the lines")
-        seen.add(found[0])
+        seen.update(found[:1])
         yield found

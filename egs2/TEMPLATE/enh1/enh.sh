@@ -199,7 +199,7 @@ if stage 3 "format audio, statistics" --key "${fs} ${audio_format}" \
     --reads $(each ${datadir}/%/wav.scp ${sets}) --writes $(each "${raw}/%/utt2num_samples" ${sets}); then
     for t in ${sets}; do
         ${python} -m espnet_posinv.bin.format_data_dir --fs "${fs}" --audio-format "${audio_format}" --nj "${nj}" \
-            --cmd "${format_cmd}" --unknown-files drop "${datadir}/${t}" "${raw}/${t}"
+            --cmd "${format_cmd}" "${datadir}/${t}" "${raw}/${t}"
     done
     stage_done
 fi
