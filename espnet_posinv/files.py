@@ -44,7 +44,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
 
     What `path` held before is deleted then. After an error it is untouched, and the temporary folder is gone.
     """
-    path = Path(os.path.abspath(path))
+    path = Path(os.path.realpath(path))  # a link may lead to another file system
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:

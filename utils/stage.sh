@@ -1,8 +1,11 @@
 # shellcheck shell=bash
 # stage NUMBER TITLE [--key OPTIONS] [--reads PATH...] [--writes PATH...]: true when the stage has to run.
 # stage_done: what it declared is checked, and it is stamped. To be sourced; see espnet_posinv/recipe/stage.py.
+# submit LAUNCHER LOG COMMAND...: see submit.sh, which is sourced here.
 # beside N COMMAND...: start it beside others, at most N at a time; all_done: wait for them, stop if one failed.
 # Uses the recipe's variables: stage stop_stage expdir redo list_stages dry_run python.
+
+. "$(dirname "${BASH_SOURCE[0]}")/submit.sh"
 
 _stage_plan=$(mktemp)
 trap 'rm -f "${_stage_plan}"' EXIT

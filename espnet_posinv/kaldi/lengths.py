@@ -20,7 +20,7 @@ def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: i
     Raises:
         DataError: audio that cannot be opened (all of it is listed, up to 20).
     """
-    data = DataDir(path, unknown="drop")
+    data = DataDir(path)
     wavs = data.read("wav.scp")
     results = parallel_map(_open, list(wavs.values()), label="lengths", jobs=jobs)
     found = dict(zip(wavs, results, strict=True))

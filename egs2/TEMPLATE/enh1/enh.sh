@@ -122,20 +122,21 @@ try_choices() {
 
 # Train exp/NAME with the merged configuration (the other arguments are recipe.config's), unless finished.
 train_one() {
-    local dir=${expdir}/$1 log=${expdir}/$1/train.log; shift
+    local dir=${expdir}/$1 log=${expdir}/$1/train.log training; shift
     ${python} -m espnet_posinv.recipe.config --output "${dir}/train.yaml" "$@" || return 1
     [ ! -e "${dir}/.finished" ] || { echo "${dir}: finished"; return 0; }
     echo "${dir}: training, log in ${log}"
-    OMP_NUM_THREADS=${train_threads} ${posinv} -m espnet2.bin.launch --cmd "${cuda_cmd}" --log "${log}" \
-        --ngpu "${ngpu}" --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
-        --multiprocessing_distributed true -- ${posinv} -m espnet2.bin.enh_train \
+    mapfile -t training < <(literal ${posinv} -m espnet2.bin.enh_train \
         --config "${dir}/train.yaml" --output_dir "${dir}" --ngpu "${ngpu}" --resume true \
         --train_data_path_and_name_and_type "${raw}/${train_set}/wav.scp,speech_mix,sound" \
         --train_data_path_and_name_and_type "${raw}/${train_set}/spk1.scp,speech_ref1,sound" \
         --valid_data_path_and_name_and_type "${raw}/${valid_set}/wav.scp,speech_mix,sound" \
         --valid_data_path_and_name_and_type "${raw}/${valid_set}/spk1.scp,speech_ref1,sound" \
         --train_shape_file "${raw}/${train_set}/utt2num_samples" \
-        --valid_shape_file "${raw}/${valid_set}/utt2num_samples" 2> >(grep -v '(launch:.*INFO' >&2) &
+        --valid_shape_file "${raw}/${valid_set}/utt2num_samples")
+    OMP_NUM_THREADS=${train_threads} ${posinv} -m espnet2.bin.launch --cmd "${cuda_cmd}" --log "${log}" \
+        --ngpu "${ngpu}" --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
+        --multiprocessing_distributed true -- "${training[@]}" 2> >(grep -v '(launch:.*INFO' >&2) &
     local job=$!
     ${python} -m espnet_posinv.recipe.progress --log "${log}" --label "$(basename "${dir}")" --pid ${job} \
         --max-epoch "$(sed -n 's/^max_epoch: //p' "${dir}/train.yaml")"
@@ -153,7 +154,7 @@ enhance_one() {
     rm -rf "${dir}" && mkdir -p "${dir}/log"
     mapfile -t keys < <(each "${dir}/log/keys.%.scp" $(seq "${n}"))
     utils/split_scp.pl "${scp}" "${keys[@]}" || return 1
-    ${decode_cmd} JOB=1:"${n}" "${dir}/log/enh_inference.JOB.log" ${posinv} -m espnet2.bin.enh_inference \
+    submit "${decode_cmd}" JOB=1:"${n}" "${dir}/log/enh_inference.JOB.log" ${posinv} -m espnet2.bin.enh_inference \
         --ngpu 0 --fs "${fs}" --train_config "${expdir}/$1/config.yaml" --model_file "$(model "$1")" \
         --key_file "${dir}/log/keys.JOB.scp" --data_path_and_name_and_type "${scp},speech_mix,sound" \
         --output_dir "${dir}/part.JOB" || return 1
@@ -172,11 +173,11 @@ score_one() {
         ${python} -m espnet_posinv score words --ref "${raw}/$2/text" --language "${lang}" \
             --hyp "${expdir}/decoded/${r%%=*}/$1/$2/text" --output "${scores}/${r%%=*}/$1/$2.json" ${wer_args} || return 1
     done
-    ${decode_cmd} "${log//%/signal}" ${python} -m espnet_posinv score signal --metrics "${metrics}" \
+    submit "${decode_cmd}" "${log//%/signal}" ${python} -m espnet_posinv score signal --metrics "${metrics}" \
         --ref-scp "${raw}/$2/spk1.scp" --inf-scp "${inf}" --output "${scores}/signal/$1/$2.json" ${signal_args} || return 1
     for k in ${tasks}; do
         IFS=: read -r task labels net <<< "${k#*=}"
-        ${decode_cmd} "${log//%/${k%%=*}}" ${python} -m espnet_posinv score task --task "${task}" --model "${net}" \
+        submit "${decode_cmd}" "${log//%/${k%%=*}}" ${python} -m espnet_posinv score task --task "${task}" --model "${net}" \
             --labels "${raw}/$2/${labels}" --utt2spk "${raw}/$2/utt2spk" --wav-scp "${inf}" \
             --clean-scp "${raw}/$2/spk1.scp" --output "${expdir}/tasks/${k%%=*}/$1/$2.json" || return 1
     done
@@ -198,7 +199,7 @@ if stage 3 "format audio, statistics" --key "${fs} ${audio_format}" \
     --reads $(each ${datadir}/%/wav.scp ${sets}) --writes $(each "${raw}/%/utt2num_samples" ${sets}); then
     for t in ${sets}; do
         ${python} -m espnet_posinv data format-data-dir --fs "${fs}" --audio-format "${audio_format}" --nj "${nj}" \
-            --cmd "${format_cmd}" --unknown-files drop "${datadir}/${t}" "${raw}/${t}"
+            --cmd "${format_cmd}" "${datadir}/${t}" "${raw}/${t}"
     done
     stage_done
 fi
@@ -273,7 +274,7 @@ if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_
     $(each "${expdir}/probe/%/probe.md" $(for u in ${probed}; do echo "${u%%=*}"; done)); then
     for u in ${probed}; do
         echo "probing ${u#*=}: log in ${expdir}/probe/${u%%=*}/probe.log"
-        beside "${nj}" ${decode_cmd} "${expdir}/probe/${u%%=*}/probe.log" ${python} -m espnet_posinv probe \
+        beside "${nj}" submit "${decode_cmd}" "${expdir}/probe/${u%%=*}/probe.log" ${python} -m espnet_posinv probe \
             --upstream "${u#*=}" --data "${raw}/${train_set}" --output-dir "${expdir}/probe/${u%%=*}" ${probe_args}
     done
     all_done
