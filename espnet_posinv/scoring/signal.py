@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from espnet_posinv.files import atomic_write
-from espnet_posinv.kaldi.audio import read_audio
+from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.scoring.bootstrap import rate_interval
 
-SAMPLE_RATE = 16000
 METRICS = ("pesq", "estoi", "si_sdr", "dnsmos")
 PACKAGES = {"pesq": "pesq", "estoi": "pystoi", "si_sdr": "fast_bss_eval", "dnsmos": "speechmos"}
 
@@ -143,15 +143,9 @@ def _score(functions: dict[str, Metric], item: tuple[str, str, str]) -> dict:
     signals = []
     for entry in entries:
         try:
-            samples, rate = read_audio(entry)
+            signals.append(read_mono(entry))
         except DataError as error:
             raise DataError(f"utterance {utterance}: {error}") from None
-        if rate != SAMPLE_RATE or samples.shape[1] != 1:
-            raise DataError(
-                f"utterance {utterance}: {entry}: {samples.shape[1]} channel(s) at {rate} Hz, "
-                f"need one at {SAMPLE_RATE} Hz"
-            )
-        signals.append(samples[:, 0])
     if len(signals[0]) != len(signals[1]):
         raise DataError(
             f"utterance {utterance}: clean speech has {len(signals[0])} samples, enhanced {len(signals[1])} "
