@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
 
-    from espnet_posinv.scoring.signal import score_files
+    from espnet_posinv.scoring.signal import score_files, undefined_lines
 
     try:
         metrics = [name for name in args.metrics.replace(",", " ").split() if name != "none"]
@@ -43,6 +43,8 @@ def main(argv: list[str] | None = None) -> None:
         for name, value in total.items()
     ]
     print(f"{args.output}: {', '.join(parts)}")
+    for line in undefined_lines(args.output):
+        print(line)
 
 
 if __name__ == "__main__":
