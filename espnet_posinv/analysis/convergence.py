@@ -21,11 +21,11 @@ import yaml
 from espnet_posinv.analysis.results import CRITERIONS
 from espnet_posinv.asr.decode import Recogniser
 from espnet_posinv.files import atomic_write
-from espnet_posinv.kaldi.audio import read_audio
+from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
-SAMPLE_RATE = 16000
 FILES = ("wav.scp", "spk1.scp", "text")
 
 
@@ -257,12 +257,9 @@ def _criterions(upstream: str, process: int) -> dict:
 
 def _samples(utterance: str, entry: str) -> np.ndarray:
     try:
-        samples, rate = read_audio(entry)
+        return read_mono(entry)
     except DataError as error:
         raise DataError(f"utterance {utterance}: {error}") from None
-    if rate != SAMPLE_RATE or samples.shape[1] != 1:
-        raise DataError(f"{entry}: {samples.shape[1]} channel(s) at {rate} Hz, need one at {SAMPLE_RATE} Hz")
-    return samples[:, 0]
 
 
 def _check_ids(data: Path) -> None:

@@ -20,8 +20,8 @@ from espnet_posinv.analysis.position import index_distances, read_out, shift_cha
 from espnet_posinv.analysis.report import markdown
 from espnet_posinv.analysis.ssl_quality import logmel
 from espnet_posinv.files import atomic_write
-from espnet_posinv.kaldi.audio import fingerprint
 from espnet_posinv.kaldi.scp import read_scp
+from espnet_posinv.kaldi.state import fingerprint
 
 INPUT = "log-mel"  # the row of what goes in: what a frame's content alone tells of its position
 

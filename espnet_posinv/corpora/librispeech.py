@@ -22,8 +22,8 @@ from espnet_posinv.corpora.fetch import check_space
 from espnet_posinv.files import new_folder
 from espnet_posinv.kaldi.datadir import write_data_dirs
 from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
-RATE = 16000
 MIRRORS = (
     "https://www.openslr.org/resources/12",
     "https://openslr.elda.org/resources/12",
@@ -165,10 +165,10 @@ def check_recording(path: Path) -> None:
         raise DataError(
             f"{path}: cannot be read as audio ({error.error_string}); unpack the part again"
         ) from None
-    if (info.samplerate, info.channels) != (RATE, 1):
+    if (info.samplerate, info.channels) != (SAMPLE_RATE, 1):
         raise DataError(
             f"{path}: {info.channels} channel(s) at {info.samplerate} Hz, where LibriSpeech has one at "
-            f"{RATE}: unpack the part again, or name a folder with the published files in db.sh"
+            f"{SAMPLE_RATE}: unpack the part again, or name a folder with the published files in db.sh"
         )
 
 

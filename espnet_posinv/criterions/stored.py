@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import kaldiio
-import soundfile
 import torch
 
 from espnet_posinv.files import new_folder
+from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.scp import read_scp
 from espnet_posinv.perturb.speed import change_speed
 
@@ -101,8 +101,8 @@ def store_references(
         output: folder, must not exist.
 
     Raises:
-        ValueError: the folder exists, an utterance in two directories, or audio of several channels or
-            another sample rate.
+        ValueError: the folder exists, an utterance in two directories, or audio that cannot be read, has
+            several channels or another sample rate.
     """
     output = Path(output)
     if output.exists():
@@ -119,12 +119,7 @@ def store_references(
         written, levels = 0, []
         with kaldiio.WriteHelper(f"ark,scp:{part}/features.ark,{part}/features.scp") as write:
             for utterance, path in paths.items():
-                wav, rate = soundfile.read(path, dtype="float32")
-                if wav.ndim != 1 or rate != encoder.sample_rate:
-                    raise ValueError(
-                        f"{path}: must be one channel at {encoder.sample_rate} Hz, has {wav.shape}, {rate} Hz"
-                    )
-                wav = torch.from_numpy(wav)[None].to(device)
+                wav = torch.from_numpy(read_mono(path, encoder.sample_rate)).float()[None].to(device)
                 levels.append(f"{utterance} {wav.square().mean().sqrt().item()}\n")
                 for speed in speeds:
                     moved, lengths = change_speed(wav, torch.tensor([wav.shape[1]], device=device), [speed])

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 import yaml
 
+from espnet_posinv.sample_rate import SAMPLE_RATE
+
 CHECKPOINTS = ("model.pth", "valid.loss.best.pth", "valid.*.best.pth", "latest.pth")
 
 
@@ -28,7 +30,7 @@ class Enhancer:
     def __init__(
         self,
         model: torch.nn.Module,
-        sample_rate: int = 16000,
+        sample_rate: int = SAMPLE_RATE,
         *,
         segment: float = 30.0,
         overlap: float = 1.0,
