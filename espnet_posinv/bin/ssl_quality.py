@@ -14,12 +14,12 @@ from espnet_posinv.analysis.environment import environment
 from espnet_posinv.files import atomic_write
 from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.pretrain.labels import mfcc
-from espnet_posinv.scoring.normalize import normalize
 from espnet_posinv.sources.asterisk import prompts
 from espnet_posinv.sources.audio import RATE, read_audio
 from espnet_posinv.sources.fetch import FetchError, unpack
 from espnet_posinv.sources.noises import unseen_noises
 from espnet_posinv.ssl import load_encoder
+from espnet_posinv.text.normalize import spell
 
 SNRS = (20, 15, 10, 5, 0, -5)
 
@@ -63,7 +63,7 @@ def sentences(args) -> tuple[list, list]:
     """English `(samples, letters)` of 1 to 13 s, 60 % to train the CTC layer; no text stands in both."""
     train, test = [], []
     for p in prompts("en", args.downloads, args.archives)[: args.utterances]:
-        text = "".join(c for c in normalize(p.text) if c in q.ALPHABET).strip()
+        text = "".join(c for c in spell(p.text) if c in q.ALPHABET).strip()
         x = p.read()
         if text and 1 <= len(x) / RATE <= 13:
             in_train = hashlib.sha256(text.encode()).digest()[0] < 0.6 * 256

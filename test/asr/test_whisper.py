@@ -7,7 +7,7 @@ import pytest
 from espnet_posinv.asr.whisper import Whisper
 from espnet_posinv.bin.asr_decode import main
 from espnet_posinv.kaldi.scp import read_scp
-from espnet_posinv.scoring.normalize import normalize
+from espnet_posinv.text.normalize import normalize
 
 DOWNLOADS = Path(os.environ.get("POSINV_DOWNLOADS", Path(__file__).parents[2] / "egs2/mini_debian/downloads"))
 PROMPTS = {
