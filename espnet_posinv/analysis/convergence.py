@@ -205,9 +205,9 @@ def _measure(measures: Measures, data: str, item: tuple[Point, dict]) -> None:
 
     from espnet_posinv.criterions.batch import batch_info
     from espnet_posinv.enh.enhancer import Enhancer
-    from espnet_posinv.scoring.normalize import normalize
     from espnet_posinv.scoring.signal import FUNCTIONS, Undefined
     from espnet_posinv.scoring.wer import count_errors
+    from espnet_posinv.text.normalize import normalize
 
     torch.set_num_threads(1)  # one process a core
     point, inputs = item

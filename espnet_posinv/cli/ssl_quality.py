@@ -21,8 +21,8 @@ from espnet_posinv.files import atomic_write
 from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.pretrain.labels import mfcc
 from espnet_posinv.sample_rate import SAMPLE_RATE
-from espnet_posinv.scoring.normalize import normalize
 from espnet_posinv.ssl import load_encoder
+from espnet_posinv.text.normalize import spell
 
 SNRS = (20, 15, 10, 5, 0, -5)
 
@@ -77,7 +77,7 @@ def sentences(args) -> tuple[list, list]:
     """English `(samples, letters)` of 1 to 13 s, 60 % to train the CTC layer; no text stands in both."""
     train, test = [], []
     for p in prompts("en", args.downloads, args.archives)[: args.utterances]:
-        text = "".join(c for c in normalize(p.text) if c in q.ALPHABET).strip()
+        text = "".join(c for c in spell(p.text) if c in q.ALPHABET).strip()
         x = p.read()
         if text and 1 <= len(x) / SAMPLE_RATE <= 13:
             in_train = hashlib.sha256(text.encode()).digest()[0] < 0.6 * 256

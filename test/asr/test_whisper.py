@@ -7,7 +7,7 @@ import pytest
 from espnet_posinv.asr.whisper import Whisper
 from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import read_scp
-from espnet_posinv.scoring.normalize import normalize
+from espnet_posinv.text.normalize import normalize
 
 main = command("decode")
 

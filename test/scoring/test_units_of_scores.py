@@ -17,8 +17,8 @@ LEXICON = "ONE W AH N\nTWO T UW\nSTAR S T AA R\n"
 
 
 def test_characters():
-    scores = score_texts({"a": "Press one"}, {"a": "pres 1!"}, unit="characters")
-    assert scores["a"] == {"S": 0, "D": 1, "I": 0, "N": 8, "ref": "p r e s s o n e", "hyp": "p r e s o n e"}
+    scores = score_texts({"a": "Press one"}, {"a": "prss 1!"}, unit="characters")
+    assert scores["a"] == {"S": 0, "D": 1, "I": 0, "N": 8, "ref": "p r e s s o n e", "hyp": "p r s s o n e"}
 
 
 def test_phones_of_a_lexicon(tmp_path):
