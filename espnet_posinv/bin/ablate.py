@@ -19,8 +19,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--train", type=int, metavar="N", help="only train the N-th experiment (for --cmd)")
     args = parser.parse_args(argv)
 
-    from espnet_posinv.analysis.ablation import read_ablation, run_ablation, train_one
-    from espnet_posinv.analysis.ablation_table import collect
+    from espnet_posinv.ablation.grid import read_ablation, run_ablation, train_one
+    from espnet_posinv.ablation.table import collect
 
     say = partial(print, flush=True)
     try:

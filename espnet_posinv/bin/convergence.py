@@ -35,10 +35,10 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f"--recogniser {args.recogniser}: give BACKEND:MODEL, as whisper:FOLDER")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
 
-    from espnet_posinv.analysis.convergence import Measures, measure, unequal_settings, upstream_of
-    from espnet_posinv.analysis.convergence_report import write_convergence
-    from espnet_posinv.analysis.convergence_summary import curves, summarise
     from espnet_posinv.asr.backend import build
+    from espnet_posinv.convergence.measure import Measures, measure, unequal_settings, upstream_of
+    from espnet_posinv.convergence.report import write_convergence
+    from espnet_posinv.convergence.summary import curves, summarise
 
     try:
         upstream = args.upstream or upstream_of(args.experiments)

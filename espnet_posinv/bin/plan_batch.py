@@ -2,7 +2,7 @@
 
     python -m espnet_posinv.bin.plan_batch --config exp/ssl_softdtw_hubert_seed1/train.yaml --gpu-memory 24
 
-espnet_posinv/analysis/memory.py tells where the numbers come from.
+espnet_posinv/enh/memory.py tells where the numbers come from.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda: where to measure (cpu)")
     args = parser.parse_args(argv)
 
-    from espnet_posinv.analysis.memory import MIB, TrainingStep, describe, measure
+    from espnet_posinv.enh.memory import MIB, TrainingStep, describe, measure
 
     try:
         step = TrainingStep(args.config, args.device)

@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     args = parser.parse_args(argv)
 
-    from espnet_posinv.analysis.probe import Settings, describe, inputs, probe, read_probe, write_probe
+    from espnet_posinv.probe.probe import Settings, describe, inputs, probe, read_probe, write_probe
 
     options = {"criterions": tuple(args.criterions)} if args.criterions is not None else {}
     settings = Settings(

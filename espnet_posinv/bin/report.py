@@ -41,8 +41,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-    from espnet_posinv.analysis.report import Places, write_report
-    from espnet_posinv.analysis.report_html import write_html_report
+    from espnet_posinv.report.html import write_html_report
+    from espnet_posinv.report.markdown import Places, write_report
 
     places = Places(
         scores=Path(args.scores_dir),

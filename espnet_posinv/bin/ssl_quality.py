@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet_posinv.analysis import ssl_quality as q
-from espnet_posinv.analysis.environment import environment
 from espnet_posinv.files import atomic_write
 from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.pretrain.labels import mfcc
+from espnet_posinv.probe import ssl_quality as q
+from espnet_posinv.report.environment import environment
 from espnet_posinv.scoring.normalize import normalize
 from espnet_posinv.sources.asterisk import prompts
 from espnet_posinv.sources.audio import RATE, read_audio

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet_posinv.analysis.ablation import Ablation
-from espnet_posinv.analysis.plots import pyplot, save_figure
-from espnet_posinv.analysis.report import markdown
-from espnet_posinv.analysis.results import Cell, load_wer
+from espnet_posinv.ablation.grid import Ablation
 from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.report.figures import pyplot, save_figure
+from espnet_posinv.report.markdown import markdown
+from espnet_posinv.report.results import Cell, load_wer
 
 Table = dict[str, dict[str, Cell]]
 

@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from espnet_posinv.analysis.environment import environment
-from espnet_posinv.analysis.pages import find_pages, section
-from espnet_posinv.analysis.plots import plot_training, plot_wer
-from espnet_posinv.analysis.results import (
+from espnet_posinv.asr.provenance import parts_in_training
+from espnet_posinv.files import atomic_write
+from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.report.environment import environment
+from espnet_posinv.report.figures import plot_training, plot_wer
+from espnet_posinv.report.pages import find_pages, section
+from espnet_posinv.report.results import (
     Cell,
     criterion_of,
     family,
@@ -23,11 +26,8 @@ from espnet_posinv.analysis.results import (
     order,
     sibling,
 )
-from espnet_posinv.analysis.task_tables import task_tables
-from espnet_posinv.analysis.training import Training, read_training
-from espnet_posinv.asr.provenance import parts_in_training
-from espnet_posinv.files import atomic_write
-from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.report.task_tables import task_tables
+from espnet_posinv.report.training import Training, read_training
 
 Table = dict[str, dict[str, Cell]]  # system, test set
 SIGNAL_HEADS = {

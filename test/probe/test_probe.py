@@ -8,15 +8,15 @@ import pytest
 import soundfile
 import torch
 
-from espnet_posinv.analysis import hidden
-from espnet_posinv.analysis.exploit import compare
-from espnet_posinv.analysis.hidden import HiddenStates, read_speech
-from espnet_posinv.analysis.layers import noise_monotony, speech_shaped_noise
-from espnet_posinv.analysis.position import shift_changes
-from espnet_posinv.analysis.probe import Settings, inputs, read_probe
 from espnet_posinv.bin.probe import main
 from espnet_posinv.criterions.ssl_mse import SSLMSELoss
 from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
+from espnet_posinv.probe import hidden
+from espnet_posinv.probe.exploit import compare
+from espnet_posinv.probe.hidden import HiddenStates, read_speech
+from espnet_posinv.probe.layers import noise_monotony, speech_shaped_noise
+from espnet_posinv.probe.position import shift_changes
+from espnet_posinv.probe.probe import Settings, inputs, read_probe
 
 
 @pytest.fixture(scope="module")

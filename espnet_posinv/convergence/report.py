@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet_posinv.analysis.convergence_summary import LABELS, NEVER, Curve, Interval, Summary
-from espnet_posinv.analysis.plots import COLOURS, pyplot, save_figure
-from espnet_posinv.analysis.report import markdown
-from espnet_posinv.analysis.results import criterion_of
+from espnet_posinv.convergence.summary import LABELS, NEVER, Curve, Interval, Summary
 from espnet_posinv.files import atomic_write
+from espnet_posinv.report.figures import COLOURS, pyplot, save_figure
+from espnet_posinv.report.markdown import markdown
+from espnet_posinv.report.results import criterion_of
 
 AXES = {"updates": "updates", "seconds": "minutes in updates"}
 DASHES = ("-", "--", ":", "-.")
@@ -29,8 +29,8 @@ def write_convergence(
 
     Args:
         output_dir: made if missing.
-        table: of :func:`~espnet_posinv.analysis.convergence_summary.curves`.
-        rows: of :func:`~espnet_posinv.analysis.convergence_summary.summarise`.
+        table: of :func:`~espnet_posinv.convergence.summary.curves`.
+        rows: of :func:`~espnet_posinv.convergence.summary.summarise`.
         fraction: of the gain that `rows` speak of.
         seeds: of every system.
         setting: development set, recogniser and encoder, in words.

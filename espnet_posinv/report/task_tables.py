@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from espnet_posinv.analysis.results import members
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.report.results import members
 
 
 class TaskTable(NamedTuple):

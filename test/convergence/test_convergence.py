@@ -11,9 +11,9 @@ import soundfile
 import torch
 import yaml
 
-from espnet_posinv.analysis.convergence import Measures, measure, points, unequal_settings, upstream_of
-from espnet_posinv.analysis.convergence_report import cells, explanation, write_convergence
-from espnet_posinv.analysis.convergence_summary import NEVER, Curve, baseline_of, curves, reached, summarise
+from espnet_posinv.convergence.measure import Measures, measure, points, unequal_settings, upstream_of
+from espnet_posinv.convergence.report import cells, explanation, write_convergence
+from espnet_posinv.convergence.summary import NEVER, Curve, baseline_of, curves, reached, summarise
 from espnet_posinv.kaldi.scp import DataError
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from espnet_posinv.analysis.pages import find_pages, section
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.report.pages import find_pages, section
 
 
 def test_headings_are_lowered_and_pictures_copied(tmp_path):

@@ -12,9 +12,9 @@ from scipy.stats import rankdata
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from espnet_posinv.analysis.hidden import HiddenStates
 from espnet_posinv.perturb.noise import active_frames, mix_at_snr
 from espnet_posinv.perturb.speed import change_speed
+from espnet_posinv.probe.hidden import HiddenStates
 
 VOICES = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
 SNRS = tuple(range(30, -6, -5))

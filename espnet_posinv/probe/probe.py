@@ -12,16 +12,16 @@ from pathlib import Path
 
 import torch
 
-from espnet_posinv.analysis.convergence import encoder_fingerprint
-from espnet_posinv.analysis.exploit import CRITERIONS, exploit
-from espnet_posinv.analysis.hidden import HiddenStates, read_speech, stationary_crops
-from espnet_posinv.analysis.layers import SNRS, noise_monotony, sound_clusters, speech_shaped_noise
-from espnet_posinv.analysis.position import index_distances, read_out, shift_changes
-from espnet_posinv.analysis.report import markdown
-from espnet_posinv.analysis.ssl_quality import logmel
+from espnet_posinv.convergence.measure import encoder_fingerprint
 from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.audio import fingerprint
 from espnet_posinv.kaldi.scp import read_scp
+from espnet_posinv.probe.exploit import CRITERIONS, exploit
+from espnet_posinv.probe.hidden import HiddenStates, read_speech, stationary_crops
+from espnet_posinv.probe.layers import SNRS, noise_monotony, sound_clusters, speech_shaped_noise
+from espnet_posinv.probe.position import index_distances, read_out, shift_changes
+from espnet_posinv.probe.ssl_quality import logmel
+from espnet_posinv.report.markdown import markdown
 
 INPUT = "log-mel"  # the row of what goes in: what a frame's content alone tells of its position
 
@@ -151,7 +151,7 @@ def read_probe(folder: str | Path, expected: dict) -> dict | None:
 
 def write_probe(result: dict, folder: str | Path) -> None:
     """Write probe.json, probe.md and probe.png into `folder`."""
-    from espnet_posinv.analysis.probe_figure import plot_probe
+    from espnet_posinv.probe.figure import plot_probe
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

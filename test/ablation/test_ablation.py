@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from espnet_posinv.analysis.ablation import _ranges, read_ablation, run_ablation
+from espnet_posinv.ablation.grid import _ranges, read_ablation, run_ablation
 from espnet_posinv.bin.ablate import main
 from espnet_posinv.recipe.config import ConfigError
 

@@ -14,19 +14,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown import Markdown
 from markupsafe import Markup
 
-from espnet_posinv.analysis import report as tables
-from espnet_posinv.analysis.convergence_report import AXES, draw_panel
-from espnet_posinv.analysis.convergence_summary import LABELS
-from espnet_posinv.analysis.environment import environment, git_state
-from espnet_posinv.analysis.html_figures import alignment, draw_alignment, image_uri, themed_svg
-from espnet_posinv.analysis.html_listen import Utterance, choose, load_utterance
-from espnet_posinv.analysis.pages import find_pages
-from espnet_posinv.analysis.plots import COLOURS
-from espnet_posinv.analysis.report import Places, Table
-from espnet_posinv.analysis.results import criterion_of, family, order
-from espnet_posinv.analysis.training import Training
+from espnet_posinv.convergence.report import AXES, draw_panel
+from espnet_posinv.convergence.summary import LABELS
 from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.report import markdown as tables
+from espnet_posinv.report.environment import environment, git_state
+from espnet_posinv.report.figures import COLOURS
+from espnet_posinv.report.html_figures import alignment, draw_alignment, image_uri, themed_svg
+from espnet_posinv.report.listen import Utterance, choose, load_utterance
+from espnet_posinv.report.markdown import Places, Table
+from espnet_posinv.report.pages import find_pages
+from espnet_posinv.report.results import criterion_of, family, order
+from espnet_posinv.report.training import Training
 
 ALIGNMENT_SPEED = 0.9
 
@@ -58,12 +58,12 @@ def write_html_report(
     drawn = [path.with_suffix(".json") for path in pages if path.name == "convergence.md"]
     pages = [path for path in pages if path.name != "convergence.md"] + [Path(path) for path in add]
     page = Environment(
-        loader=PackageLoader("espnet_posinv.analysis", "."),
+        loader=PackageLoader("espnet_posinv.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    ).get_template("report.html.j2")
+    ).get_template("page.html.j2")
     html = page.render(
         title=title,
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet_posinv.analysis.plots import COLOURS, pyplot, save_figure
+from espnet_posinv.report.figures import COLOURS, pyplot, save_figure
 
 GREY, BLUE, ORANGE, GREEN = "#777777", "#0072B2", "#D55E00", "#009E73"
 
 
 def plot_probe(result: dict, path: Path) -> None:
-    """Draw a result of :func:`espnet_posinv.analysis.probe.probe` into a PNG file, atomically."""
+    """Draw a result of :func:`espnet_posinv.probe.probe.probe` into a PNG file, atomically."""
     plt = pyplot()
     figure, axes = plt.subplots(2, 3, figsize=(14, 8), layout="constrained")
     figure.suptitle(result["label"], fontsize=14)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet_posinv.analysis.convergence import Point
-from espnet_posinv.analysis.results import CRITERIONS, criterion_of, family, order, sibling
+from espnet_posinv.convergence.measure import Point
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.report.results import CRITERIONS, criterion_of, family, order, sibling
 from espnet_posinv.scoring.bootstrap import LEVEL
 
 LABELS = {
@@ -68,7 +68,7 @@ def curves(
     """Put the seeds of each system together.
 
     Args:
-        measured: of :func:`~espnet_posinv.analysis.convergence.measure`.
+        measured: of :func:`~espnet_posinv.convergence.measure.measure`.
 
     Returns:
         The seeds, and ``{measure: {system: Curve}}``. An utterance for which a signal metric is undefined

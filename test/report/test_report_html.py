@@ -15,12 +15,12 @@ import torch
 import yaml
 from PIL import Image
 
-from espnet_posinv.analysis.html_figures import HOP, alignment, level, spectrogram_uri, themed_svg
-from espnet_posinv.analysis.html_listen import choose, transcript
-from espnet_posinv.analysis.report import Places
-from espnet_posinv.analysis.report_html import to_html, write_html_report
-from espnet_posinv.analysis.results import load_wer
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.report.html import to_html, write_html_report
+from espnet_posinv.report.html_figures import HOP, alignment, level, spectrogram_uri, themed_svg
+from espnet_posinv.report.listen import choose, transcript
+from espnet_posinv.report.markdown import Places
+from espnet_posinv.report.results import load_wer
 from espnet_posinv.scoring.wer import count_errors, score_files
 from espnet_posinv.softdtw import soft_dtw_divergence
 

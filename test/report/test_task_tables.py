@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from espnet_posinv.analysis.task_tables import task_tables
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.report.task_tables import task_tables
 
 
 def write(folder, system, value, low=None, high=None, measure="EER"):

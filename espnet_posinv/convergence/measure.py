@@ -18,12 +18,12 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 
-from espnet_posinv.analysis.results import CRITERIONS
 from espnet_posinv.asr.decode import Recogniser
 from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.audio import read_audio
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.report.results import CRITERIONS
 
 SAMPLE_RATE = 16000
 FILES = ("wav.scp", "spk1.scp", "text")

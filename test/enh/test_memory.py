@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from espnet_posinv.analysis.memory import CONTEXT, MIB, SLACK, PeakBytes, StepMemory, describe
+from espnet_posinv.enh.memory import CONTEXT, MIB, SLACK, PeakBytes, StepMemory, describe
 
 MEGA = torch.ones(2**18)  # 1 MiB, made outside
 

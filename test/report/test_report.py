@@ -6,10 +6,10 @@ import pytest
 import yaml
 from matplotlib import image
 
-from espnet_posinv.analysis.report import Places, write_report
-from espnet_posinv.analysis.results import family, load_conditions, load_wer, order, sibling
-from espnet_posinv.analysis.training import read_training
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.report.markdown import Places, write_report
+from espnet_posinv.report.results import family, load_conditions, load_wer, order, sibling
+from espnet_posinv.report.training import read_training
 from espnet_posinv.scoring.wer import score_files
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]

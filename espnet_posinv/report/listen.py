@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from espnet_posinv.analysis.html_figures import SAMPLE_RATE, audio_uri, level, spectrogram_uri
-from espnet_posinv.analysis.report import Places, Table
-from espnet_posinv.analysis.results import criterion_of, load_conditions, members
 from espnet_posinv.kaldi.audio import read_audio
 from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.report.html_figures import SAMPLE_RATE, audio_uri, level, spectrogram_uri
+from espnet_posinv.report.markdown import Places, Table
+from espnet_posinv.report.results import criterion_of, load_conditions, members
 
 
 class Transcript(NamedTuple):

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from espnet_posinv.analysis.results import criterion_of, family, order
+from espnet_posinv.report.results import criterion_of, family, order
 
 COLOURS = {  # Okabe and Ito: distinguishable with any colour vision
     "noisy": "#999999",

@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from espnet_posinv.analysis.plots import COLOURS, pyplot
+from espnet_posinv.report.figures import COLOURS, pyplot
 
 INK = "#131415"  # drawn with; becomes the colour of the page's text
 VARIABLES = {INK: "currentColor", "#dddddd": "var(--line)"} | {

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 
-from espnet_posinv.analysis.hidden import HiddenStates, States
-from espnet_posinv.analysis.ssl_quality import position_r2
+from espnet_posinv.probe.hidden import HiddenStates, States
+from espnet_posinv.probe.ssl_quality import position_r2
 
 
 def read_out(x: torch.Tensor, folds: int = 4, seed: int = 0) -> dict[str, tuple[float, float, float]]:

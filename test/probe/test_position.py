@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from espnet_posinv.analysis.hidden import stationary_crops
-from espnet_posinv.analysis.position import index_distances, read_out
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.probe.hidden import stationary_crops
+from espnet_posinv.probe.position import index_distances, read_out
 
 
 def features(position: float, count=12, frames=40, dim=8, seed=0):
