@@ -19,11 +19,11 @@ import numpy as np
 import yaml
 
 from espnet_posinv.asr.decode import Recogniser
+from espnet_posinv.criterions import PAPER, criterion_class
 from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.audio import read_audio
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
-from espnet_posinv.report.results import CRITERIONS
 
 SAMPLE_RATE = 16000
 FILES = ("wav.scp", "spk1.scp", "text")
@@ -174,7 +174,7 @@ def measure(
     inputs = {
         "data": _fingerprint(Path(data)),
         "recogniser": measures.recogniser.settings(),
-        "criterions": {"names": list(CRITERIONS), "encoder": encoder_fingerprint(measures.upstream)},
+        "criterions": {"names": list(PAPER), "encoder": encoder_fingerprint(measures.upstream)},
         "language": measures.language,
         "signal": list(measures.signal),
     }
@@ -245,14 +245,8 @@ def _measure(measures: Measures, data: str, item: tuple[Point, dict]) -> None:
 
 @functools.cache
 def _criterions(upstream: str, process: int) -> dict:
-    """All three with the default values of their keys; one set for each process."""
-    from espnet_posinv.criterions.ssl_mse import SSLMSELoss
-    from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
-    from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
-
-    return {
-        loss.name: loss for loss in (SSLMSELoss(upstream), SSLMSEPadLoss(upstream), SSLSoftDTWLoss(upstream))
-    }
+    """Those of the paper with the default values of their keys; one set for each process."""
+    return {name: criterion_class(name)(upstream) for name in PAPER}
 
 
 def _samples(utterance: str, entry: str) -> np.ndarray:

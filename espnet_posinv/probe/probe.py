@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 
 from espnet_posinv.convergence.measure import encoder_fingerprint
+from espnet_posinv.criterions import PAPER, criterion_class
 from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.audio import fingerprint
 from espnet_posinv.kaldi.scp import read_scp
-from espnet_posinv.probe.exploit import CRITERIONS, exploit
+from espnet_posinv.probe.exploit import exploit
 from espnet_posinv.probe.hidden import HiddenStates, read_speech, stationary_crops
 from espnet_posinv.probe.layers import SNRS, noise_monotony, sound_clusters, speech_shaped_noise
 from espnet_posinv.probe.position import index_distances, read_out, shift_changes
@@ -47,7 +48,7 @@ class Settings:
     seconds: float = 4.0
     gap: float = 1.0
     hops: tuple[int, ...] = (1, 5, 25, 50)
-    criterions: tuple[str, ...] = tuple(CRITERIONS)
+    criterions: tuple[str, ...] = PAPER
     exploit_utterances: int = 8
     exploit_seconds: float = 2.0
     steps: int = 50
@@ -75,9 +76,7 @@ def probe(
         ValueError: the encoder cannot be loaded, or a criterion is unknown.
     """
     s = settings or Settings()
-    unknown = sorted(set(s.criterions) - set(CRITERIONS))
-    if unknown:
-        raise ValueError(f"criterion {unknown[0]!r}: one of {', '.join(CRITERIONS)}")
+    classes = {name: criterion_class(name) for name in s.criterions}
     began = time.time()
     encode = HiddenStates(upstream, s.device)
     rate, per_second = encode.rate, encode.rate / encode.hop
@@ -109,9 +108,8 @@ def probe(
     say("layer rules")
     (clean,) = stationary_crops([speech], int(s.exploit_seconds * rate), s.exploit_utterances, s.seed + 1)
     exploits = {}
-    for name in s.criterions:
-        criterion = CRITERIONS[name](upstream, sample_rate=rate)
-        found = exploit(criterion, clean.to(s.device), steps=s.steps, seed=s.seed)
+    for name, criterion in classes.items():
+        found = exploit(criterion(upstream, sample_rate=rate), clean.to(s.device), steps=s.steps, seed=s.seed)
         exploits[name] = {k: v for k, v in _plain(found).items() if k != "waveform"}
         say(f"exploit {name}: {_percent(found.fall)} of the loss gone")
     return {

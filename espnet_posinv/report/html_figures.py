@@ -115,7 +115,6 @@ def alignment(
     import torch
 
     from espnet_posinv.perturb.speed import change_speed
-    from espnet_posinv.softdtw import soft_alignment
 
     with torch.no_grad():
         wav = torch.from_numpy(np.stack([signal, clean]).astype(np.float32))
@@ -123,11 +122,8 @@ def alignment(
         moved, moved_lengths = change_speed(wav[1:], lengths, [speed])
         encoder = criterion.encoder(wav.device)
         (x, n), (y, m) = encoder(wav[:1], lengths), encoder(moved, moved_lengths)
-        options = {"x_lengths": n, "y_lengths": m, **criterion.softdtw_options}
-        loss = criterion.distance_of(x, y, **options)
-        path = soft_alignment(x, y, **options)[0].double().numpy()
-    if criterion.scale == "sum":
-        loss = loss / (n + m)
+        loss = criterion.compare(x, y, n, m)
+        path = criterion.align(x, y, n, m)[0].double().numpy()
     i, j = np.indices(path.shape)
     return path, float(loss), float(path[np.abs(j - i / speed) <= NEAR].sum() / path.sum())
 

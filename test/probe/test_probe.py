@@ -10,6 +10,8 @@ import torch
 
 from espnet_posinv.bin.probe import main
 from espnet_posinv.criterions.ssl_mse import SSLMSELoss
+from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
+from espnet_posinv.criterions.ssl_sinkhorn import SSLSinkhornLoss
 from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
 from espnet_posinv.probe import hidden
 from espnet_posinv.probe.exploit import compare
@@ -53,7 +55,14 @@ def test_moving_content_changes_conv_frames_by_nothing(upstream, tones):
 def test_compare_is_the_criterion_without_its_perturbation(upstream, tones):
     inf = tones + 0.02 * torch.randn(tones.shape, generator=torch.Generator().manual_seed(1))
     lengths = torch.full((3,), 8000)
-    for criterion in (SSLMSELoss(upstream), SSLSoftDTWLoss(upstream, speeds=[1.0])):
+    for criterion in (
+        SSLMSELoss(upstream),
+        SSLMSELoss(upstream, normalize_frames=True),
+        SSLMSEPadLoss(upstream, share=[0.0, 0.0]),
+        SSLSinkhornLoss(upstream),
+        SSLSoftDTWLoss(upstream, speeds=[1.0]),
+        SSLSoftDTWLoss(upstream, speeds=[1.0], scale="none", projection=4, divergence=False),
+    ):
         expected = criterion(tones, inf, lengths).detach().numpy()
         np.testing.assert_allclose(compare(criterion, tones, inf), expected, rtol=1e-4)
         assert not np.allclose(compare(criterion, tones, inf, 5), expected, rtol=1e-6)

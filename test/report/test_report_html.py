@@ -6,7 +6,6 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ import torch
 import yaml
 from PIL import Image
 
+from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.report.html import to_html, write_html_report
 from espnet_posinv.report.html_figures import HOP, alignment, level, spectrogram_uri, themed_svg
@@ -22,7 +22,6 @@ from espnet_posinv.report.listen import choose, transcript
 from espnet_posinv.report.markdown import Places
 from espnet_posinv.report.results import load_wer
 from espnet_posinv.scoring.wer import count_errors, score_files
-from espnet_posinv.softdtw import soft_dtw_divergence
 
 SETS = ["test_clean", "test_noisy"]
 SYSTEMS = {
@@ -251,9 +250,8 @@ def test_alignment_finds_where_the_content_is():
         return torch.log(energy + 1e-9), torch.tensor([energy.shape[1]])
 
     options = {"gamma": 0.01, "normalize_frames": False}
-    criterion = SimpleNamespace(
-        encoder=lambda device: encode, distance_of=soft_dtw_divergence, softdtw_options=options, scale="sum"
-    )
+    criterion = SSLSoftDTWLoss("none", **options)
+    criterion.encoder = lambda device: encode
     path, loss, near = alignment(criterion, clean, clean, 0.9)
     assert path.shape == (49, 54) and path[0, 0] == pytest.approx(1) and path[-1, -1] == pytest.approx(1)
     assert near > 0.95
