@@ -65,7 +65,7 @@ setup(
         "jinja2>=3.1",  # report.html
         "markdown>=3.5",
     ],
-    entry_points={"console_scripts": ["posinv-probe=espnet_posinv.bin.probe:main"]},
+    entry_points={"console_scripts": ["posinv=espnet_posinv.cli:main"]},
     extras_require={
         "asr": asr,
         "s3prl": s3prl,

@@ -188,7 +188,7 @@ def run_ablation(
     if launcher and untrained:
         # A job finds its experiment by its number, which does not change when others get done.
         log = ablation.expdir / "ablation/log/train.JOB.log"
-        this = [sys.executable, "-m", "espnet_posinv.bin.ablate", str(path), "--train", "JOB"]
+        this = [sys.executable, "-m", "espnet_posinv", "ablate", str(path), "--train", "JOB"]
         this += ["--grids", *grids] if grids else []
         numbers = [ablation.experiments.index(e) + 1 for e in untrained]
         # Jobs that fail leave their experiment untrained: its call below tries again and says why.

@@ -204,7 +204,7 @@ def _measure(measures: Measures, data: str, item: tuple[Point, dict]) -> None:
     import torch
 
     from espnet_posinv.criterions.batch import batch_info
-    from espnet_posinv.enhancer import Enhancer
+    from espnet_posinv.enh.enhancer import Enhancer
     from espnet_posinv.scoring.normalize import normalize
     from espnet_posinv.scoring.signal import FUNCTIONS, Undefined
     from espnet_posinv.scoring.wer import count_errors

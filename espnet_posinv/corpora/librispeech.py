@@ -20,9 +20,9 @@ from typing import NamedTuple
 import soundfile
 
 from espnet_posinv.corpora.download import download
+from espnet_posinv.corpora.fetch import check_space
 from espnet_posinv.kaldi.datadir import write_data_dirs
 from espnet_posinv.kaldi.scp import DataError, read_scp
-from espnet_posinv.sources.fetch import check_space
 
 RATE = 16000
 MIRRORS = (

@@ -38,8 +38,7 @@ class StoredReferences:
         path = self.folder / "encoder.json"
         if not path.is_file():
             raise ValueError(
-                f"references {folder}: there is no {path}; make it with python -m "
-                "espnet_posinv.bin.store_references"
+                f"references {folder}: there is no {path}; make it with posinv data store-references"
             )
         found = json.loads(path.read_text(encoding="utf-8"))
         for name in sorted(facts.keys() | found.keys()):

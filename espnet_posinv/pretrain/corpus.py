@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from espnet_posinv.corpora import amazon_queen
+from espnet_posinv.corpora.audio import RATE, read_audio
+from espnet_posinv.corpora.fetch import unpack
 from espnet_posinv.perturb.noise import active_frames, highpass
-from espnet_posinv.sources import amazon_queen
-from espnet_posinv.sources.audio import RATE, read_audio
-from espnet_posinv.sources.fetch import unpack
 
 LEVEL_DB = -26.0
 LONGEST_STREAM = 30 * 60 * RATE  # samples; a longer one begins a new file

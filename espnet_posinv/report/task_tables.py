@@ -1,4 +1,4 @@
-"""Tables of the scores of tasks: ``<task>/<system>/<test set>.json`` of bin/score_task."""
+"""Tables of the scores of tasks: ``<task>/<system>/<test set>.json`` of `posinv score task`."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def task_tables(folder: str | Path, test_sets: list[str]) -> list[TaskTable]:
     Of several seeds of a system the mean stands with the range; of one the 95 % interval, if there is one.
 
     Raises:
-        DataError: a file that bin/score_task did not write.
+        DataError: a file that `posinv score task` did not write.
     """
     tables = []
     for task in sorted(path for path in Path(folder).glob("*") if path.is_dir()):
@@ -62,4 +62,6 @@ def _read(path: Path) -> dict:
         result = json.loads(path.read_text(encoding="utf-8"))
         return {"settings": result["settings"], "total": result["total"]}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: no scores of bin/score_task ({error}); delete it and score again") from None
+        raise DataError(
+            f"{path}: no scores of `posinv score task` ({error}); delete it and score again"
+        ) from None

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from espnet_posinv.ablation.grid import _ranges, read_ablation, run_ablation
-from espnet_posinv.bin.ablate import main
+from espnet_posinv.cli import command
 from espnet_posinv.recipe.config import ConfigError
+
+main = command("ablate")
 
 ROOT = Path(__file__).parents[2]
 GRID = """

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from espnet_posinv.asr.whisper import Whisper
-from espnet_posinv.bin.asr_decode import main
+from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import read_scp
 from espnet_posinv.scoring.normalize import normalize
+
+main = command("decode")
 
 DOWNLOADS = Path(os.environ.get("POSINV_DOWNLOADS", Path(__file__).parents[2] / "egs2/mini_debian/downloads"))
 PROMPTS = {
@@ -20,7 +22,7 @@ PROMPTS = {
 @pytest.fixture(scope="module")
 def prompts():
     """Prompts of a clean recording and the folder of Whisper tiny.en, as stage 1 fetches them."""
-    from espnet_posinv.sources.audio import read_audio
+    from espnet_posinv.corpora.audio import read_audio
 
     folder = next(iter(DOWNLOADS.rglob("en_US_f_Allison")), None)
     if folder is None or not (DOWNLOADS / "whisper-tiny.en/model.bin").exists():

@@ -228,7 +228,7 @@ def test_points(recipe, experiments):
 def test_measured_values(recipe, measured, upstream):
     from espnet_posinv.criterions.batch import batch_info
     from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
-    from espnet_posinv.enhancer import Enhancer
+    from espnet_posinv.enh.enhancer import Enhancer
     from espnet_posinv.scoring.signal import si_sdr
 
     assert list(measured) == ["ssl_mse_hubert_seed1", "ssl_softdtw_hubert_seed1"]

@@ -213,7 +213,9 @@ def test_imports_a_trainings_best(small, tmp_path, monkeypatch):
 
 
 def test_import_refuses_other_models(small, tmp_path):
-    from espnet_posinv.bin.import_demucs import main
+    from espnet_posinv.cli import command
+
+    main = command("import-demucs")
 
     path = tmp_path / "mine.th"
     torch.save(their_state(small), path)

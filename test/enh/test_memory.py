@@ -59,7 +59,9 @@ def test_command_measures_a_real_configuration(tmp_path, capsys):
     """A batch of three takes what one utterance told."""
     from transformers import HubertConfig, HubertModel
 
-    from espnet_posinv.bin.plan_batch import main
+    from espnet_posinv.cli import command
+
+    main = command("plan-batch")
 
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_posinv.bin.format_data_dir import main
+from espnet_posinv.cli import command
 from espnet_posinv.kaldi import DataDir, DataError, check_data_dir, write_data_dirs
 from espnet_posinv.kaldi.check_audio import check_audio
 from espnet_posinv.kaldi.format_dir import format_data_dir
+
+main = command("data", "format-data-dir")
 
 RATE = 8000
 

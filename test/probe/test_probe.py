@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from espnet_posinv.bin.probe import main
+from espnet_posinv.cli import command
 from espnet_posinv.criterions.ssl_mse import SSLMSELoss
 from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
 from espnet_posinv.criterions.ssl_sinkhorn import SSLSinkhornLoss
@@ -19,6 +19,8 @@ from espnet_posinv.probe.hidden import HiddenStates, read_speech
 from espnet_posinv.probe.layers import noise_monotony, speech_shaped_noise
 from espnet_posinv.probe.position import shift_changes
 from espnet_posinv.probe.probe import Settings, inputs, read_probe
+
+main = command("probe")
 
 
 @pytest.fixture(scope="module")

@@ -238,7 +238,9 @@ def test_other_utterances_are_refused(recipe, places, tmp_path):
 
 
 def test_command(places, tmp_path, capsys):
-    from espnet_posinv.bin.report import main
+    from espnet_posinv.cli import command
+
+    main = command("report")
 
     options = ["--data-dir", str(places.data), "--exp-dir", str(places.experiments)]
     options += ["--test-sets", " ".join(SETS), "--output", str(tmp_path / "R.md")]

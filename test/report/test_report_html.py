@@ -272,7 +272,9 @@ def test_markdown_tables_get_captions_and_headers(tmp_path):
 
 
 def test_command(recipe, places, tmp_path, capsys):
-    from espnet_posinv.bin.report import main
+    from espnet_posinv.cli import command
+
+    main = command("report")
 
     options = ["--data-dir", str(places.data), "--exp-dir", str(places.experiments), "--utterances", "0"]
     options += [

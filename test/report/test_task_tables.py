@@ -31,6 +31,6 @@ def test_rows_seeds_and_intervals(tmp_path):
 def test_files_of_another_kind(tmp_path):
     (tmp_path / "speaker/noisy").mkdir(parents=True)
     (tmp_path / "speaker/noisy/test.json").write_text("{}")
-    with pytest.raises(DataError, match=r"noisy/test.json: no scores of bin/score_task \('settings'\)"):
+    with pytest.raises(DataError, match=r"noisy/test.json: no scores of `posinv score task` \('settings'\)"):
         task_tables(tmp_path, ["test"])
     assert task_tables(tmp_path / "nothing", ["test"]) == []

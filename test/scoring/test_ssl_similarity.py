@@ -5,9 +5,11 @@ import pytest
 import soundfile as sf
 import torch
 
-from espnet_posinv.bin.score_signal import main
+from espnet_posinv.cli import command
 from espnet_posinv.scoring.signal import Undefined
 from espnet_posinv.scoring.ssl_similarity import SpeechBERTScore
+
+main = command("score", "signal")
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from espnet_posinv.bin.score_wer import main
+from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.scoring import sclite
 from espnet_posinv.scoring.bootstrap import difference_interval
 from espnet_posinv.scoring.wer import compare, pool, score_texts
+
+main = command("score", "words")
 
 LEXICON = "ONE W AH N\nTWO T UW\nSTAR S T AA R\n"
 

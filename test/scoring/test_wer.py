@@ -4,9 +4,11 @@ import json
 import numpy as np
 import pytest
 
-from espnet_posinv.bin.score_wer import main
+from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.scoring.wer import count_errors, pool, score_texts
+
+main = command("score", "words")
 
 
 def levenshtein(a, b):

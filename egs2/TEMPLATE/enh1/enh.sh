@@ -45,12 +45,12 @@ finetune_args=           # further settings of the fine-tuning, e.g. "--set max_
 se_args=                 # further settings of the training from scratch
 # Evaluation
 recognisers=             # NAME=BACKEND:MODEL of each recogniser, e.g. "whisper-base=whisper:downloads/whisper-base"
-asr_args=                # further options of bin/asr_decode, e.g. "--beam-size 5"
+asr_args=                # further options of `posinv decode`, e.g. "--beam-size 5"
 lang=en                  # language of the test sets
 metrics=pesq,estoi,si_sdr,dnsmos  # of the audio, none for no signal metrics
 finetuned=               # fine-tuned models of stages 6 to 10 (default: those of stage 5)
-wer_args=                # further options of bin/score_wer, e.g. "--sclite" for NIST's report beside ours
-signal_args=             # further options of bin/score_signal, e.g. "--ssl transformers:microsoft/wavlm-large"
+wer_args=                # further options of `posinv score words`, e.g. "--sclite" for NIST's report beside ours
+signal_args=             # further options of `posinv score signal`, e.g. "--ssl transformers:microsoft/wavlm-large"
 tasks=                   # NAME=TASK:LABELS:MODEL of other tasks (doc/recognisers_and_tasks.md); LABELS: a file of a test set
 probe_args=              # options of bin/probe for the upstreams, e.g. "--utterances 24"; none: no probe
 results=RESULTS.md       # the report
@@ -169,14 +169,14 @@ score_one() {
     local inf k task labels net r log=${scores}/log/%.$1.$2.log
     inf=$(audio "$1" "$2")
     for r in ${recognisers}; do
-        ${python} -m espnet_posinv.bin.score_wer --ref "${raw}/$2/text" --language "${lang}" \
+        ${python} -m espnet_posinv score words --ref "${raw}/$2/text" --language "${lang}" \
             --hyp "${expdir}/decoded/${r%%=*}/$1/$2/text" --output "${scores}/${r%%=*}/$1/$2.json" ${wer_args} || return 1
     done
-    ${decode_cmd} "${log//%/signal}" ${python} -m espnet_posinv.bin.score_signal --metrics "${metrics}" \
+    ${decode_cmd} "${log//%/signal}" ${python} -m espnet_posinv score signal --metrics "${metrics}" \
         --ref-scp "${raw}/$2/spk1.scp" --inf-scp "${inf}" --output "${scores}/signal/$1/$2.json" ${signal_args} || return 1
     for k in ${tasks}; do
         IFS=: read -r task labels net <<< "${k#*=}"
-        ${decode_cmd} "${log//%/${k%%=*}}" ${python} -m espnet_posinv.bin.score_task --task "${task}" --model "${net}" \
+        ${decode_cmd} "${log//%/${k%%=*}}" ${python} -m espnet_posinv score task --task "${task}" --model "${net}" \
             --labels "${raw}/$2/${labels}" --utt2spk "${raw}/$2/utt2spk" --wav-scp "${inf}" \
             --clean-scp "${raw}/$2/spk1.scp" --output "${expdir}/tasks/${k%%=*}/$1/$2.json" || return 1
     done
@@ -197,7 +197,7 @@ fi
 if stage 3 "format audio, statistics" --key "${fs} ${audio_format}" \
     --reads $(each ${datadir}/%/wav.scp ${sets}) --writes $(each "${raw}/%/utt2num_samples" ${sets}); then
     for t in ${sets}; do
-        ${python} -m espnet_posinv.bin.format_data_dir --fs "${fs}" --audio-format "${audio_format}" --nj "${nj}" \
+        ${python} -m espnet_posinv data format-data-dir --fs "${fs}" --audio-format "${audio_format}" --nj "${nj}" \
             --cmd "${format_cmd}" --unknown-files drop "${datadir}/${t}" "${raw}/${t}"
     done
     stage_done
@@ -209,8 +209,8 @@ if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} 
     [ -z "${se_config}" ] || try_choices
     case ${pretrained} in
         '') ;;
-        *.th) ${python} -m espnet_posinv.bin.import_demucs --checkpoint "${pretrained}" --output-dir "${expdir}/demucs" ${import_args} ;;
-        *) ${python} -m espnet_posinv.bin.import_nsnet2 --onnx "${pretrained}" --output-dir "${expdir}/nsnet2" ${import_args} ;;
+        *.th) ${python} -m espnet_posinv import-demucs --checkpoint "${pretrained}" --output-dir "${expdir}/demucs" ${import_args} ;;
+        *) ${python} -m espnet_posinv import-nsnet2 --onnx "${pretrained}" --output-dir "${expdir}/nsnet2" ${import_args} ;;
     esac
     [ -z "${se_config}" ] || train_one "${se_name}" ${se_args} "${se_config}"
     stage_done
@@ -250,7 +250,7 @@ if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
         for t in ${test_sets}; do for m in "${systems[@]}"; do
             pairs+=(--wav-scp "$(audio "${m}" "${t}")" --output-dir "${expdir}/decoded/${r%%=*}/${m}/${t}")
         done; done
-        ${python} -m espnet_posinv.bin.asr_decode --backend "$(cut -d: -f1 <<< "${r#*=}")" \
+        ${python} -m espnet_posinv decode --backend "$(cut -d: -f1 <<< "${r#*=}")" \
             --model "$(cut -d: -f2- <<< "${r#*=}")" --language "${lang}" ${asr_args} --nj "${nj}" --cmd "${asr_cmd}" "${pairs[@]}"
     done
     stage_done
@@ -273,11 +273,11 @@ if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_
     $(each "${expdir}/probe/%/probe.md" $(for u in ${probed}; do echo "${u%%=*}"; done)); then
     for u in ${probed}; do
         echo "probing ${u#*=}: log in ${expdir}/probe/${u%%=*}/probe.log"
-        beside "${nj}" ${decode_cmd} "${expdir}/probe/${u%%=*}/probe.log" ${python} -m espnet_posinv.bin.probe \
+        beside "${nj}" ${decode_cmd} "${expdir}/probe/${u%%=*}/probe.log" ${python} -m espnet_posinv probe \
             --upstream "${u#*=}" --data "${raw}/${train_set}" --output-dir "${expdir}/probe/${u%%=*}" ${probe_args}
     done
     all_done
-    ${python} -m espnet_posinv.bin.report --output "${results}" --html "${expdir}/report.html" \
+    ${python} -m espnet_posinv report --output "${results}" --html "${expdir}/report.html" \
         --title "$(basename "$(dirname "${PWD}")"), ${expdir}" --scores-dir "${scores}" --data-dir "${raw}" \
         --exp-dir "${expdir}" --test-sets "${test_sets}" --clean-set "${clean_set}" --pretrained "${init}"
     stage_done
