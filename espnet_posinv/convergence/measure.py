@@ -1,8 +1,8 @@
 """Every checkpoint of fine-tunings, measured on one development set: the points of convergence curves.
 
-For each of them the word errors of a recogniser, signal metrics, and the value of all three criterions,
-whichever of them was trained. What a criterion draws at random is drawn by utterance id, the same for every
-checkpoint. A checkpoint is one file of numbers, ``<experiment>/convergence/<n>epoch.json``; it is measured
+For each of them the word errors of a recogniser, signal metrics, and the values of several criterions,
+whichever was trained. What a criterion draws at random is drawn by utterance id, the same for every
+checkpoint. The numbers of a checkpoint are in ``<experiment>/convergence/<n>epoch.json``; it is measured
 again only if something that its numbers depend on has changed.
 """
 
@@ -10,23 +10,26 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import yaml
 
 from espnet_posinv.asr.decode import Recogniser
 from espnet_posinv.criterions import PAPER, criterion_class
 from espnet_posinv.files import atomic_write
-from espnet_posinv.kaldi.audio import read_audio
+from espnet_posinv.kaldi.audio import fingerprint, read_audio
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.report.systems import System
+from espnet_posinv.report.training import read_scalars, read_training
+from espnet_posinv.ssl.fingerprint import encoder_fingerprint
 
 SAMPLE_RATE = 16000
 FILES = ("wav.scp", "spk1.scp", "text")
+Measured = dict[str, list[tuple["Point", dict]]]  # by experiment: checkpoints with {utterance: scores}
 
 
 class Point(NamedTuple):
@@ -51,6 +54,7 @@ class Measures:
         language: of the development set's text.
         upstream: encoder of the criterions, as ``whisper:FOLDER``; their other keys have default values.
         signal: names out of :data:`espnet_posinv.scoring.signal.METRICS`.
+        criterions: names.
         device: where models enhance and criterions are computed; no part of what decides the numbers. A
             recogniser has its own.
     """
@@ -59,6 +63,7 @@ class Measures:
     language: str
     upstream: str
     signal: tuple[str, ...] = ("si_sdr", "estoi")
+    criterions: tuple[str, ...] = PAPER
     device: str = "cpu"
 
 
@@ -72,7 +77,7 @@ def points(experiment: str | Path) -> list[Point]:
         DataError: no fine-tuning of ESPnet's, or checkpoints are missing.
     """
     experiment = Path(experiment)
-    config = _config(experiment)
+    config = read_training(experiment).config
     init = [str(item).split(":")[0] for item in config.get("init_param") or []]
     if len(init) != 1:
         raise DataError(
@@ -82,12 +87,19 @@ def points(experiment: str | Path) -> list[Point]:
         raise DataError(
             f"{init[0]}: the initial model of {experiment} is not there; run from the recipe's folder"
         )
+    scalars = read_scalars(experiment / "tensorboard/train")
+    if not {"iter_epoch", "train_time"} <= scalars.keys():
+        raise DataError(
+            f"{experiment}/tensorboard/train: no finished epoch; train with use_tensorboard: true"
+        )
+    times = dict(zip(scalars["train_time"].updates, scalars["train_time"].values, strict=True))
     found = [Point(Path(init[0]), 0, 0.0)]
     batches, missing = 0, []
-    for epoch, (count, seconds) in sorted(_epochs(experiment).items()):
-        checkpoint = experiment / f"{epoch}epoch.pth"
+    for count, epoch in zip(scalars["iter_epoch"].updates, scalars["iter_epoch"].values, strict=True):
+        checkpoint = experiment / f"{round(epoch)}epoch.pth"
         updates = (count - batches) // (config.get("accum_grad") or 1)
-        found.append(Point(checkpoint, found[-1].updates + updates, found[-1].seconds + updates * seconds))
+        seconds = found[-1].seconds + updates * times[count]
+        found.append(Point(checkpoint, found[-1].updates + updates, seconds))
         batches = count
         if not checkpoint.is_file():
             missing.append(checkpoint.name)
@@ -101,59 +113,21 @@ def points(experiment: str | Path) -> list[Point]:
     return found
 
 
-def _config(folder: Path) -> dict:
-    path = folder / "config.yaml"
-    if not path.is_file():
-        raise DataError(f"{folder}: no config.yaml; not an experiment of ESPnet's trainer")
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
-
-
-def _epochs(folder: Path) -> dict[int, tuple[int, float]]:
-    """Batches done at the end of each epoch, and mean seconds of its updates."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(
-        str(folder / "tensorboard" / "train"), size_guidance={"scalars": 0}, purge_orphaned_data=False
-    )
-    events.Reload()
-    if not {"iter_epoch", "train_time"} <= set(events.Tags()["scalars"]):
-        raise DataError(f"{folder}/tensorboard/train: no finished epoch; train with use_tensorboard: true")
-
-    def latest(tag: str) -> dict[int, float]:
-        # The last value at a step is the epoch's mean; of an epoch begun again after a kill, the new one's.
-        return {e.step: e.value for e in sorted(events.Scalars(tag), key=lambda e: e.wall_time)}
-
-    times = latest("train_time")
-    return {round(epoch): (step, times[step]) for step, epoch in latest("iter_epoch").items()}
-
-
-def upstream_of(experiments: Sequence[str | Path]) -> str:
-    """The encoder that all experiments were trained with.
+def upstream_of(systems: Iterable[System]) -> str:
+    """The encoder that all systems were trained with.
 
     Raises:
         DataError: there is none, or several.
     """
-    found = {
-        (item.get("conf") or {}).get("upstream")
-        for folder in experiments
-        for item in _config(Path(folder)).get("criterions") or []
-    } - {None}
+    found = {system.upstream for system in systems} - {""}
     if len(found) != 1:
         raise DataError(f"the experiments have upstreams {sorted(found)}; name one for all with --upstream")
     return found.pop()
 
 
-def unequal_settings(experiments: Sequence[str | Path]) -> list[str]:
-    """Keys of config.yaml in which the experiments differ, besides criterion and seed."""
-    configs = [_config(Path(folder)) for folder in experiments]
-    meant = {"criterions", "seed", "config", "output_dir"}
-    keys = {key for config in configs for key in config if not key.startswith("dist_")} - meant
-    return sorted(key for key in keys if any(c.get(key) != configs[0].get(key) for c in configs))
-
-
 def measure(
     experiments: Sequence[str | Path], data: str | Path, measures: Measures, *, nj: int = 1
-) -> dict[str, list[tuple[Point, dict]]]:
+) -> Measured:
     """Measure every checkpoint that is not measured yet.
 
     Args:
@@ -170,37 +144,37 @@ def measure(
         DataError: see :func:`points`; ids differ between the files of `data`, or audio is bad.
     """
     curves = {Path(folder).name: points(folder) for folder in experiments}
-    _check_ids(Path(data))
+    lists = _lists(Path(data))
     inputs = {
-        "data": _fingerprint(Path(data)),
+        "data": [fingerprint(lists["wav.scp"]), fingerprint(lists["spk1.scp"]), lists["text"]],
         "recogniser": measures.recogniser.settings(),
-        "criterions": {"names": list(PAPER), "encoder": encoder_fingerprint(measures.upstream)},
+        "criterions": {
+            "names": list(measures.criterions),
+            "encoder": encoder_fingerprint(measures.upstream),
+        },
         "language": measures.language,
         "signal": list(measures.signal),
     }
     todo = {}
     for point in (point for curve in curves.values() for point in curve):
-        expected = {**inputs, "model": _model_fingerprint(point.checkpoint)}
-        if _read(point.record, expected) is None:
+        with open(point.checkpoint, "rb") as file:
+            expected = {**inputs, "model": hashlib.file_digest(file, "sha256").hexdigest()}
+        if not point.record.exists() or _read(point.record)["inputs"] != expected:
             todo[point.checkpoint] = (point, expected)
-    one = functools.partial(_measure, measures, str(data))
+    one = functools.partial(_measure, measures, lists)
     for _ in parallel_map(one, list(todo.values()), label=f"measuring {len(todo)} checkpoints", jobs=nj):
         pass
     return {
-        name: [(point, json.loads(point.record.read_text(encoding="utf-8"))["utterances"]) for point in curve]
+        name: [(point, _read(point.record)["utterances"]) for point in curve]
         for name, curve in curves.items()
     }
 
 
-def _read(path: Path, expected: dict) -> dict | None:
-    """The numbers of a finished measurement with these inputs."""
-    if not path.exists():
-        return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return record["utterances"] if record["inputs"] == expected else None
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _measure(measures: Measures, data: str, item: tuple[Point, dict]) -> None:
+def _measure(measures: Measures, lists: dict[str, dict[str, str]], item: tuple[Point, dict]) -> None:
     import torch
 
     from espnet_posinv.criterions.batch import batch_info
@@ -214,8 +188,8 @@ def _measure(measures: Measures, data: str, item: tuple[Point, dict]) -> None:
     enhancer = Enhancer.from_pretrained(
         point.checkpoint.parent, point.checkpoint.name, device=measures.device
     )
-    criterions = _criterions(measures.upstream, os.getpid())
-    noisy, clean, texts = (read_scp(f"{data}/{name}", empty_values=name == "text") for name in FILES)
+    criterions = _criterions(measures.criterions, measures.upstream, os.getpid())
+    noisy, clean, texts = (lists[name] for name in FILES)
     scores = {}
     for utterance in sorted(noisy):
         signals = [_samples(utterance, table[utterance]) for table in (noisy, clean)]
@@ -244,9 +218,9 @@ def _measure(measures: Measures, data: str, item: tuple[Point, dict]) -> None:
 
 
 @functools.cache
-def _criterions(upstream: str, process: int) -> dict:
-    """Those of the paper with the default values of their keys; one set for each process."""
-    return {name: criterion_class(name)(upstream) for name in PAPER}
+def _criterions(names: tuple[str, ...], upstream: str, process: int) -> dict:
+    """With the default values of their keys; one set for each process."""
+    return {name: criterion_class(name)(upstream) for name in names}
 
 
 def _samples(utterance: str, entry: str) -> np.ndarray:
@@ -259,36 +233,13 @@ def _samples(utterance: str, entry: str) -> np.ndarray:
     return samples[:, 0]
 
 
-def _check_ids(data: Path) -> None:
-    tables = {name: read_scp(data / name, empty_values=name == "text") for name in FILES}
+def _lists(data: Path) -> dict[str, dict[str, str]]:
+    """The three lists of a development set, all with the same ids."""
+    lists = {name: read_scp(data / name, empty_values=name == "text") for name in FILES}
     for name in FILES[1:]:
-        lone = tables["wav.scp"].keys() ^ tables[name].keys()
+        lone = lists["wav.scp"].keys() ^ lists[name].keys()
         if lone:
             raise DataError(f"{data}: {len(lone)} ids are in one of wav.scp and {name} only, as {min(lone)}")
-    if not tables["wav.scp"]:
+    if not lists["wav.scp"]:
         raise DataError(f"{data}/wav.scp: holds no utterance")
-
-
-def _fingerprint(data: Path) -> str:
-    """Changes when a list, a transcript or an audio file does (its size or time)."""
-    digest = hashlib.sha256()
-    for name in FILES:
-        digest.update((data / name).read_bytes())
-    for name in FILES[:2]:
-        for entry in read_scp(data / name).values():
-            if os.path.exists(entry):
-                status = os.stat(entry)
-                digest.update(f"{status.st_size} {status.st_mtime_ns} ".encode())
-    return digest.hexdigest()
-
-
-def encoder_fingerprint(upstream: str) -> list:
-    """Specification of an encoder and, of one in a local folder, names, sizes and times of its files."""
-    folder = Path(upstream.partition(":")[2])
-    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-    return [upstream, [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]]
-
-
-def _model_fingerprint(checkpoint: Path) -> str:
-    with open(checkpoint, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return lists

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet_posinv.convergence.measure import Point
+from espnet_posinv.convergence.measure import Measured
+from espnet_posinv.criterions import CLASSES
 from espnet_posinv.kaldi.scp import DataError
-from espnet_posinv.report.results import CRITERIONS, criterion_of, family, order, sibling
+from espnet_posinv.report.systems import System, baseline_of
 from espnet_posinv.scoring.bootstrap import LEVEL
 
 LABELS = {
@@ -27,9 +28,9 @@ LABELS = {
     "estoi": "ESTOI",
     "pesq": "PESQ",
     "dnsmos_ovrl": "DNSMOS overall",
-    **{name: f"{name} loss" for name in CRITERIONS},
+    **{name: f"{name} loss" for name in CLASSES},
 }
-LOWER = {"wer", *CRITERIONS}  # is better
+LOWER = {"wer", *CLASSES}  # is better
 NEVER = np.inf
 Interval = tuple[float, float, float]
 
@@ -62,13 +63,12 @@ class Curve:
         return pooled / total[:, None], share @ self.seconds
 
 
-def curves(
-    measured: dict[str, list[tuple[Point, dict]]],
-) -> tuple[list[str], dict[str, dict[str, Curve]]]:
+def curves(measured: Measured, systems: dict[str, System]) -> tuple[list[str], dict[str, dict[str, Curve]]]:
     """Put the seeds of each system together.
 
     Args:
         measured: of :func:`~espnet_posinv.convergence.measure.measure`.
+        systems: of the same experiments, in order of rows.
 
     Returns:
         The seeds, and ``{measure: {system: Curve}}``. An utterance for which a signal metric is undefined
@@ -77,18 +77,14 @@ def curves(
     Raises:
         DataError: systems have other seeds than one another, or a system's seeds other numbers of updates.
     """
-    systems: dict[str, list[str]] = {}
-    for name in sorted(measured, key=lambda name: (len(name), name)):
-        systems.setdefault(family(name), []).append(name)
-    seeds = {
-        system: [name[len(system) + len("_seed") :] for name in names] for system, names in systems.items()
-    }
+    members = {name: [training.name for training in system.trainings] for name, system in systems.items()}
+    seeds = {name: [m.removeprefix(f"{name}_seed") for m in found] for name, found in members.items()}
     if len(set(map(tuple, seeds.values()))) > 1:
         shown = "; ".join(f"{system}: {' '.join(numbers)}" for system, numbers in seeds.items())
         raise DataError(
             f"seeds differ, which a paired comparison cannot have ({shown}); name the experiments"
         )
-    for names in systems.values():
+    for names in members.values():
         updates = {name: [point.updates for point, _ in measured[name]] for name in names}
         if len(set(map(tuple, updates.values()))) > 1:
             raise DataError(
@@ -104,8 +100,7 @@ def curves(
         ]
         if not kept:
             continue
-        for system in order(systems):
-            runs = [measured[member] for member in systems[system]]
+        for system, runs in ((system, [measured[m] for m in found]) for system, found in members.items()):
             errors = [[[_value(scores[u], name) for u in kept] for _, scores in run] for run in runs]
             first = runs[0][0][1]
             weights = [first[u]["N"] / 100 if name == "wer" else 1.0 for u in kept]
@@ -167,12 +162,18 @@ class Summary:
 
 
 def summarise(
-    table: dict[str, dict[str, Curve]], fraction: float = 0.9, *, samples: int = 2000, seed: int = 0
+    table: dict[str, dict[str, Curve]],
+    systems: dict[str, System],
+    fraction: float = 0.9,
+    *,
+    samples: int = 2000,
+    seed: int = 0,
 ) -> list[Summary]:
     """Gains and times of every measure and system.
 
     Args:
         table: of :func:`curves`.
+        systems: by name. The baseline of each is that with ssl_mse through the same encoder, else the first.
         fraction: of the gain that counts as converged, in (0, 1].
         samples: number of resamples.
         seed: of their generator.
@@ -183,15 +184,17 @@ def summarise(
     if not 0 < fraction <= 1:
         raise DataError(f"fraction {fraction}: must be above 0 and at most 1")
     rows = []
-    for measure, systems in table.items():
+    first = next(iter(systems.values()))
+    baselines = {n: (baseline_of(s, systems.values()) or first).name for n, s in systems.items()}
+    for measure, by_system in table.items():
         sign = -1.0 if measure in LOWER else 1.0
         draws = {
             system: _draw(curve, sign, samples, np.random.default_rng([seed, 1]))
-            for system, curve in systems.items()
+            for system, curve in by_system.items()
         }
         gains = {system: _interval(y[:, -1] - y[:, 0]) for system, (_, y, _) in draws.items()}
         for system, (updates, y, seconds) in draws.items():
-            baseline = baseline_of(system, list(systems))
+            baseline = baselines[system]
             own = common = earlier = None
             touched = NEVER
             if gains[system][1] > 0:
@@ -215,12 +218,6 @@ def summarise(
                 Summary(measure, system, start, end, gain, peak, own, touched, common, baseline, earlier)
             )
     return rows
-
-
-def baseline_of(system: str, systems: list[str]) -> str:
-    """The one that is trained with ssl_mse, all else equal; the first where there is none."""
-    name = sibling(system, "ssl_mse") if criterion_of(system) else systems[0]
-    return name if name in systems else systems[0]
 
 
 def _draw(curve: Curve, sign: float, samples: int, rng: np.random.Generator):

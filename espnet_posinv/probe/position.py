@@ -52,7 +52,7 @@ class IndexDistances:
         low, high: 95 % interval of the ratio, jackknife over utterances.
     """
 
-    lags: np.ndarray
+    lags: list[float]
     same: float
     other: float
     ratio: float
@@ -93,12 +93,12 @@ def index_distances(x: torch.Tensor, gap: int) -> IndexDistances:
     ratio = float(same.sum() / other.sum())
     pairs = count * (count - 1)
     return IndexDistances(
-        (sums.sum(0) / cells / pairs).numpy(),
+        (sums.sum(0) / cells / pairs).tolist(),
         float(same.sum() / pairs),
         float(other.sum() / pairs),
         ratio,
-        ratio - half,
-        ratio + half,
+        float(ratio - half),
+        float(ratio + half),
     )
 
 

@@ -1,107 +1,116 @@
-"""The two figures of RESULTS.md, drawn for a page of either brightness: white ground, dark text."""
+"""Drawing: colours, error rates as bars, panels of curves. White ground, dark text."""
 
 import os
 from pathlib import Path
 
-from espnet_posinv.report.results import criterion_of, family, order
+import numpy as np
+
+from espnet_posinv.report.document import Panel, Panels
+from espnet_posinv.report.experiment import Experiment
 
 COLOURS = {  # Okabe and Ito: distinguishable with any colour vision
     "noisy": "#999999",
-    None: "#CC79A7",
+    "pretrained": "#CC79A7",
     "ssl_mse": "#0072B2",
     "ssl_mse_pad": "#56B4E9",
     "ssl_softdtw": "#D55E00",
+    "ssl_sinkhorn": "#009E73",
 }
 HATCHES = ("", "//", "..", "xx")
 
 
-def plot_wer(tables: dict, places, path: Path) -> None:
-    """Bars of WER by condition and system with 95 % intervals, one panel a recogniser.
-
-    Args:
-        tables: ``{recogniser: {system: {test set: Cell}}}``.
-        places: for the order of test sets and which is clean.
-        path: PNG file to write, atomically.
-    """
-    plt = pyplot()
-    systems = order({system for table in tables.values() for system in table})
-    styles = _styles(systems)
-    figure, axes = plt.subplots(
-        1, len(tables), figsize=(1 + 5.5 * len(tables), 4.6), sharey=True, squeeze=False, layout="constrained"
-    )
+def save_wer(experiment: Experiment, path: Path) -> None:
+    """Bars of error rates by test set and system with 95 % intervals, one plot for each recogniser."""
+    places, words = experiment.places, experiment.words
+    systems = [s for s in experiment.systems.values() if any(s.name in grid for grid in words.values())]
+    styles, seen = {}, []
+    for system in systems:  # those of one colour differ by hatching
+        hatch = HATCHES[seen.count(system.colour) % len(HATCHES)]
+        styles[system.name] = {"facecolor": COLOURS[system.colour], "hatch": hatch, "edgecolor": "white"}
+        seen.append(system.colour)
     width = 0.84 / len(systems)
-    for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
-        for k, system in enumerate(systems):
-            row = table.get(system, {})
-            sets = [test_set for test_set in places.test_sets if test_set in row]
-            if not sets:
-                continue
-            values = [row[test_set].wer() for test_set in sets]
-            where = [places.test_sets.index(t) + (k - (len(systems) - 1) / 2) * width for t in sets]
-            errors = [[v[0] - v[1] for v in values], [v[2] - v[0] for v in values]]
-            axis.bar(
-                where,
-                [v[0] for v in values],
-                width * 0.92,
-                yerr=errors,
-                error_kw={"elinewidth": 1, "ecolor": "#444444", "capsize": 2},
-                label=system,
-                **styles[system],
-            )
+    size = (1 + 5.5 * len(words), 4.6)
+    figure, axes = pyplot().subplots(
+        1, len(words), figsize=size, sharey=True, squeeze=False, layout="constrained"
+    )
+    for axis, (name, grid) in zip(axes[0], words.items(), strict=True):
+        for k, system in enumerate(styles):
+            where, rates = [], []
+            for column, test_set in enumerate(places.test_sets):
+                if test_set in grid.get(system, {}):
+                    where.append(column + (k - (len(systems) - 1) / 2) * width)
+                    rates.append(grid[system][test_set].wer())
+            if rates:
+                rate, low, high = np.array(rates).T
+                bars = {"error_kw": {"elinewidth": 1, "ecolor": "#444444", "capsize": 2}, "linewidth": 0}
+                axis.bar(
+                    where,
+                    rate,
+                    0.92 * width,
+                    yerr=[rate - low, high - rate],
+                    label=system,
+                    **bars,
+                    **styles[system],
+                )
         labels = [t + ("\n(noisy: clean speech)" if t == places.clean_set else "") for t in places.test_sets]
         axis.set_xticks(range(len(labels)), labels)
         axis.set_title(name)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(axis="y", color="#dddddd")
-        axis.set_axisbelow(True)
-    axes[0][0].set_ylabel("WER, % (95 % interval)")
-    handles, labels = axes[0][0].get_legend_handles_labels()
+        _plain(axis, "y")
+    axes[0][0].set_ylabel("error rate, % (95 % interval)")
+    _legend_below(figure, *axes[0][0].get_legend_handles_labels())
+    save_figure(figure, path)
+
+
+def draw_panel(axis, panel: Panel) -> None:
+    """The curves of a panel."""
+    for line in panel.lines:
+        colour = COLOURS[line.colour]
+        style = {"alpha": 0.6, "lw": 1.2} if line.style == "--" else {"ms": 3, "lw": 1.6}
+        axis.plot(line.x, line.y, line.style, color=colour, label=line.label, **style)
+        if line.low is not None:
+            axis.fill_between(line.x, line.low, line.high, color=colour, alpha=0.2, lw=0)
+    axis.set_title(panel.title, fontsize=10)
+    axis.set_xlabel(panel.xlabel)
+    axis.set_ylabel(panel.ylabel)
+    _plain(axis)
+
+
+def save_panels(panels: Panels, path: Path) -> None:
+    """All panels as one picture with one legend."""
+    columns = min(panels.columns, len(panels.panels))
+    rows = -(-len(panels.panels) // columns)
+    size = (4.4 * columns, 2.8 * rows + 0.4)
+    figure, axes = pyplot().subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for axis, panel in zip(axes.flat, panels.panels, strict=False):
+        draw_panel(axis, panel)
+    for axis in axes.flat[len(panels.panels) :]:
+        axis.set_visible(False)
+    handles = {}
+    for axis in axes.flat:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    _legend_below(figure, list(handles.values()), list(handles))
+    save_figure(figure, path)
+
+
+def legend(panels: Panels) -> dict[str, str]:
+    """Colours by label, of labels that have one colour in all panels."""
+    colours: dict[str, set[str]] = {}
+    for line in (line for panel in panels.panels for line in panel.lines):
+        colours.setdefault(line.label, set()).add(line.colour)
+    return {label: found.pop() for label, found in colours.items() if len(found) == 1}
+
+
+def _plain(axis, grid: str = "both") -> None:
+    axis.grid(axis=grid, color="#dddddd")
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _legend_below(figure, handles: list, labels: list[str]) -> None:
     entry = 0.6 + 0.09 * max(map(len, labels))  # inches that the longest one takes
     columns = max(1, int(figure.get_figwidth() / entry))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
-    save_figure(figure, path)
-
-
-def plot_training(trainings: list, path: Path) -> None:
-    """Loss against updates, one panel a system, one line a seed; dashed training, solid validation.
-
-    Criterions have different units, so each panel has its own axis.
-    """
-    plt = pyplot()
-    families = order({family(training.name) for training in trainings})
-    columns = min(3, len(families))
-    rows = -(-len(families) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(4.2 * columns, 3.2 * rows + 0.4), squeeze=False, layout="constrained"
-    )
-    for axis, name in zip(axes.flat, families, strict=False):
-        colour = COLOURS[criterion_of(name)]
-        for training in (t for t in trainings if family(t.name) == name):
-            axis.plot(*training.train[::2], "--", color=colour, alpha=0.5, lw=1.2)
-            axis.plot(*training.valid[::2], "o-", color=colour, ms=3, lw=1.5)
-        axis.set_title(name)
-        axis.set_xlabel("updates")
-        axis.grid(color="#dddddd")
-        axis.spines[["top", "right"]].set_visible(False)
-    for axis in list(axes.flat)[len(families) :]:
-        axis.set_visible(False)
-    for row in axes:
-        row[0].set_ylabel("loss")
-    lines = [plt.Line2D([], [], color="#444444", ls=ls, marker=m, ms=3) for ls, m in (("--", ""), ("-", "o"))]
-    figure.legend(lines, ["training", "validation"], loc="outside lower center", ncols=2, frameon=False)
-    save_figure(figure, path)
-
-
-def _styles(systems: list[str]) -> dict[str, dict]:
-    """Colour by criterion; systems that share one differ by hatching."""
-    seen: dict[str, int] = {}
-    styles = {}
-    for system in systems:
-        colour = COLOURS["noisy"] if system == "noisy" else COLOURS[criterion_of(system)]
-        hatch = HATCHES[seen.get(colour, 0) % len(HATCHES)]
-        seen[colour] = seen.get(colour, 0) + 1
-        styles[system] = {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0}
-    return styles
 
 
 def pyplot():

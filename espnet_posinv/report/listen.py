@@ -1,17 +1,15 @@
 """A few utterances to listen to: noisy, every system, clean, with what recognisers made of them."""
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from espnet_posinv.kaldi.audio import read_audio
 from espnet_posinv.kaldi.scp import DataError, read_scp
-from espnet_posinv.report.html_figures import SAMPLE_RATE, audio_uri, level, spectrogram_uri
-from espnet_posinv.report.markdown import Places, Table
-from espnet_posinv.report.results import criterion_of, load_conditions, members
+from espnet_posinv.report.experiment import Experiment
+from espnet_posinv.report.media import SAMPLE_RATE, audio_uri, level, spectrogram_uri
+from espnet_posinv.report.scores import load_conditions, members, read_scores
 
 
 class Transcript(NamedTuple):
@@ -36,6 +34,8 @@ class Track:
 
 @dataclass
 class Utterance:
+    """Versions of one utterance, and why it was chosen."""
+
     name: str
     test_set: str
     conditions: str
@@ -46,80 +46,80 @@ class Utterance:
     signals: dict[str, np.ndarray]  # of the tracks whose audio is there
 
 
-def choose(table: Table, test_set: str, pretrained: str, count: int) -> tuple[str, list[tuple[str, str]]]:
+def examples(experiment: Experiment, count: int) -> tuple[str, list[Utterance]]:
+    """The rule by which utterances are chosen, in words, and `count` of each test set with noise."""
+    rule, found = "", []
+    for test_set in experiment.places.noisy_sets if count else []:
+        rule, chosen = choose(experiment, test_set, count)
+        found += [load_utterance(experiment, test_set, name, why) for name, why in chosen]
+    return rule, found
+
+
+def choose(experiment: Experiment, test_set: str, count: int) -> tuple[str, list[tuple[str, str]]]:
     """Utterances evenly spread over all, ordered by how much fine-tuning changed their errors.
 
-    The order is by the errors per word of the last system, less those of the one it started from: the first
-    is helped most, the last is harmed most, so nothing is picked by ear.
-
-    Args:
-        table: cells of one recogniser.
-        test_set: its name.
-        pretrained: the system that fine-tuning started from; noisy where it is not in the table.
-        count: how many.
+    The order is by the errors per word of the last system, less those of the one it started from (else
+    noisy): the first is helped most, the last is harmed most, so nothing is picked by ear.
 
     Returns:
         The rule in words, and pairs of an utterance and its place in the order.
     """
-    systems = [name for name, row in table.items() if test_set in row]
-    last, first = systems[-1], pretrained if pretrained in systems else systems[0]
-    after, before = table[last][test_set], table[first][test_set]
+    recogniser, grid = next(iter(experiment.words.items()))
+    systems = [name for name, row in grid.items() if test_set in row]
+    last = systems[-1]
+    start = experiment.systems[last].start
+    first = start if start in systems else systems[0]
+    after, before = grid[last][test_set], grid[first][test_set]
     change = (after.errors - before.errors) / np.maximum(after.words, 1)
     order = sorted(range(len(after.ids)), key=lambda k: (change[k], after.ids[k]))
-    count = min(count, len(order))
-    ranks = np.unique(np.linspace(0, len(order) - 1, count).round().astype(int)) if count > 1 else [0][:count]
-    rule = f"ordered by errors per word of {last} less those of {first}, from most helped to most harmed"
+    ranks = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
+    rule = f"ordered by errors per word of {last} less those of {first}, as {recogniser} heard them: "
+    rule += "from most helped to most harmed"
     return rule, [
         (after.ids[order[r]], f"{r + 1} of {len(order)}, WER {100 * change[order[r]]:+.0f} points")
         for r in ranks
     ]
 
 
-def load_utterance(places: Places, recognisers: list[str], test_set: str, name: str, why: str) -> Utterance:
+def load_utterance(experiment: Experiment, test_set: str, name: str, why: str) -> Utterance:
     """Audio, spectrograms and marked transcripts of one utterance, for each system its first seed.
 
     Raises:
-        DataError: the noisy or clean audio is missing, or not at 16 kHz.
+        DataError: the noisy or clean audio is missing, or not mono at 16 kHz.
     """
-    systems = _systems(places, recognisers[0], test_set)
+    places, recognisers = experiment.places, list(experiment.words)
+    folders = members(places.scores / recognisers[0], test_set)
+    # the folder of each system's first seed, in order of rows
+    systems = {
+        folders[s][0].parent.name: experiment.systems[s].colour for s in experiment.systems if s in folders
+    }
     entries = {system: places.experiments / system / "enhanced" / test_set / "spk1.scp" for system in systems}
-    entries["noisy"] = places.data / test_set / "wav.scp"
-    entries["clean"] = places.data / test_set / "spk1.scp"
-    signals = {}
-    for system, scp in entries.items():
-        if scp.exists():
-            signals[system] = _samples(scp, name)
+    entries |= {"noisy": places.data / test_set / "wav.scp", "clean": places.data / test_set / "spk1.scp"}
     for system in ("noisy", "clean"):
-        if system not in signals:
+        if not entries[system].exists():
             raise DataError(f"{entries[system]}: no such file; run stage 3")
+    signals = {system: _samples(scp, name) for system, scp in entries.items() if scp.exists()}
     top = max(level(signal) for signal in signals.values())
     tracks = []
-    for system in [*systems, "clean"]:
-        colour = (
-            "clean"
-            if system == "clean"
-            else "noisy"
-            if system == "noisy"
-            else criterion_of(system) or "pretrained"
-        )
+    for system, colour in {**systems, "clean": "clean"}.items():
         track = Track(system, colour)
         if system in signals:
             track.audio = audio_uri(signals[system])
             track.spectrogram = spectrogram_uri(signals[system], top)
         source, of_set = ("noisy", places.clean_set) if system == "clean" else (system, test_set)
         for recogniser in recognisers:
-            scores = _scores(places.scores / recogniser / source / f"{of_set}.json")
-            if name in scores:
-                track.transcripts.append(transcript(recogniser, scores[name]))
+            path = places.scores / recogniser / source / f"{of_set}.json"
+            score = read_scores(path)["utterances"].get(name) if path.exists() else None
+            if score:
+                track.transcripts.append(transcript(recogniser, score))
         tracks.append(track)
     conditions = load_conditions(places.data, test_set, [name])
-    reference = read_scp(places.data / test_set / "text", empty_values=True)[name]
     return Utterance(
         name,
         test_set,
         ", ".join(str(value[0]) for value in conditions.values()),
         why,
-        reference,
+        read_scp(places.data / test_set / "text", empty_values=True)[name],
         len(signals["clean"]) / SAMPLE_RATE,
         tracks,
         {track.name: signals[track.name] for track in tracks if track.name in signals},
@@ -144,12 +144,7 @@ def transcript(recogniser: str, score: dict) -> Transcript:
     return Transcript(recogniser, pieces, score["S"] + score["D"] + score["I"], score["N"])
 
 
-def _systems(places: Places, recogniser: str, test_set: str) -> list[str]:
-    """Names with seed, the first seed of each, in order of rows."""
-    return [paths[0].parent.name for paths in members(places.scores / recogniser, test_set).values()]
-
-
-def _samples(scp: Path, name: str) -> np.ndarray:
+def _samples(scp, name: str) -> np.ndarray:
     table = read_scp(scp)
     if name not in table:
         raise DataError(f"{scp}: no utterance {name}")
@@ -159,7 +154,3 @@ def _samples(scp: Path, name: str) -> np.ndarray:
             f"{table[name]}: {samples.shape[1]} channel(s) at {rate} Hz, need one at {SAMPLE_RATE}"
         )
     return samples[:, 0]
-
-
-def _scores(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))["utterances"] if path.exists() else {}

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import yaml
 
+from espnet_posinv.kaldi.scp import DataError
+
 
 class Curve(NamedTuple):
     """One scalar of a training: after how many updates, at what wall time in seconds, its value."""
@@ -16,23 +18,12 @@ class Curve(NamedTuple):
 
 
 class Training(NamedTuple):
-    """An experiment: its configuration and the losses on training and validation data by epoch."""
+    """An experiment: its configuration, and its losses on training and validation data by epoch."""
 
     name: str
     config: dict
     train: Curve
     valid: Curve
-
-    @property
-    def criterion(self) -> str:
-        """Names of its criterions."""
-        return " + ".join(item["name"] for item in self.config.get("criterions") or []) or "-"
-
-    @property
-    def upstreams(self) -> list[str]:
-        """Encoders its criterions look through, like ``whisper:DIR``."""
-        confs = [item.get("conf") or {} for item in self.config.get("criterions") or []]
-        return [str(conf["upstream"]) for conf in confs if conf.get("upstream")]
 
     @property
     def minutes(self) -> float | None:
@@ -47,24 +38,36 @@ class Training(NamedTuple):
         return len(times) * steps[len(steps) // 2] / 60
 
 
-def read_training(folder: str | Path) -> Training | None:
-    """An experiment of ESPnet's trainer; None for a model that was not trained here."""
+def read_training(folder: str | Path) -> Training:
+    """The training of a folder; of an imported model it has no curves.
+
+    Raises:
+        DataError: there is no config.yaml.
+    """
     folder = Path(folder)
-    if not (folder / "config.yaml").exists() or not (folder / "tensorboard" / "valid").is_dir():
-        return None
+    if not (folder / "config.yaml").is_file():
+        raise DataError(f"{folder}: no config.yaml; not an experiment of ESPnet's trainer")
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    curves = [_read_curve(folder / "tensorboard" / part) for part in ("train", "valid")]
-    return Training(folder.name, config, *curves)
+    curves = (read_scalars(folder / "tensorboard" / part).get("loss") for part in ("train", "valid"))
+    return Training(folder.name, config, *(curve or Curve([], [], []) for curve in curves))
 
 
-def _read_curve(folder: Path) -> Curve:
+def read_scalars(folder: Path) -> dict[str, Curve]:
+    """TensorBoard's scalars of a folder; of a step that was logged several times, the latest value.
+
+    An epoch that was begun again after a kill is logged twice.
+    """
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    if not folder.is_dir():
+        return {}
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}, purge_orphaned_data=False)
     events.Reload()
-    if "loss" not in events.Tags()["scalars"]:
-        return Curve([], [], [])
-    # Of an epoch that was begun again after a kill, the latest counts.
-    points = {event.step: event for event in sorted(events.Scalars("loss"), key=lambda e: e.wall_time)}
-    points = [points[step] for step in sorted(points)]
-    return Curve([p.step for p in points], [p.wall_time for p in points], [p.value for p in points])
+    curves = {}
+    for tag in events.Tags()["scalars"]:
+        latest = {event.step: event for event in sorted(events.Scalars(tag), key=lambda e: e.wall_time)}
+        points = [latest[step] for step in sorted(latest)]
+        curves[tag] = Curve(
+            [p.step for p in points], [p.wall_time for p in points], [p.value for p in points]
+        )
+    return curves

@@ -1,6 +1,5 @@
 """Convergence: "reached" against a search along the curve, paired intervals, measured checkpoints."""
 
-import json
 import os
 from copy import deepcopy
 from dataclasses import dataclass
@@ -11,10 +10,13 @@ import soundfile
 import torch
 import yaml
 
-from espnet_posinv.convergence.measure import Measures, measure, points, unequal_settings, upstream_of
+from espnet_posinv.convergence.measure import Measures, measure, points, upstream_of
 from espnet_posinv.convergence.report import cells, explanation, write_convergence
-from espnet_posinv.convergence.summary import NEVER, Curve, baseline_of, curves, reached, summarise
+from espnet_posinv.convergence.summary import NEVER, Curve, curves, reached, summarise
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.report.document import Panels, read_sections
+from espnet_posinv.report.systems import System, read_systems
+from espnet_posinv.report.training import Training
 
 
 def reach_by_search(x, y, level):
@@ -55,12 +57,23 @@ def curve(values, seconds=None, weights=None):
     return Curve(updates, seconds, values, weights)
 
 
+def systems(**criterions):
+    """Systems by name, trained with these criterions; None: with none of ours."""
+    made = {}
+    for name, criterion in criterions.items():
+        config = {"criterions": [{"name": criterion, "conf": {"upstream": "x"}}] if criterion else []}
+        made[name] = System(name, [Training(f"{name}_seed1", config, None, None)])
+    return made
+
+
 def test_summary_of_known_curves():
     # SI-SDR 0, 8, 10 for every utterance and seed: 90 % of the gain is 9, half way between updates 10 and 20
     fast = np.tile(np.array([0.0, 8, 10])[None, :, None], (2, 1, 5))
     slow = np.tile(np.array([0.0, 4, 10])[None, :, None], (2, 1, 5))
     table = {"si_sdr": {"ssl_mse_x": curve(slow, [[0, 3, 6], [0, 5, 10]]), "ssl_softdtw_x": curve(fast)}}
-    mse, softdtw = summarise(table, 0.9, samples=100)
+    mse, softdtw = summarise(
+        table, systems(ssl_mse_x="ssl_mse", ssl_softdtw_x="ssl_softdtw"), 0.9, samples=100
+    )
     assert softdtw.gain == (10, 10, 10) and softdtw.best == (10, 20)
     assert softdtw.own["updates"] == pytest.approx((15, 15, 15))
     assert softdtw.own["seconds"] == pytest.approx((7.5, 7.5, 7.5))
@@ -75,7 +88,7 @@ def test_lower_is_better_and_a_curve_that_falls_back():
     # WER of 50, 20, 40, 30 per cent: the gain is 20, so the level 32, touched early and left again
     errors = np.array([[5, 2, 4, 3], [10, 4, 8, 6]], float).T[None]
     table = {"wer": {"a": curve(errors, weights=[0.1, 0.2])}}
-    (row,) = summarise(table, 0.9, samples=50)
+    (row,) = summarise(table, systems(a=None), 0.9, samples=50)
     assert (row.start, row.end) == pytest.approx((50, 30)) and row.best == pytest.approx((20, 10))
     assert row.gain == pytest.approx((20, 20, 20))
     assert row.own["updates"][0] == pytest.approx(28) and row.touched == pytest.approx(6)
@@ -93,27 +106,18 @@ def test_intervals_are_paired_and_gains_must_be_clear():
             "x": curve(rng.normal(0, 1, (1, 3, 40))),
         }
     }
-    mse, pad, other = summarise(table, samples=200)
+    trained = systems(ssl_mse="ssl_mse", ssl_mse_pad="ssl_mse_pad", x=None)
+    mse, pad, other = summarise(table, trained, samples=200)
     assert mse.gain == pytest.approx((2, 2, 2), abs=1e-4)
     assert pad.earlier == pytest.approx(0.5)  # the same curve: always a tie
     assert other.own is None and other.gain[1] < 0
-    assert cells(other)[6] == "no clear gain" and cells(other)[8].startswith("never")
-    low, high = summarise({"estoi": {"x": curve(rising + rng.normal(0, 1, rising.shape))}}, samples=2000)[
-        0
-    ].gain[1:]
+    assert cells(other)[6] == "no clear gain" and cells(other)[9].startswith("never")
+    low, high = summarise(
+        {"estoi": {"x": curve(rising + rng.normal(0, 1, rising.shape))}}, systems(x=None), samples=2000
+    )[0].gain[1:]
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(2 / 40), rel=0.4)
     with pytest.raises(DataError, match=r"fraction 1\.5: must be above 0"):
-        summarise(table, 1.5)
-
-
-def test_baselines():
-    systems = ["ssl_mse_a", "ssl_mse_b", "ssl_softdtw_b", "tcn"]
-    assert [baseline_of(name, systems) for name in systems] == [
-        "ssl_mse_a",
-        "ssl_mse_b",
-        "ssl_mse_b",
-        "ssl_mse_a",
-    ]
+        summarise(table, trained, 1.5)
 
 
 @dataclass(frozen=True)
@@ -293,52 +297,45 @@ def test_the_same_numbers_on_a_gpu(recipe, experiments, measured, upstream):
         assert row == pytest.approx(expected[utterance], rel=1e-3)
 
 
-def test_report_of_measurements(recipe, measured, tmp_path):
+def test_report_of_measurements(recipe, experiments, measured, tmp_path):
     from matplotlib import image
 
-    seeds, table = curves(measured)
-    assert seeds == ["1"] and list(table) == [
-        "wer",
-        "si_sdr",
-        "estoi",
-        "ssl_mse",
-        "ssl_mse_pad",
-        "ssl_softdtw",
-    ]
-    rows = summarise(table, samples=50)
-    assert "One seed: nothing is said of others." in explanation(rows, 0.9, seeds)[1]
-    write_convergence(tmp_path, table, rows, fraction=0.9, seeds=seeds, setting="Here.", title="Title")
-    data = json.loads((tmp_path / "convergence.json").read_text())
-    assert len(data["rows"]) == 12 and {len(row) for row in data["rows"]} == {len(data["head"])}
-    wer = data["curves"]["wer"]["ssl_mse_hubert"]
+    trained = read_systems(experiments)
+    seeds, table = curves(measured, trained)
+    names = ["wer", "si_sdr", "estoi", "ssl_mse", "ssl_mse_pad", "ssl_softdtw"]
+    assert seeds == ["1"] and list(table) == names
+    assert "One seed: the intervals say nothing of others." in explanation(0.9, seeds)[1]
+    folder = tmp_path / "convergence"
+    write_convergence(folder, measured, trained, setting="Here.", title="Title")
+    (section,) = read_sections(tmp_path)
+    panels, rows = section.blocks[-2:]
+    assert len(rows.rows) == 12 and {len(row) for row in rows.rows} == {len(rows.head)}
+    assert isinstance(panels, Panels) and len(panels.panels) == 12
+    wer = panels.panels[0].lines[0]
     scores = measured["ssl_mse_hubert_seed1"][3][1].values()
     expected = 100 * sum(s["S"] + s["D"] + s["I"] for s in scores) / sum(s["N"] for s in scores)
-    assert wer["updates"] == [0, 10, 20, 30] and wer["values"][0][3] == pytest.approx(expected)
-    assert data["title"] == "Title"
-    text = (tmp_path / "convergence.md").read_text()
-    assert text.startswith("## Title\n") and "| SI-SDR, dB | ssl_softdtw_hubert |" in text
-    assert min(image.imread(tmp_path / "convergence.png").shape[:2]) > 600
+    assert (wer.label, wer.colour, wer.x) == ("ssl_mse_hubert", "ssl_mse", [0, 10, 20, 30])
+    assert wer.y[3] == pytest.approx(expected) and wer.low is None
+    text = (folder / "convergence.md").read_text()
+    assert text.startswith("# Title\n") and "| SI-SDR, dB | ssl_softdtw_hubert |" in text
+    assert min(image.imread(folder / "convergence.png").shape[:2]) > 600
 
 
-def test_undefined_values_leave_an_utterance_out(measured):
+def test_undefined_values_leave_an_utterance_out(experiments, measured):
     copy = {name: [(point, deepcopy(scores)) for point, scores in curve] for name, curve in measured.items()}
     copy["ssl_mse_hubert_seed1"][1][1]["u2"]["si_sdr"] = None
-    _, table = curves(copy)
+    _, table = curves(copy, read_systems(experiments))
     assert {c.errors.shape for c in table["si_sdr"].values()} == {(1, 4, 2)}
     assert {c.errors.shape for c in table["wer"].values()} == {(1, 4, 3)}
 
 
 def test_errors(recipe, experiments, measured, tmp_path, upstream):
-    assert upstream_of(experiments) == upstream
-    assert unequal_settings(experiments) == []
-    for lr in (1e-3, 1e-4):
-        (tmp_path / f"{lr}").mkdir()
-        config = {"optim_conf": {"lr": lr}, "seed": lr, "output_dir": lr, "max_epoch": 3}
-        (tmp_path / f"{lr}/config.yaml").write_text(yaml.safe_dump(config))
-    assert unequal_settings([tmp_path / "0.001", tmp_path / "0.0001"]) == ["optim_conf"]
-    renamed = {**measured, "ssl_mse_hubert_seed2": measured["ssl_mse_hubert_seed1"]}
+    trained = read_systems(experiments)
+    assert upstream_of(trained.values()) == upstream
+    first = trained["ssl_mse_hubert"].trainings[0]
+    trained["ssl_mse_hubert"].trainings.append(first._replace(name="ssl_mse_hubert_seed2"))
     with pytest.raises(DataError, match=r"seeds differ.*ssl_mse_hubert: 1 2; ssl_softdtw_hubert: 1"):
-        curves(renamed)
+        curves(measured, trained)
     lost = experiments[0] / "2epoch.pth"
     os.rename(lost, tmp_path / "kept")
     try:

@@ -18,7 +18,8 @@ from espnet_posinv.probe.exploit import compare
 from espnet_posinv.probe.hidden import HiddenStates, read_speech
 from espnet_posinv.probe.layers import noise_monotony, speech_shaped_noise
 from espnet_posinv.probe.position import shift_changes
-from espnet_posinv.probe.probe import Settings, inputs, read_probe
+from espnet_posinv.probe.probe import Settings, inputs
+from espnet_posinv.probe.report import read_probe
 
 main = command("probe")
 
@@ -102,19 +103,18 @@ def test_command_writes_table_figure_and_numbers(upstream, tmp_path, capsys):
         main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
     options[3] = "1.5"
     main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
-    assert "| state | R² of position" in capsys.readouterr().out
+    assert "| hidden state | position read from one frame, R²" in capsys.readouterr().out
     result = json.loads((out / "probe.json").read_text())
     assert result["noise"] == "of the data" and result["stretches"] == 12
     assert set(result["states"]) == {"log-mel", "conv", "0", "1"}
     assert all(row["fall"][0] > 0 for row in result["exploit"].values()) and len(result["exploit"]) == 3
     assert (out / "probe.png").read_bytes().startswith(b"\x89PNG")
-    before = (out / "probe.json").stat().st_mtime_ns
+    (out / "probe.md").unlink()
     main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
-    assert (out / "probe.json").stat().st_mtime_ns == before and "R² of position" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("# Position probe") and (out / "probe.md").exists()
+    assert json.loads((out / "probe.json").read_text()) == result  # seconds too
     assert read_probe(out, result["inputs"]) == result
     assert read_probe(out, result["inputs"] | {"audio": ["others"]}) is None
-    (out / "probe.md").unlink()
-    assert read_probe(out, result["inputs"]) is None
     settings = Settings(**result["settings"])
     assert inputs(upstream, tmp_path, settings) == result["inputs"]
     soundfile.write(tmp_path / "spk17.wav", np.zeros(9000), 16000)  # made anew under the same name

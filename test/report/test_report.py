@@ -7,8 +7,10 @@ import yaml
 from matplotlib import image
 
 from espnet_posinv.kaldi.scp import DataError
-from espnet_posinv.report.markdown import Places, write_report
-from espnet_posinv.report.results import family, load_conditions, load_wer, order, sibling
+from espnet_posinv.report.experiment import Places, load
+from espnet_posinv.report.markdown import write_report
+from espnet_posinv.report.scores import load_conditions, load_wer
+from espnet_posinv.report.systems import baseline_of, family, read_systems
 from espnet_posinv.report.training import read_training
 from espnet_posinv.scoring.wer import score_files
 
@@ -26,13 +28,19 @@ SETS = ["test_clean", "test_seen", "test_unseen"]
 UPSTREAM = "whisper:../downloads/whisper-tiny.en"
 
 
+def write_config(folder, criterion, *losses, seed=1, lr=3e-4, **conf):
+    conf = {"name": criterion, "conf": {"upstream": UPSTREAM, **conf}}
+    config = {"criterions": [conf, *losses], "seed": seed, "optim_conf": {"lr": lr}}
+    config |= {"init_param": ["exp/nsnet2/model.pth"], "output_dir": str(folder)}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
 def write_training(folder, seed, criterion, values):
     from torch.utils.tensorboard import SummaryWriter
 
-    (folder / "tensorboard").mkdir(parents=True)
-    conf = {"name": criterion, "conf": {"upstream": UPSTREAM}, "wrapper": "fixed_order", "wrapper_conf": {}}
-    config = {"criterions": [conf], "seed": seed, "optim_conf": {"lr": 3e-4}, "max_epoch": len(values)}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    write_config(folder, criterion, seed=seed)
     for part, offset in (("train", 0.1), ("valid", 0.0)):
         with SummaryWriter(str(folder / "tensorboard" / part)) as writer:
             for k, value in enumerate(values):
@@ -82,7 +90,7 @@ def recipe(tmp_path_factory):
 
 @pytest.fixture
 def places(recipe):
-    return Places(recipe / "exp/scores", recipe / "dump", recipe / "exp", SETS, "test_clean", "nsnet2")
+    return Places(recipe / "exp/scores", recipe / "dump", recipe / "exp", SETS, "test_clean")
 
 
 def table_rows(text, heading):
@@ -98,13 +106,40 @@ def table_rows(text, heading):
     return rows
 
 
-def test_names():
-    assert family("ssl_mse_pad_whisper_seed12") == "ssl_mse_pad_whisper"
-    assert family("nsnet2") == "nsnet2"
-    assert sibling("ssl_mse_pad_whisper", "ssl_mse") == "ssl_mse_whisper"
-    assert sibling("ssl_softdtw", "ssl_mse") == "ssl_mse"
-    names = ["ssl_softdtw_a", "ssl_mse_pad_a", "tcn", "noisy", "ssl_mse_a", "nsnet2"]
-    assert order(names) == ["noisy", "nsnet2", "tcn", "ssl_mse_a", "ssl_mse_pad_a", "ssl_softdtw_a"]
+def test_criterion_and_encoder_are_read_from_the_configuration_whatever_the_name(tmp_path):
+    names = {"mine_seed2": "ssl_softdtw", "a": "ssl_sinkhorn", "ssl_mse_x": "ssl_mse", "pad": "ssl_mse_pad"}
+    folders = [write_config(tmp_path / name, criterion) for name, criterion in names.items()]
+    (tmp_path / "ssl_mse_nothing").mkdir()
+    (tmp_path / "ssl_mse_nothing/config.yaml").write_text("separator: nsnet2")
+    systems = read_systems([*folders, tmp_path / "ssl_mse_nothing"], ["noisy"])
+    assert list(systems) == ["noisy", "ssl_mse_nothing", "ssl_mse_x", "pad", "mine", "a"]
+    assert [s.criterion for s in systems.values()][1:] == [
+        None,
+        "ssl_mse",
+        "ssl_mse_pad",
+        "ssl_softdtw",
+        "ssl_sinkhorn",
+    ]
+    assert systems["a"].colour == "ssl_sinkhorn" and systems["ssl_mse_nothing"].colour == "pretrained"
+    assert (systems["mine"].upstream, systems["mine"].start) == (UPSTREAM, "nsnet2")
+    assert family("ssl_mse_pad_whisper_seed12") == "ssl_mse_pad_whisper" and family("nsnet2") == "nsnet2"
+
+
+def test_the_baseline_is_ssl_mse_with_the_nearest_settings(tmp_path):
+    snr = {"name": "snr", "conf": {}}
+    write_config(tmp_path / "mse", "ssl_mse")
+    write_config(tmp_path / "slow", "ssl_mse", lr=1e-5)
+    write_config(tmp_path / "other", "ssl_mse", upstream="whisper:base")
+    write_config(tmp_path / "softdtw_snr", "ssl_softdtw", snr, gamma=1.0)
+    write_config(tmp_path / "softdtw_slow", "ssl_softdtw", lr=1e-5)
+    write_config(tmp_path / "lone", "ssl_softdtw", upstream="s3prl:x")
+    systems = read_systems(tmp_path.iterdir())
+    found = {name: baseline_of(system, systems.values()) for name, system in systems.items()}
+    assert found["softdtw_snr"].name == "mse" and found["softdtw_slow"].name == "slow"
+    assert systems["softdtw_snr"].differences(found["softdtw_snr"]) == ["snr loss"]
+    assert systems["softdtw_slow"].differences(systems["slow"]) == []
+    assert systems["softdtw_slow"].differences(systems["mse"]) == ["optim_conf"]
+    assert found["mse"] is systems["mse"] and found["lone"] is None
 
 
 def test_seeds_are_averaged(recipe):
@@ -147,16 +182,13 @@ def test_fixed_snrs_are_named_by_value_and_drawn_ones_by_band(tmp_path):
 
 
 def test_report(recipe, places, tmp_path):
-    write_report(places, tmp_path / "RESULTS.md", title="Mini")
+    write_report(load(places), tmp_path / "RESULTS.md", title="Mini")
     text = (tmp_path / "RESULTS.md").read_text()
     assert text.startswith("# Mini\n")
     base = text[text.index("### whisper-base") : text.index("### whisper-tiny.en")]
     tiny = text[text.index("### whisper-tiny.en") :]
     assert "Held out: no part of it was used in training" in base
-    assert (
-        "**Took part in training**: its encoder is in the loss of ssl_mse_whisper, ssl_softdtw_whisper"
-        in tiny
-    )
+    assert "Took part in training: its encoder is in the loss of ssl_mse_whisper, ssl_softdtw_whisper" in tiny
 
     noisy = json.loads((recipe / "exp/scores/whisper-base/noisy/test_seen.json").read_text())["total"]
     interval = noisy["interval95"]
@@ -170,7 +202,7 @@ def test_report(recipe, places, tmp_path):
     against_noisy = table_rows(base, "Difference to noisy")
     assert "noisy" not in against_noisy
     assert re.fullmatch(r"\*\*\+1\d\.\d \[\+\d+\.\d, \+\d+\.\d\]\*\*", against_noisy["nsnet2"][1])
-    assert list(table_rows(base, "Difference to ssl_mse, all else equal")) == ["ssl_softdtw_whisper"]
+    assert list(table_rows(base, "Difference to ssl_mse through the same encoder")) == ["ssl_softdtw_whisper"]
     against_pretrained = table_rows(base, "Difference to nsnet2")
     assert against_pretrained["ssl_softdtw_whisper"][1].startswith("**-")
     assert "test_seen by noise:" in base and "babble (240 words)" in base
@@ -185,10 +217,10 @@ def test_report(recipe, places, tmp_path):
         "0.0003",
         "1",
         "100",
-        "0.25 at 100",
+        "0.25 (100)",
     ]
     assert training["ssl_mse_whisper_seed1"][6] == "4.0"  # minutes
-    assert re.search(r"\| espnet \| `\d{6}", text)
+    assert re.search(r"\| espnet \| \d{6}", text)
 
     for name in ("wer.png", "training.png"):
         pixels = image.imread(tmp_path / "images" / name)
@@ -201,10 +233,12 @@ def test_report(recipe, places, tmp_path):
     ]
 
 
-def test_training_of_an_imported_model_is_none(tmp_path):
-    assert read_training(tmp_path) is None
+def test_an_imported_model_has_a_configuration_and_no_curves(tmp_path):
+    with pytest.raises(DataError, match=r"no config\.yaml; not an experiment of ESPnet's trainer"):
+        read_training(tmp_path)
     (tmp_path / "config.yaml").write_text("separator: nsnet2\n")
-    assert read_training(tmp_path) is None
+    found = read_training(tmp_path)
+    assert found.config == {"separator": "nsnet2"} and found.valid.updates == [] and found.minutes is None
 
 
 def test_resumed_training_counts_an_epoch_once(tmp_path):
@@ -230,11 +264,10 @@ def test_other_utterances_are_refused(recipe, places, tmp_path):
     path.write_text(json.dumps(content))
     places.scores = scores
     with pytest.raises(DataError, match="scored on different utterances or transcripts; score them again"):
-        write_report(places, tmp_path / "RESULTS.md")
+        load(places)
     path.write_text('{"total"')
-    with pytest.raises(DataError, match=r"test_seen.json:1: no JSON .* delete it and score again"):
-        write_report(places, tmp_path / "RESULTS.md")
-    assert not (tmp_path / "RESULTS.md").exists()
+    with pytest.raises(DataError, match=r"test_seen.json: no scores .*line 1.* delete it and score again"):
+        load(places)
 
 
 def test_command(places, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Pictures and sound for a page without files beside it: themed SVG, spectrograms, alignments, audio."""
+"""Pictures and sound within a page: SVG in the page's colours, spectrograms, audio, as data URIs."""
 
 import base64
 import io
@@ -12,12 +12,11 @@ from espnet_posinv.report.figures import COLOURS, pyplot
 
 INK = "#131415"  # drawn with; becomes the colour of the page's text
 VARIABLES = {INK: "currentColor", "#dddddd": "var(--line)"} | {
-    colour.lower(): f"var(--{name or 'pretrained'})" for name, colour in COLOURS.items()
+    colour.lower(): f"var(--{name})" for name, colour in COLOURS.items()
 }
 SAMPLE_RATE = 16000
 WINDOW, HOP = 512, 100  # samples
 RANGE = 75.0  # dB below the loudest point that are told apart
-NEAR = 3  # frames
 
 
 def themed_svg(name: str, label: str, draw: Callable, size: tuple[float, float] = (4.2, 2.7)) -> str:
@@ -58,7 +57,7 @@ def audio_uri(samples: np.ndarray) -> str:
 
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(samples, -1, 1), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    return _uri("audio/flac", buffer.getvalue())
+    return data_uri("audio/flac", buffer.getvalue())
 
 
 def level(samples: np.ndarray) -> float:
@@ -75,7 +74,7 @@ def spectrogram_uri(samples: np.ndarray, top: float) -> str:
     pixels = matplotlib.colormaps["magma"](shade[::-1], bytes=True)[..., :3]
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="WEBP", quality=75, method=6)
-    return _uri("image/webp", buffer.getvalue())
+    return data_uri("image/webp", buffer.getvalue())
 
 
 def _decibels(samples: np.ndarray) -> np.ndarray:
@@ -87,56 +86,6 @@ def _decibels(samples: np.ndarray) -> np.ndarray:
     return 10 * np.log10(power[:-1].reshape(WINDOW // 4, 2, -1).mean(1) + 1e-9)
 
 
-def image_uri(data: bytes, suffix: str) -> str:
-    """A picture file's bytes; `suffix` like ``.png``."""
-    kind = {".png": "png", ".svg": "svg+xml", ".jpg": "jpeg", ".webp": "webp"}[suffix.lower()]
-    return _uri(f"image/{kind}", data)
-
-
-def _uri(kind: str, data: bytes) -> str:
+def data_uri(kind: str, data: bytes) -> str:
+    """Bytes as an address; `kind` like ``image/png``."""
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def alignment(
-    criterion, clean: np.ndarray, signal: np.ndarray, speed: float
-) -> tuple[np.ndarray, float, float]:
-    """How soft-DTW aligns a signal with the clean speech at another speed.
-
-    Args:
-        criterion: an SSLSoftDTWLoss.
-        clean: (T,), 16 kHz.
-        signal: (T,), the enhanced or noisy speech.
-        speed: factor of the clean speech.
-
-    Returns:
-        Expected alignment (N, M); the criterion's value for this speed; the share of the alignment that
-        is within `NEAR` frames of where the content is.
-    """
-    import torch
-
-    from espnet_posinv.perturb.speed import change_speed
-
-    with torch.no_grad():
-        wav = torch.from_numpy(np.stack([signal, clean]).astype(np.float32))
-        lengths = torch.tensor([wav.shape[1]])
-        moved, moved_lengths = change_speed(wav[1:], lengths, [speed])
-        encoder = criterion.encoder(wav.device)
-        (x, n), (y, m) = encoder(wav[:1], lengths), encoder(moved, moved_lengths)
-        loss = criterion.compare(x, y, n, m)
-        path = criterion.align(x, y, n, m)[0].double().numpy()
-    i, j = np.indices(path.shape)
-    return path, float(loss), float(path[np.abs(j - i / speed) <= NEAR].sum() / path.sum())
-
-
-def draw_alignment(axis, path: np.ndarray, speed: float) -> None:
-    """The expected alignment, and as a dashed line where the content is."""
-    colour = tuple(int(COLOURS["ssl_softdtw"][k : k + 2], 16) for k in (1, 3, 5))
-    pixels = np.zeros((*path.T.shape, 4), np.uint8)
-    pixels[..., :3] = colour
-    pixels[..., 3] = 255 * np.sqrt(np.clip(path.T, 0, 1))
-    axis.imshow(pixels, origin="lower", aspect="auto", interpolation="nearest")
-    ends = np.array([0, min(path.shape[0] - 1, (path.shape[1] - 1) * speed)])
-    axis.plot(ends, ends / speed, "--", color=INK, lw=0.8, alpha=0.7)
-    axis.set_xlabel("frame")
-    axis.set_ylabel(f"frame of clean, {speed:g} x")
-    axis.spines[["top", "right"]].set_visible(False)
