@@ -44,7 +44,7 @@ def options(parser):
 def run(args) -> int:
     """Run the command; status 0 when everything required is there, 1 otherwise."""
     if not args.required_only:
-        from espnet_posinv.analysis.environment import environment
+        from espnet_posinv.report.environment import environment
 
         print("\n".join(f"{name:<16} {value}" for name, value in environment().items()) + "\n")
     rows, failed = [], False

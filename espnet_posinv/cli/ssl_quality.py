@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet_posinv.analysis import ssl_quality as q
-from espnet_posinv.analysis.environment import environment
 from espnet_posinv.corpora.asterisk import prompts
 from espnet_posinv.corpora.audio import read_audio
 from espnet_posinv.corpora.fetch import unpack
@@ -20,6 +18,8 @@ from espnet_posinv.corpora.noises import unseen_noises
 from espnet_posinv.files import atomic_write
 from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.pretrain.labels import mfcc
+from espnet_posinv.probe import ssl_quality as q
+from espnet_posinv.report.environment import environment
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import load_encoder
 from espnet_posinv.text.normalize import spell

@@ -328,7 +328,7 @@ if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_
     all_done
     ${python} -m espnet_posinv report --output "${results}" --html "${expdir}/report.html" \
         --title "${title}" --scores-dir "${scores}" --data-dir "${raw}" \
-        --exp-dir "${expdir}" --test-sets "${test_sets}" --clean-set "${clean_set}" --pretrained "${init}"
+        --exp-dir "${expdir}" --test-sets "${test_sets}" --clean-set "${clean_set}"
     stage_done
 fi
 
