@@ -31,7 +31,7 @@ def _once(grad, *sources):
     return NoSecondDerivative.apply(grad, *sources) if torch.is_grad_enabled() else grad
 
 
-def _save(ctx, state: tuple, *tensors):
+def _save(ctx, state: tuple, tensors: tuple):
     """Tensors where autograd frees them after use; the CPU's state, small arrays, on `ctx`: it is quicker."""
     plan = bool(state) and not isinstance(state[0], Tensor)
     ctx.plan = state if plan else ()
@@ -45,7 +45,7 @@ class CostLoss(Function):
     def forward(ctx, cost, x_lengths, y_lengths, gamma, band):
         problem = Problem([cost.contiguous()], x_lengths, y_lengths, gamma, band)
         values, state = kernels_for(problem).forward(problem, keep=ctx.needs_input_grad[0])
-        _save(ctx, state, cost, x_lengths, y_lengths)
+        _save(ctx, state, (cost, x_lengths, y_lengths))
         ctx.gamma, ctx.band = gamma, band
         return values[0].to(cost.dtype)
 
@@ -70,7 +70,7 @@ class FrameLoss(Function):
             costs = [multiply.frame_costs(sides[a], sides[b], cosine) for a, b in pairs]
         problem = Problem(costs, x_lengths, y_lengths, gamma, band)
         values, state = kernels_for(problem).forward(problem, keep=any(ctx.needs_input_grad[:2]))
-        _save(ctx, state, x, y, *sides[0], *sides[1], x_lengths, y_lengths, *costs)
+        _save(ctx, state, (x, y, *sides[0], *sides[1], x_lengths, y_lengths, *costs))
         ctx.options = gamma, band, cosine, len(costs), len(sides[0])
         loss = values[0] - 0.5 * (values[1] + values[2]) if divergence else values[0]
         return loss.to(torch.promote_types(x.dtype, torch.float32))

@@ -109,7 +109,16 @@ def make_plan(problem: Problem, arithmetic: Arithmetic) -> Plan:
     progress[table[:, FIRST_STRIP]] = ALL
     extremes = np.zeros((len(progress), 2), arithmetic.one.dtype)
     taken, states = np.zeros(1, np.int64), np.zeros(len(table), np.int64)
-    return Plan(table, states, np.stack([matrix, number], 1), taken, kept, progress, extremes, problem.band)
+    return Plan(
+        table=table,
+        states=states,
+        strips=np.stack([matrix, number], 1),
+        taken=taken,
+        kept=kept,
+        progress=progress,
+        extremes=extremes,
+        band=problem.band,
+    )
 
 
 class PassedUp(NamedTuple):

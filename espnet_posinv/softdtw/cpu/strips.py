@@ -195,16 +195,16 @@ def sweep(segment, costs, strip, above, own, scratch, arithmetic):
         steps, column = min(side, all_steps - k0), strip.column + k0
         _read(start, stride, k0, scratch)
         tile = Tile(
-            address(scratch.costs),
-            address(m),
-            address(e),
-            _weights_of(k0, side),
-            address(above.mantissas) + size * column,
-            address(above.exponents) + size * column,
-            steps,
-            k0 if strip.folded else NOT_FOLDED,
-            start + size * (k0 + 2 * side) - 1,
-            stride,
+            costs=address(scratch.costs),
+            mantissas=address(m),
+            exponents=address(e),
+            weights=_weights_of(k0, side),
+            above_mantissas=address(above.mantissas) + size * column,
+            above_exponents=address(above.exponents) + size * column,
+            steps=steps,
+            diagonal=k0 if strip.folded else NOT_FOLDED,
+            ahead=start + size * (k0 + 2 * side) - 1,
+            stride=stride,
         )
         sweep_tile(tile, scratch.weights, arithmetic)
         if not back:
@@ -236,14 +236,14 @@ def sweep_back(segment, grads, strip, below, above, back, factor):
                 back.below[t] = below.parts[strip.column + column + 1] if column >= 0 else 0
         nth = k0 // side % WRITTEN
         tile = BackTile(
-            address(back.state),
-            address(back.weights) + _weights_of(k0, side),
-            address(back.below),
-            address(back.above),
-            address(back.E) + nth * side * ROWS * size,
-            steps,
-            start + size * (k0 - side),
-            stride,
+            state=address(back.state),
+            weights=address(back.weights) + _weights_of(k0, side),
+            below=address(back.below),
+            above=address(back.above),
+            E=address(back.E) + nth * side * ROWS * size,
+            steps=steps,
+            ahead=start + size * (k0 - side),
+            stride=stride,
         )
         sweep_tile_back(tile, like)
         for t in range(min(steps, strip.columns - k0)):
