@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Stands in for ESPnet's pyscripts/audio/format_wav_scp.py in espnet_recipes.sh: its arguments and lists.
 
-The original imports much for each of hundreds of jobs; what is compared there are the lists. The audio is that
-of the source, whatever format, rate and segment are wanted.
+The original imports much for each of hundreds of jobs; what is compared there are the lists. The audio is
+that of the source, whatever format, rate and segment are wanted.
 """
 
 import argparse
