@@ -10,7 +10,7 @@ no_downloads.install()
 def __getattr__(name: str):
     # imported on demand: the package itself costs nothing
     if name == "Enhancer":
-        from espnet_posinv.enhancer import Enhancer
+        from espnet_posinv.enh.enhancer import Enhancer
 
         return Enhancer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -32,7 +32,7 @@ def decode_by_jobs(
 
     Args:
         recogniser: as there; the jobs make it again from `options`.
-        options: arguments of bin/asr_decode that describe the recogniser.
+        options: arguments of `posinv decode` that describe the recogniser.
         pairs: wav.scp and output folder of each set.
         command: the launcher and its options, like ``utils/slurm.pl --gpu 1``.
         nj: number of jobs at most.
@@ -59,7 +59,7 @@ def decode_by_jobs(
         }
         write_scp(log_dir / f"part.{job + 1}" / "wav.scp", part)
     part = f"{log_dir}/part.JOB"
-    program = [sys.executable, "-m", "espnet_posinv.bin.asr_decode", *options, "--nj", "1"]
+    program = [sys.executable, "-m", "espnet_posinv", "decode", *options, "--nj", "1"]
     program += ["--wav-scp", f"{part}/wav.scp", "--output-dir", part]
     words = map(literal, program)
     launch = [*shlex.split(command), f"JOB=1:{jobs}", f"{log_dir}/asr_decode.JOB.log", *words]

@@ -24,13 +24,13 @@ def speed_perturbed(data: DataDir, factor: float) -> Iterator[tuple[str, dict[st
 
     Args:
         data: the directory.
-        factor: > 0; 0.9 makes the speech slower, longer and lower.
+        factor: > 0, of up to six digits; 0.9 makes the speech slower, longer and lower.
 
     Raises:
-        DataError: an entry cannot be put behind a pipe (an archive offset).
+        DataError: another factor, or an entry that cannot be put behind a pipe (an archive offset).
     """
-    if not factor > 0:
-        raise DataError(f"speed factor {factor:g} is not above 0")
+    if not 0 < factor < float("inf") or float(f"{factor:g}") != factor:
+        raise DataError(f"speed factor {factor!r}: give a number above 0 of up to six digits, like 0.95")
     for name in (*_SECONDS, "segments"):  # what is malformed is told before anything is written
         if name in data.names:
             _ = data.segments if name == "segments" else data.numbers(name)

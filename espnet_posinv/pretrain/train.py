@@ -15,6 +15,7 @@ from espnet_posinv.files import replacing
 from espnet_posinv.pretrain.labels import Teacher, cluster, hidden_states, mfcc
 from espnet_posinv.pretrain.model import MaskedPrediction, draw_mask, mini_config
 from espnet_posinv.pretrain.streams import Streams, crop
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import SSLEncoder
 
 LABEL_LAYER = 4  # of 6: its hidden states make the clusters of the second iteration
@@ -227,7 +228,7 @@ def export(work: Path, folder: Path, iteration: int = 3) -> int:
                 "padding_side": "right",
                 "padding_value": 0.0,
                 "return_attention_mask": True,
-                "sampling_rate": 16000,
+                "sampling_rate": SAMPLE_RATE,
             },
             indent=2,
         )

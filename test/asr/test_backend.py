@@ -8,8 +8,10 @@ import soundfile as sf
 
 from espnet_posinv.asr.backend import build
 from espnet_posinv.asr.espnet import ESPnet
-from espnet_posinv.bin.asr_decode import main
+from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import read_scp
+
+main = command("decode")
 
 UTILS = Path(__file__).parents[2] / "utils"
 MINE = """
