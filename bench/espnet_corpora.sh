@@ -26,12 +26,12 @@ sound() {
 }
 
 # stages SCRIPT TRAIN VALID TESTS OPTIONS...: data stages of a template; with speed perturbation where it can be
-# had: enh.sh loses the noise references by it.
+# had: enh.sh loses noise references and enrolments by it.
 stages() {
     local script=$1 train=$2 valid=$3 tests=$4 speed="--speed_perturb_factors '0.9 1.0'"
     shift 4
-    case " $* " in *_ref\ true*) speed= ;; esac
-    echo "./${script} --stage 2 --stop_stage 4 --nj 2 --train_set ${train} --valid_set ${valid} --test_sets '${tests}'" \
+    case " $* " in *_ref\ true* | *is_tse_task\ true*) speed= ;; esac
+    echo "./${script} --stage 2 --stop_stage 4 --nj 1 --train_set ${train} --valid_set ${valid} --test_sets '${tests}'" \
         "${speed} --min_wav_duration 0.2 --audio_format wav --fs 16k $*"
 }
 

@@ -8,9 +8,8 @@ that of the source, whatever format, rate and segment are wanted.
 import argparse
 import io
 import subprocess
+import wave
 from pathlib import Path
-
-import soundfile
 
 
 def lines(path):
@@ -26,6 +25,12 @@ def read(entry):
     return Path(entry if Path(entry).exists() else entry.split()[0]).read_bytes()
 
 
+def seconds(data):
+    """How long a WAV file is; sox does not know when it writes the header into a pipe."""
+    with wave.open(io.BytesIO(data)) as file:
+        return (len(data) - 44) / (file.getnchannels() * file.getsampwidth() * file.getframerate())
+
+
 def main():
     """Write wav.scp, utt2num_samples and the audio of one job."""
     parser = argparse.ArgumentParser()
@@ -36,7 +41,7 @@ def main():
     parser.add_argument("outdir", type=Path)
     args = parser.parse_args()
     audio = {key: read(entry) for key, entry in lines(args.scp)}
-    lengths = {key: soundfile.info(io.BytesIO(data)).duration for key, data in audio.items()}
+    lengths = {key: seconds(data) for key, data in audio.items()}
     if args.segments:
         cuts = {utt: value.split() for utt, value in lines(args.segments)}
         lengths = {utt: float(end) - float(start) for utt, (_, start, end) in cuts.items()}
