@@ -177,7 +177,7 @@ END
 corpus_mini_an4_enh1() {
     recipe=mini_an4/enh1
     prepare="tar -xf ../asr1/downloads.tar.gz && local/data.sh --stage 2"
-    enh=$(stages enh.sh train_nodev train_dev "test test_seg" --ref_num 1 --extra_wav_list "'rirs.scp noises.scp'")
+    enh=$(stages enh.sh train_nodev train_dev "train_dev test" --ref_num 1 --extra_wav_list "'rirs.scp noises.scp'")
 }
 
 corpus_mini_an4_enh_asr1() {
