@@ -50,7 +50,7 @@ corpus_vctk_noisyreverb_enh1() {
     recipe=vctk_noisyreverb/enh1 db="NOISY_REVERBERANT_SPEECH=${corpus}/vctkr NOISY_SPEECH=${corpus}/vctkr"
     local set s k
     mkdir -p "${corpus}/vctkr/logfiles"
-    for set in testset:p232,p257 trainset_28spk:p226,p227 trainset_56spk:p234,p286,p287; do
+    for set in testset:p232,p257 trainset_28spk:p226,p227 trainset_56spk:p345,p347,p376; do
         : > "${corpus}/vctkr/logfiles/log_${set%:*}.txt"
         for s in $(tr , ' ' <<< "${set#*:}"); do for k in 003 001 002; do
             echo "${s}_${k} cafe 10" >> "${corpus}/vctkr/logfiles/log_${set%:*}.txt"
@@ -208,7 +208,7 @@ corpus_l3das22_enh1() {
 }
 
 corpus_clarity21_enh1() {
-    recipe=clarity21/enh1 prepare="local/data.sh --clarity_root ${corpus}/clarity"
+    recipe=clarity21/enh1 prepare="bash local/data.sh --clarity_root ${corpus}/clarity"
     local set k c
     mkdir -p "${corpus}/clarity/metadata"
     for set in train dev; do
