@@ -10,7 +10,8 @@ import yaml
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
-CHECKPOINTS = ("model.pth", "valid.loss.best.pth", "valid.*.best.pth", "latest.pth")
+# Also in the order of enh.sh: a training's best model before what was imported into its folder.
+CHECKPOINTS = ("valid.loss.best.pth", "model.pth", "valid.*.best.pth", "latest.pth")
 
 
 class Enhancer:
@@ -61,8 +62,8 @@ class Enhancer:
 
         Args:
             folder: as ESPnet's training or ``import_nsnet2`` leaves it.
-            checkpoint: file name in the folder; None: the first that exists of model.pth,
-                valid.loss.best.pth, another (single) valid.*.best.pth, latest.pth.
+            checkpoint: file name in the folder; None: the first that exists of valid.loss.best.pth,
+                model.pth, another (single) valid.*.best.pth, latest.pth.
             device: where to run.
             **options: sample_rate, segment, overlap, batch_size.
 
@@ -76,7 +77,7 @@ class Enhancer:
         if not config.is_file():
             raise ValueError(f"{folder}: no model here; looked for {config}")
         values = yaml.safe_load(config.read_text(encoding="utf-8"))
-        path = _checkpoint(folder, checkpoint)
+        path = checkpoint_of(folder, checkpoint)
         model = PosinvEnhancementTask.build_model(Namespace(**{**values, "criterions": None, "init": None}))
         try:
             model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -107,7 +108,7 @@ class Enhancer:
         """
         if not 0.0 <= wet <= 1.0:
             raise ValueError(f"wet {wet}: a share between 0 (noisy) and 1 (enhanced)")
-        single = isinstance(wav, np.ndarray) and wav.ndim == 1
+        single = hasattr(wav, "ndim")  # an array or tensor; those that are not one waveform are refused
         noisy = [_checked(w, i) for i, w in enumerate([wav] if single else wav)]
         rate = self.sample_rate if sample_rate is None else sample_rate
         enhanced = self._enhance([_resample(w, rate, self.sample_rate) for w in noisy])
@@ -166,7 +167,12 @@ def fade(start: int, stop: int, length: int, overlap: int) -> np.ndarray:
     return weight
 
 
-def _checkpoint(folder: Path, name: str | None) -> Path:
+def checkpoint_of(folder: Path, name: str | None = None) -> Path:
+    """The checkpoint of an experiment folder: `name`, or the first of `CHECKPOINTS` that is there.
+
+    Raises:
+        ValueError: there is none, or several that fit.
+    """
     for pattern in CHECKPOINTS if name is None else (name,):
         found = sorted(folder.glob(pattern))
         if len(found) == 1:

@@ -120,9 +120,7 @@ def test_missing_labels_and_bad_audio(glides):
     with pytest.raises(SystemExit, match=r"few: 31 utterances of .*wav.scp are not in it, like v0-1"):
         command(glides, *task, labels="few")
     sf.write(glides / "v0-0.wav.wav", np.zeros(800), 8000)
-    with pytest.raises(
-        SystemExit, match=r"utterance v0-0: .*: 1 channel\(s\) at 8000 Hz, need one at 16000 Hz"
-    ):
+    with pytest.raises(SystemExit, match=r"utterance v0-0: .*: 8000 Hz, need 16000 Hz"):
         command(glides, *task)
 
 
