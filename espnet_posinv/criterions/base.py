@@ -143,6 +143,23 @@ class SSLLoss(TimeDomainLoss):
         return loss
 
     @abstractmethod
+    def compare(
+        self, x: torch.Tensor, y: torch.Tensor, x_frames: torch.Tensor, y_frames: torch.Tensor
+    ) -> torch.Tensor:
+        """How far two sequences of features are apart by this criterion, with its own scaling.
+
+        The loss, the position probe and the report's alignments all measure by it.
+
+        Args:
+            x: ``(B, N, D)``, F(enhanced).
+            y: ``(B, M, D)``, F(reference); where frames are compared one by one, N = M.
+            x_frames, y_frames: ``(B,)``, how many of the N and M frames are the utterance's.
+
+        Returns:
+            ``(B,)``.
+        """
+
+    @abstractmethod
     def distance(self, ref: torch.Tensor, inf: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """The criterion itself: ``(B, T)``, ``(B, T)``, ``(B,)`` -> ``(B,)``; sets ``stats``."""
 

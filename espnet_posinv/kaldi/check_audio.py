@@ -101,7 +101,7 @@ def _lengths(path: Path, files: set[str], audio: dict[str, Info]) -> Iterator[Pr
         for utt, (reco, start, end) in parts.items()
         if reco in seconds
     }
-    again = "delete the file and make it again (python -m espnet_posinv.bin.audio_lengths)"
+    again = "delete the file and make it again (python -m espnet_posinv data audio-lengths)"
     for name in sorted(files & {"utt2dur", "reco2dur"}):
         for number, key, value in entries(path / name):
             actual, told = seconds.get(key), as_number(value)

@@ -21,7 +21,7 @@ def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: i
         DataError: audio that cannot be opened, or a segment that is not within its recording (all are
             listed, up to 20).
     """
-    data = DataDir(path, unknown="drop")
+    data = DataDir(path)
     wavs = data.read("wav.scp")
     results = parallel_map(_open, list(wavs.values()), label="lengths", jobs=jobs)
     found = dict(zip(wavs, results, strict=True))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from espnet_posinv.kaldi import schema
 from espnet_posinv.kaldi.datadir import DataDir
 from espnet_posinv.kaldi.rename import affix, renamed
-from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.kaldi.scp import DataError, fields
 
 _OFFSET = re.compile(r":\d+$")
 _SECONDS = ("utt2dur", "reco2dur")
@@ -60,6 +60,6 @@ def sped_up(entry: str, factor: float, where: str) -> str:
 
 
 def _stretch(segment: str, factor: float) -> str:
-    reco, start, end = segment.split()
+    reco, start, end = fields(segment)
     scaled = end if float(end) == -1 else f"{float(end) / factor:.4f}"
     return f"{reco} {float(start) / factor:.4f} {scaled}"

@@ -211,6 +211,7 @@ def export(work: Path, folder: Path, iteration: int = 3) -> int:
     """Write the model of `iteration` as a transformers folder in half precision; returns its parameters."""
     model = load_iteration(work, iteration, "cpu").half()
     teachers = torch.load(work / f"iteration{iteration}.pt", weights_only=True).get("teachers", [])
+    folder = folder.resolve()  # a link may lead to another file system
     part = folder.with_name(f".{folder.name}.partial")
     model.save_pretrained(part)
     # Stored in half precision, to be computed in single: what from_pretrained returns follows this entry.

@@ -94,7 +94,7 @@ def _ge2e(path: str, process: int) -> SpeakerEncoder:
             weights = io.BytesIO(file.read_bytes())
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{file}: {error}; the wheel of Resemblyzer 0.1.4 is meant (python -m espnet_posinv.bin.fetch "
+            f"{file}: {error}; the wheel of Resemblyzer 0.1.4 is meant (python -m espnet_posinv fetch "
             "Resemblyzer), or resemblyzer/pretrained.pt out of it"
         ) from None
     state = torch.load(weights, map_location="cpu", weights_only=True)

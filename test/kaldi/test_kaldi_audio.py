@@ -308,7 +308,7 @@ def test_a_killed_run_goes_on_where_it_was(wavs):
     """Kill -9 in the middle: complete files stay, no temporary file is taken for an output."""
     wait = "until [ -e go ]; do sleep 0.1; done; "  # so that the kill never comes too late
     write_scp("in.scp", {f"u{k:02d}": f"{wait if k >= 20 else ''}cat x.wav |" for k in range(40)})
-    command = [sys.executable, "-m", "espnet_posinv.bin.format_wav_scp", "--nj", "2", "in.scp", "out"]
+    command = [sys.executable, "-m", "espnet_posinv", "data", "format-wav-scp", "--nj", "2", "in.scp", "out"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     deadline = time.monotonic() + 300

@@ -43,7 +43,9 @@ def test_choices(data):
     assert sub.first(data, 2) == ["a-0", "a-1"]
     assert sub.last(data, 2) == ["c-3", "c-4"]
     assert sub.shortest(data, 2) == ["c-4", "c-3"]
-    assert sub.spread(data, 3) == ["a-0", "b-0", "c-0"]
+    # As Kaldi's subset_scp.pl: half of them, rounded down, from the first half, and so on in each half
+    assert sub.spread(data, 1) == ["c-4"]
+    assert sub.spread(data, 3) == ["b-1", "c-0", "c-4"]
     assert sub.spread(data, 15) == UTTS
     assert sub.per_speaker(data, 2) == ["a-0", "a-2", "b-0", "b-2", "c-0", "c-2"]
     assert sub.per_speaker(data, 99) == UTTS

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from espnet_posinv.bin.score_signal import main
+from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.scoring.signal import Undefined, dnsmos, estoi, pesq, pool, score_signals, si_sdr
+
+main = command("score", "signal")
 
 RATE = 16000
 
