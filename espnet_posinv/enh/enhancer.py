@@ -104,7 +104,8 @@ class Enhancer:
             float32, in the number, lengths and sample rate of the input.
 
         Raises:
-            ValueError: not one-dimensional, empty, not finite, or wet outside [0, 1].
+            ValueError: not one-dimensional, empty, not finite, made into something that is not finite, or
+                wet outside [0, 1].
         """
         if not 0.0 <= wet <= 1.0:
             raise ValueError(f"wet {wet}: a share between 0 (noisy) and 1 (enhanced)")
@@ -116,6 +117,8 @@ class Enhancer:
         for dry, w in zip(noisy, enhanced, strict=True):
             w = _resample(w, self.sample_rate, rate)
             w = np.pad(w[: len(dry)], (0, max(0, len(dry) - len(w))))
+            if not np.isfinite(w).all():
+                raise ValueError(f"waveform {len(out)}: what the model makes of it is not finite")
             out.append((wet * w + (1.0 - wet) * dry).astype(np.float32))
         return out[0] if single else out
 
