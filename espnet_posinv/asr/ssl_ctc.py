@@ -86,8 +86,7 @@ def _load(settings: SSLCTC, process: int):
     if settings.device == "cpu":
         torch.set_num_threads(1)  # one process a core
     recipe, units, weights = ctc_head.load(settings.model)
-    head = ctc_head.Head(**recipe.head).eval()
-    head.load_state_dict(weights)
+    head = ctc_head.with_weights(ctc_head.Head(**recipe.head).eval(), weights, settings.model)
     encoder = recipe.encoder(settings.upstream)
     search = _search(settings, units) if settings.beam_size > 1 else None
     return units, encoder.to(settings.device), head.to(settings.device), search

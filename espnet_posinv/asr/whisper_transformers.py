@@ -76,7 +76,11 @@ def _load(settings: WhisperTransformers, process: int):
     if settings.device == "cpu":
         torch.set_num_threads(1)  # one process a core
     try:
-        network = WhisperForConditionalGeneration.from_pretrained(settings.model)
+        network, report = WhisperForConditionalGeneration.from_pretrained(
+            settings.model, output_loading_info=True
+        )
+        if wrong := sorted(map(str, {*report["missing_keys"], *report["mismatched_keys"]})):
+            raise ValueError(f"{settings.model}: its weights do not fit its config.json: {wrong[:3]}")
         extractor = AutoFeatureExtractor.from_pretrained(settings.model)
         tokenizer = AutoTokenizer.from_pretrained(settings.model)
     except OSError as error:

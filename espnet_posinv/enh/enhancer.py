@@ -10,7 +10,8 @@ import yaml
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
-CHECKPOINTS = ("model.pth", "valid.loss.best.pth", "valid.*.best.pth", "latest.pth")
+# Also in the order of enh.sh: a training's best model before what was imported into its folder.
+CHECKPOINTS = ("valid.loss.best.pth", "model.pth", "valid.*.best.pth", "latest.pth")
 
 
 class Enhancer:
@@ -61,8 +62,8 @@ class Enhancer:
 
         Args:
             folder: as ESPnet's training or ``import_nsnet2`` leaves it.
-            checkpoint: file name in the folder; None: the first that exists of model.pth,
-                valid.loss.best.pth, another (single) valid.*.best.pth, latest.pth.
+            checkpoint: file name in the folder; None: the first that exists of valid.loss.best.pth,
+                model.pth, another (single) valid.*.best.pth, latest.pth.
             device: where to run.
             **options: sample_rate, segment, overlap, batch_size.
 
@@ -103,11 +104,12 @@ class Enhancer:
             float32, in the number, lengths and sample rate of the input.
 
         Raises:
-            ValueError: not one-dimensional, empty, not finite, or wet outside [0, 1].
+            ValueError: not one-dimensional, empty, not finite, made into something that is not finite, or
+                wet outside [0, 1].
         """
         if not 0.0 <= wet <= 1.0:
             raise ValueError(f"wet {wet}: a share between 0 (noisy) and 1 (enhanced)")
-        single = isinstance(wav, np.ndarray) and wav.ndim == 1
+        single = hasattr(wav, "ndim")  # an array or tensor; those that are not one waveform are refused
         noisy = [_checked(w, i) for i, w in enumerate([wav] if single else wav)]
         rate = self.sample_rate if sample_rate is None else sample_rate
         enhanced = self._enhance([_resample(w, rate, self.sample_rate) for w in noisy])
@@ -115,6 +117,8 @@ class Enhancer:
         for dry, w in zip(noisy, enhanced, strict=True):
             w = _resample(w, self.sample_rate, rate)
             w = np.pad(w[: len(dry)], (0, max(0, len(dry) - len(w))))
+            if not np.isfinite(w).all():
+                raise ValueError(f"waveform {len(out)}: what the model makes of it is not finite")
             out.append((wet * w + (1.0 - wet) * dry).astype(np.float32))
         return out[0] if single else out
 

@@ -162,6 +162,11 @@ def signal_section(experiment: Experiment) -> Section | None:
     if not tables:
         return None
     blocks = ["Means over utterances with 95 % intervals, against the clean speech.", *tables]
+    if any(SIGNAL_HEADS["dnsmos_ovrl"] in table.head for table in tables):
+        blocks.append(
+            "DNSMOS is the mean over windows of 9.01 s, one each second; a shorter utterance is repeated "
+            "to that length (Microsoft's script repeats it further: up to 0.23 apart in the score of speech)."
+        )
     if undefined:
         blocks.append(
             "Undefined: utterances for which a metric has no value, as SI-SDR of the clean speech itself or "

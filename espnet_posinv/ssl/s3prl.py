@@ -89,6 +89,9 @@ def from_model(model, source: str, label: str, normalize_input: bool) -> tuple[W
     convs = [layer[0] for layer in model.feature_extractor.conv_layers]
     positions = model.encoder.pos_conv[0]
     layer = model.encoder.layers[0]
+    activation = getattr(layer.activation_fn, "__name__", repr(layer.activation_fn))
+    if "gelu" not in activation.lower():
+        raise ValueError(f"{source}: activation_fn {activation} is not supported, only gelu")
     state = dict(model.state_dict())
     relative = "encoder.layers.0.self_attn.relative_attention_bias.weight" in state
     network = Wav2Vec2Network(
