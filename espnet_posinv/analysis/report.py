@@ -204,14 +204,22 @@ def _part_in_training(name: str, table: Table, trainings: list[Training]) -> str
     cell = next(iter(next(iter(table.values())).values()))
     settings = cell.recogniser or {}
     named = settings or {"model": name}
-    using = sorted({family(t.name) for t in trainings if parts_in_training(named, t.upstreams)})
+    parts = {family(t.name): parts_in_training(named, t.upstreams) for t in trainings}
+    using, unknown = (sorted(f for f, part in parts.items() if part[k]) for k in (0, 1))
     shown = {key: str(value)[:12] if key.endswith("sha256") else value for key, value in settings.items()}
+    shown.pop("weights", None)
     detail = f" Settings: {', '.join(f'{key} {shown[key]}' for key in sorted(shown))}." if shown else ""
     if using:
         who = ", ".join(using)
         part = f"its encoder is in the loss of {who}, or taught the one that is"
         return f"**Took part in training**: {part}.{detail}"
-    return f"Held out: no part of it was used in training.{detail}"
+    if unknown:
+        who = ", ".join(unknown)
+        return (
+            "Not known whether it took part in training: its weights and those in the loss of "
+            f"{who} cannot both be read here and compared.{detail}"
+        )
+    return f"Held out: no part of it was used in training (by its weights).{detail}"
 
 
 def signal_tables(places: Places) -> list[str]:

@@ -154,6 +154,7 @@ def _recogniser(name: str, table: Table, trainings: list[Training], places: Plac
     return {
         "name": name,
         "took_part": note.startswith("**Took part"),
+        "held_out": note.startswith("Held out"),
         "note": to_html([note]),
         "rows": rows,
         "scale": max(highest, 1e-9),

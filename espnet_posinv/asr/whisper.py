@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet_posinv.asr.decode import CutOff
+from espnet_posinv.asr.provenance import marks
 
 SAMPLE_RATE = 16000
 FRAMES_PER_SECOND = 100
@@ -64,6 +65,7 @@ class Whisper:
             **asdict(self),
             "model": name,
             "model_sha256": digest,
+            "weights": marks(self.model),
             "decoding": "temperature fallback",
         }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet_posinv.asr.decode import CutOff
+from espnet_posinv.asr.provenance import marks
 from espnet_posinv.asr.whisper import LOG_PROBABILITY, NO_SPEECH, SEED, TEMPERATURES
 
 SAMPLE_RATE = 16000
@@ -38,6 +39,7 @@ class WhisperTransformers:
 
         out = {"backend": "whisper_transformers", **asdict(self), "decoding": "temperature fallback"}
         del out["device"]
+        out["weights"] = marks(self.model)
         if Path(self.model).is_dir():
             weights = sorted([*Path(self.model).glob("*.safetensors"), *Path(self.model).glob("*.bin")])
             if not weights:

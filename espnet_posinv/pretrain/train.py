@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from transformers import HubertModel
 
+from espnet_posinv.asr.provenance import marks_of
 from espnet_posinv.files import replacing
 from espnet_posinv.pretrain.labels import Teacher, cluster, hidden_states, mfcc
 from espnet_posinv.pretrain.model import MaskedPrediction, draw_mask, mini_config
@@ -142,7 +143,10 @@ def train(
     labels = labels_of(streams, iteration, work, plan.seed, say, teacher)
     torch.manual_seed(plan.seed + iteration)
     model = MaskedPrediction(mini_config(), CLUSTERS[iteration - 1]).to(device).train()
-    teachers = [teacher[0]] if iteration == 3 else []
+    taught = {"teachers": [], "teacher_weights": []}
+    if iteration == 3:
+        weights = marks_of(teacher[1].network.state_dict().values())
+        taught = {"teachers": [teacher[0]], "teacher_weights": weights}
     # The second iteration starts from fresh weights too, as in the paper: only the targets are inherited.
     # The third goes on from the second's.
     if iteration == 3 and not path.exists():
@@ -201,7 +205,7 @@ def train(
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
             save(
                 path,
-                {**state, "generator": generator.get_state(), "plan": asdict(plan), "teachers": teachers},
+                {**state, "generator": generator.get_state(), "plan": asdict(plan), **taught},
             )
             last_save = time.time()
 
@@ -209,13 +213,13 @@ def train(
 def export(work: Path, folder: Path, iteration: int = 3) -> int:
     """Write the model of `iteration` as a transformers folder in half precision; returns its parameters."""
     model = load_iteration(work, iteration, "cpu").half()
-    teachers = torch.load(work / f"iteration{iteration}.pt", weights_only=True).get("teachers", [])
+    state = torch.load(work / f"iteration{iteration}.pt", weights_only=True)
     part = folder.with_name(f".{folder.name}.partial")
     model.save_pretrained(part)
     # Stored in half precision, to be computed in single: what from_pretrained returns follows this entry.
     # A recogniser that was the teacher is not held out (asr.provenance).
     config = json.loads((part / "config.json").read_text())
-    config |= {"dtype": "float32", "teachers": teachers}
+    config |= {"dtype": "float32"} | {k: state.get(k, []) for k in ("teachers", "teacher_weights")}
     (part / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (part / "preprocessor_config.json").write_text(
         json.dumps(
