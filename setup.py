@@ -20,6 +20,9 @@ dev = [
     "pytest>=8",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
+    "sphinx>=8",  # documentation
+    "furo>=2024.8",
+    "myst-parser>=4",
 ]
 
 setup(
@@ -68,7 +71,7 @@ setup(
         "jinja2>=3.1",  # report.html
         "markdown>=3.5",
     ],
-    entry_points={"console_scripts": ["posinv-probe=espnet_posinv.bin.probe:main"]},
+    entry_points={"console_scripts": ["posinv=espnet_posinv.cli:main"]},
     extras_require={
         "asr": asr,
         "s3prl": s3prl,

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from espnet_posinv.files import atomic_write
-from espnet_posinv.kaldi.audio import fingerprint, read_audio
+from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, entries, read_scp, write_scp
-
-SAMPLE_RATE = 16000
+from espnet_posinv.kaldi.state import fingerprint
 
 
 class CutOff(UserWarning):
@@ -132,14 +131,10 @@ def read_cut_off(folder: Path) -> dict[str, str]:
 def _recognise(recogniser: Recogniser, item: Item) -> tuple[str, str]:
     """Text, and a note if it was cut off."""
     try:
-        samples, rate = read_audio(item.entry)
-        if rate != SAMPLE_RATE or samples.shape[1] != 1:
-            raise DataError(
-                f"{item.entry}: {samples.shape[1]} channel(s) at {rate} Hz, need one at {SAMPLE_RATE} Hz"
-            )
+        samples = read_mono(item.entry)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", CutOff)
-            text = recogniser.transcribe(samples[:, 0].astype("float32"))
+            text = recogniser.transcribe(samples.astype("float32"))
         for warning in caught:
             if not issubclass(warning.category, CutOff):
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

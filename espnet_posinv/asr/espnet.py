@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from espnet_posinv.asr.provenance import marks
+from espnet_posinv.sample_rate import SAMPLE_RATE
+from espnet_posinv.ssl.marks import marks
 
-SAMPLE_RATE = 16000
 MODEL_FILES = tuple(f"valid.{name}.pth" for name in ("acc.ave", "acc.best", "loss.ave", "loss.best"))
 
 

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from espnet_posinv.asr import ctc_head
-from espnet_posinv.asr.provenance import marks
 from espnet_posinv.asr.units import BLANK, SPACE, Units
 from espnet_posinv.kaldi.scp import DataError, entries
+from espnet_posinv.ssl.marks import marks
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class SSLCTC:
     of phones and the search is free of words.
 
     Args:
-        model: folder that bin/train_ctc made.
+        model: folder that `posinv train-ctc` made.
         upstream: the SSL model, where it is not where it was in training.
         beam_size: 1: most probable unit of each frame; more: hypotheses of the search.
         lm: n-gram model in KenLM's formats, .arpa or binary.

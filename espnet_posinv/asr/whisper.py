@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from espnet_posinv.asr.decode import CutOff
-from espnet_posinv.asr.provenance import marks
+from espnet_posinv.sample_rate import SAMPLE_RATE
+from espnet_posinv.ssl.marks import marks
 
-SAMPLE_RATE = 16000
 FRAMES_PER_SECOND = 100
 MARGIN = 2.0  # seconds that stay empty at the end of a short window
 FILES = ("config.json", "model.bin", "tokenizer.json")

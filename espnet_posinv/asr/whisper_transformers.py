@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from espnet_posinv.asr.decode import CutOff
-from espnet_posinv.asr.provenance import marks
 from espnet_posinv.asr.whisper import LOG_PROBABILITY, NO_SPEECH, SEED, TEMPERATURES
+from espnet_posinv.sample_rate import SAMPLE_RATE
+from espnet_posinv.ssl.marks import marks
 
-SAMPLE_RATE = 16000
 PROMPT = 4  # tokens before the text, at most
 COMPRESSION = 1.35  # transformers compresses tokens, not text: its value for the published 2.4
 

@@ -145,9 +145,7 @@ def test_bad_audio_is_named(corpus):
         decode(Loudness(str(trace)), [(scp, folder / "out")])
 
     sf.write(folder / "slow.wav", np.zeros(800), 8000)
-    with pytest.raises(
-        DataError, match=r"utterance bad: .*slow.wav: 1 channel\(s\) at 8000 Hz, need one at 16000"
-    ):
+    with pytest.raises(DataError, match=r"utterance bad: .*slow.wav: 8000 Hz, need 16000"):
         run(folder / "slow.wav")
     sf.write(folder / "stereo.wav", np.zeros((800, 2)), 16000)
     with pytest.raises(DataError, match=r"utterance bad: .*2 channel\(s\) at 16000 Hz"):

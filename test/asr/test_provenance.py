@@ -4,7 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from espnet_posinv.asr.provenance import marks, parts_in_training
+from espnet_posinv.asr.provenance import parts_in_training
+from espnet_posinv.ssl.marks import marks
 
 
 def weights(seed, dtype=torch.float32):

@@ -108,7 +108,7 @@ def model(tmp_path_factory):
 
 
 def test_clean_prompts_are_recognised(model):
-    from espnet_posinv.sources.audio import read_audio
+    from espnet_posinv.corpora.audio import read_audio
 
     sounds = next(iter(DOWNLOADS.rglob("en_US_f_Allison")), None)
     if sounds is None:

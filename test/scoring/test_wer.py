@@ -4,9 +4,11 @@ import json
 import numpy as np
 import pytest
 
-from espnet_posinv.bin.score_wer import main
+from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.scoring.wer import count_errors, pool, score_texts
+
+main = command("score", "words")
 
 
 def levenshtein(a, b):
@@ -102,9 +104,9 @@ def test_command(tmp_path, capsys):
     assert result["normalization"]["symbols"]["*"] == "star"
     assert "WER 50.0 % [" in capsys.readouterr().out
     (tmp_path / "hyp/text").write_text("a what\n")
-    with pytest.raises(SystemExit, match="score_wer: 1 of 2 references have no hypothesis: b"):
+    with pytest.raises(SystemExit, match="posinv score words: 1 of 2 references have no hypothesis: b"):
         main(command)
-    with pytest.raises(SystemExit, match=r"score_wer: .*nothing: no such file"):
+    with pytest.raises(SystemExit, match=r"posinv score words: .*nothing: no such file"):
         main([*command[:2], "--hyp", f"{tmp_path}/nothing", "--output", f"{tmp_path}/s.json"])
 
 
