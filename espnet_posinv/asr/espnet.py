@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
+from espnet_posinv.ssl.marks import marks
 
 MODEL_FILES = tuple(f"valid.{name}.pth" for name in ("acc.ave", "acc.best", "loss.ave", "loss.best"))
 
@@ -47,6 +48,7 @@ class ESPnet:
             if folder:
                 with open(find(folder, name)["asr_model_file"], "rb") as file:
                     out[f"{key}_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        out["weights"] = marks(find(self.model, self.model_file)["asr_model_file"])
         return out
 
     def transcribe(self, wav) -> str:

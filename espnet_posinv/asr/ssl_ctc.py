@@ -18,6 +18,7 @@ import torch
 from espnet_posinv.asr import ctc_head
 from espnet_posinv.asr.units import BLANK, SPACE, Units
 from espnet_posinv.kaldi.scp import DataError, entries
+from espnet_posinv.ssl.marks import marks
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class SSLCTC:
             "model_sha256": sha256(Path(self.model) / "model.pt"),
             "encoder_sha256": recipe.encoder_sha256,
         }
+        out["weights"] = marks(self.upstream or recipe.upstream)
         if units.kind == "phones":
             out["lexicon"] = units.lexicon  # by it the transcripts become phones, too, when they are scored
         for key in ("lm", "words"):

@@ -50,10 +50,12 @@ class Experiment:
         """Systems that were trained in this experiment folder."""
         return [s for s in self.systems.values() if any(t.valid.updates for t in s.trainings)]
 
-    def took_part(self, recogniser: str) -> list[str]:
-        """Systems with this recogniser's encoder in their loss, or one that it taught; none: held out."""
+    def took_part(self, recogniser: str) -> tuple[list[str], list[str]]:
+        """Systems with this recogniser's encoder in their loss, or one that it taught; those of which that is
+        not known. None of either: held out."""
         settings = first_cell(self.words[recogniser]).recogniser or {"model": recogniser}
-        return [s.name for s in self.trained if s.upstream and parts_in_training(settings, [s.upstream])]
+        parts = {s.name: parts_in_training(settings, [s.upstream]) for s in self.trained if s.upstream}
+        return [name for name, part in parts.items() if part[0]], [n for n, part in parts.items() if part[1]]
 
 
 def first_cell(grid: Grid) -> Cell:

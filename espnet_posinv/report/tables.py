@@ -55,6 +55,7 @@ class WordErrors:
     name: str
     measure: str  # WER, CER or PER
     took_part: list[str]
+    not_known: list[str]  # systems of which it cannot be said
     note: str
     rates: Table
     differences: list  # paragraphs and tables
@@ -69,13 +70,20 @@ def word_errors(experiment: Experiment, recogniser: str) -> WordErrors:
         [system, str(next(iter(row.values())).seeds), *(_rate(row.get(t)) for t in places.test_sets)]
         for system, row in grid.items()
     ]
-    using = experiment.took_part(recogniser)
-    note = (
-        f"Took part in training: its encoder is in the loss of {', '.join(using)}, or taught the one that is."
-        if using
-        else "Held out: no part of it was used in training."
-    )
+    using, unknown = experiment.took_part(recogniser)
+    note = "Held out: no part of it was used in training."
+    if using:
+        who = ", ".join(using)
+        note = f"Took part in training: its encoder is in the loss of {who}, or taught the one that is."
+    elif unknown:
+        note = (
+            "Not known whether it was held out: its weights and those in the loss of "
+            f"{', '.join(unknown)} are not both here to be compared."
+        )
+    if (cell.recogniser or {}).get("compute_type", "").startswith("int8"):
+        note += " Its int8 arithmetic may give other words on another processor."
     settings = {k: str(v)[:12] if k.endswith("sha256") else v for k, v in (cell.recogniser or {}).items()}
+    settings.pop("weights", None)
     if settings:
         note += f" Settings: {', '.join(f'{key} {settings[key]}' for key in sorted(settings))}."
     conditions = (
@@ -87,6 +95,7 @@ def word_errors(experiment: Experiment, recogniser: str) -> WordErrors:
         recogniser,
         UNITS[cell.unit],
         using,
+        unknown,
         note,
         Table(["system", "seeds", *places.test_sets], rows),
         list(_differences(experiment, grid)),

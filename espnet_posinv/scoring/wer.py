@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from espnet_posinv.files import atomic_write
-from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.kaldi.scp import DataError, entries, read_scp
 from espnet_posinv.scoring.bootstrap import difference_interval, rate_interval
 from espnet_posinv.scoring.sclite import run_sclite
 from espnet_posinv.scoring.significance import matched_pairs, permutation
@@ -180,12 +180,14 @@ def score_files(
         unit, lexicon = "phones", lexicon or recogniser["lexicon"]
     unit = unit or "words"
     scores = score_texts(*tables, language=language, missing=missing, unit=unit, lexicon=lexicon)
+    cut_off = Path(hypothesis).with_name("cut_off")  # transcripts at the recogniser's limit
     result = {
         "total": pool(scores),
         "recogniser": recogniser,
         "unit": unit,
         "normalization": describe(language),
         "missing": missing,
+        "cut_off": [key for _, key, _ in entries(cut_off)] if cut_off.exists() else [],
         "jiwer": version("jiwer"),
     }
     if unit == "phones":
