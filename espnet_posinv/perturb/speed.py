@@ -7,13 +7,12 @@ reference alone that gets slower or faster, so that its content stands at other 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 
 import numpy as np
 import torch
-from torchaudio.transforms import Resample
 
 from espnet_posinv.device import to_device
+from espnet_posinv.perturb.resample import resample
 
 
 @dataclass(frozen=True)
@@ -35,22 +34,26 @@ class Speed:
         return float(self.factors[rng.integers(len(self.factors))])
 
 
-def ratio(factor: float) -> Fraction:
-    """The factor as a fraction with a denominator up to 100 (0.95 = 19/20): what the resampler works with."""
-    fraction = Fraction(factor).limit_denominator(100)
+def ratio(factor: float | Fraction) -> Fraction:
+    """The factor as a fraction: what the resampler works with.
+
+    A float becomes one with a denominator up to 100 (0.95 = 19/20); a Fraction is taken as it is, so that
+    44.1 kHz become 16 kHz by ``Fraction(44100, 16000)``.
+    """
+    fraction = factor if isinstance(factor, Fraction) else Fraction(factor).limit_denominator(100)
     if not fraction:
         raise ValueError(f"speed factor {factor}: must be 0.01 or more")
     return fraction
 
 
-def changed_length(length: int, factor: float) -> int:
+def changed_length(length: int, factor: float | Fraction) -> int:
     """Samples that ``length`` samples become at speed ``factor``: ``ceil(length / factor)``, exactly."""
     fraction = ratio(factor)
     return -(-length * fraction.denominator // fraction.numerator)
 
 
 def change_speed(
-    wav: torch.Tensor, lengths: torch.Tensor, factors: Sequence[float]
+    wav: torch.Tensor, lengths: torch.Tensor, factors: Sequence[float | Fraction]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Play each utterance of a batch at its own speed.
 
@@ -73,8 +76,7 @@ def change_speed(
         chosen = [b for b, f in enumerate(factors) if f == factor]
         rows = to_device(torch.tensor(chosen), wav.device)
         x, fraction = wav[:, : max(before[b] for b in chosen)].index_select(0, rows), ratio(factor)
-        if fraction != 1:
-            x = _resampler(fraction, wav.device, wav.dtype)(x)
+        x = resample(x, fraction.numerator, fraction.denominator)
         out[:, : x.shape[1]].index_copy_(0, rows, x)
     new_lengths = torch.tensor(after)
     return _cut(out, new_lengths), new_lengths
@@ -84,9 +86,3 @@ def _cut(wav: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Silence behind each utterance."""
     behind = torch.arange(wav.shape[1], device=wav.device) >= to_device(lengths, wav.device)[:, None]
     return wav.masked_fill(behind, 0.0)
-
-
-@lru_cache
-def _resampler(fraction: Fraction, device: torch.device, dtype: torch.dtype) -> Resample:
-    """Its filter is computed in float64, once: on a GPU making it takes longer than applying it."""
-    return Resample(fraction.numerator, fraction.denominator, dtype=torch.float64).to(device, dtype)
