@@ -6,14 +6,14 @@ Everything below is imported when it is first used; the package itself costs not
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from espnet_posinv import espnet_compat
+from espnet_posinv import espnet_compat, no_downloads
 
 if TYPE_CHECKING:
     from espnet_posinv.criterions.ssl_mse import SSLMSELoss
     from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
     from espnet_posinv.criterions.ssl_sinkhorn import SSLSinkhornLoss
     from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
-    from espnet_posinv.enhancer import Enhancer
+    from espnet_posinv.enh.enhancer import Enhancer
     from espnet_posinv.softdtw import soft_alignment, soft_dtw, soft_dtw_divergence
     from espnet_posinv.ssl import load_encoder
 
@@ -35,12 +35,14 @@ _MODULES = {
     "SSLMSEPadLoss": "criterions.ssl_mse_pad",
     "SSLSoftDTWLoss": "criterions.ssl_softdtw",
     "SSLSinkhornLoss": "criterions.ssl_sinkhorn",
-    "Enhancer": "enhancer",
+    "Enhancer": "enh.enhancer",
     "load_encoder": "ssl",
     "soft_dtw": "softdtw",
     "soft_dtw_divergence": "softdtw",
     "soft_alignment": "softdtw",
 }
+
+no_downloads.install()
 
 
 def __getattr__(name: str):

@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from espnet_posinv import espnet_compat
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 # Name of the rates in a batch.  ESPnet's own utt2fs, which changes what the model does, is the recipe's
 # business; its chunk iterator passes over both (the name of one, and a number).
@@ -43,7 +44,7 @@ def wanted_rates(criterions: Iterable[Mapping]) -> dict[str, int]:
         criterions: as in a configuration, ``{"name": ..., "conf": {...}}``; ``conf`` may be missing.
     """
     confs = ((item["name"], item.get("conf") or {}) for item in criterions)
-    return {name: conf.get("sample_rate", 16000) for name, conf in confs if "upstream" in conf}
+    return {name: conf.get("sample_rate", SAMPLE_RATE) for name, conf in confs if "upstream" in conf}
 
 
 def check_first_files(wanted: Mapping[str, int], files: Iterable[tuple[str, str, str]]) -> None:
