@@ -139,6 +139,7 @@ STAND_INS = {
     "espnet_posinv.recipe.choices": lambda args: None,
     "espnet_posinv.recipe.progress": lambda args: None,
 }
+LOAD_MODELS = ("--upstream", "--recogniser")  # of check_data: there are none
 
 
 def main() -> None:
@@ -150,6 +151,9 @@ def main() -> None:
     if module in STAND_INS:
         STAND_INS[module](args)
         return
+    if module == "espnet_posinv.recipe.check_data":
+        models = {i + j for i, word in enumerate(args) if word in LOAD_MODELS for j in (0, 1)}
+        args = [word for i, word in enumerate(args) if i not in models]
     sys.argv = [module, *args]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
