@@ -1,23 +1,25 @@
-"""Run an ESPnet tool with our criterions, separators and models: ``python -m espnet_posinv -m MODULE ...``.
+"""``python3 -m espnet_posinv COMMAND`` is ``posinv COMMAND``.
 
-Written like Python's own ``-m``, so ESPnet's recipes take it as their interpreter:
-``./run.sh --python "python3 -m espnet_posinv"``.
+``python3 -m espnet_posinv -m espnet2.bin.TOOL`` runs a tool of ESPnet with our criterions, separators and
+models: written like Python's own ``-m``, so that ESPnet's recipes take it as their interpreter
+(``./run.sh --python "python3 -m espnet_posinv"``).
 """
 
 import importlib
 import sys
 
+from espnet_posinv import cli
+
 USAGE = "usage: python -m espnet_posinv -m espnet2.bin.TOOL [its options]"
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Import the module named after -m, make our classes known to it, call its main()."""
+    """Run one of our commands, or the ESPnet tool named after -m with our classes known to it."""
     argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ("-h", "--help"):
-        print(f"{USAGE}\n\n{__doc__.strip()}")
-        return
-    if argv[0] != "-m" or len(argv) < 2:
-        sys.exit(f"{USAGE}\nnot understood: {' '.join(argv)}")
+    if argv[:1] != ["-m"]:
+        sys.exit(cli.main(argv))
+    if len(argv) < 2:
+        sys.exit(USAGE)
     name = argv[1]
     try:
         tool = importlib.import_module(name)

@@ -2,4 +2,4 @@
 # Print the lines whose key is in a list.
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..
 export PYTHONPATH="${root}${PYTHONPATH:+:${PYTHONPATH}}"
-exec "${PYTHON:-python3}" -m espnet_posinv.bin.filter_scp "$@"
+exec "${PYTHON:-python3}" -m espnet_posinv data filter-scp "$@"

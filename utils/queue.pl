@@ -5,6 +5,6 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-from espnet_posinv.launch.__main__ import main
+from espnet_posinv.launch.launcher import main
 
-sys.exit(main(["queue", *sys.argv[1:]]))
+sys.exit(main("queue", sys.argv[1:]))

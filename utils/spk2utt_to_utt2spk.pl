@@ -2,4 +2,4 @@
 # Invert spk2utt.
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..
 export PYTHONPATH="${root}${PYTHONPATH:+:${PYTHONPATH}}"
-exec "${PYTHON:-python3}" -m espnet_posinv.bin.spk2utt_to_utt2spk "$@"
+exec "${PYTHON:-python3}" -m espnet_posinv data spk2utt-to-utt2spk "$@"

@@ -2,4 +2,4 @@
 # Split the lines of a file into parts.
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..
 export PYTHONPATH="${root}${PYTHONPATH:+:${PYTHONPATH}}"
-exec "${PYTHON:-python3}" -m espnet_posinv.bin.split_scp "$@"
+exec "${PYTHON:-python3}" -m espnet_posinv data split-scp "$@"

@@ -3,9 +3,12 @@
 # stage_done: what it declared is checked, and it is stamped. To be sourced; see espnet_posinv/recipe/stage.py.
 # as_made PRODUCT [--folder] --reads PATH... [--value NAME=VALUE]...: true when it is there and was made from these,
 # else it is to be made, and what there is of an old one is gone; see espnet_posinv/recipe/made_from.py.
+# submit LAUNCHER LOG COMMAND...: see submit.sh, which is sourced here.
 # beside N COMMAND...: start it beside others, at most N at a time; all_done: wait for them, stop if one failed.
 # alone FOLDER [--shared]: hold a folder for this run, or beside others that share it; else stop with who holds it.
 # Uses the recipe's variables: stage stop_stage expdir redo list_stages dry_run python.
+
+. "$(dirname "${BASH_SOURCE[0]}")/submit.sh"
 
 _stage_plan=$(mktemp)
 

@@ -123,7 +123,9 @@ def load(folder: str | Path) -> tuple[Recipe, Units, dict[str, torch.Tensor]]:
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file() or not (folder / "model.pt").is_file():
-        raise DataError(f"{folder}: no finished recogniser (config.json and model.pt) of bin/train_ctc there")
+        raise DataError(
+            f"{folder}: no finished recogniser (config.json and model.pt) of `posinv train-ctc` there"
+        )
     values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     units = unit_files.load(values.pop("units"), folder)
     return Recipe(**values), units, torch.load(folder / "model.pt", weights_only=True, map_location="cpu")

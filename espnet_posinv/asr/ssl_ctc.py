@@ -29,7 +29,7 @@ class SSLCTC:
     of phones and the search is free of words.
 
     Args:
-        model: folder that bin/train_ctc made.
+        model: folder that `posinv train-ctc` made.
         upstream: the SSL model, where it is not where it was in training.
         beam_size: 1: most probable unit of each frame; more: hypotheses of the search.
         lm: n-gram model in KenLM's formats, .arpa or binary.

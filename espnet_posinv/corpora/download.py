@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from espnet_posinv.sources.fetch import FetchError, check_space
+from espnet_posinv.corpora.fetch import FetchError, check_space
 
 BLOCK = 1 << 20
 TIMEOUT_S = 60

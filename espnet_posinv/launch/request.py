@@ -32,7 +32,7 @@ Exit status: 0 all tasks succeeded, 1 a task failed, 2 cancelled by a signal, 25
 """
 
 
-class UsageError(Exception):
+class UsageError(ValueError):
     """The command line, the configuration or the machine does not allow the job; nothing was started."""
 
 
@@ -151,4 +151,4 @@ def _number(options, name, least):
 
 
 def _shell_word(word):
-    return word if word and not re.search(r"\s", word) else shlex.quote(word)
+    return word if word and not re.search(r"\s", word, re.ASCII) else shlex.quote(word)

@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         config, model = args.config, args.model
         if args.folder:
-            from espnet_posinv.enhancer import checkpoint_of
+            from espnet_posinv.enh.enhancer import checkpoint_of
 
             config, model = config or args.folder / "config.yaml", model or checkpoint_of(args.folder)
         pack(config, model, args.output_dir)

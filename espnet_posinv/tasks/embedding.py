@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
-RATE, HOP, BANDS = 16000, 160, 40
+HOP, BANDS = 160, 40
 WINDOW, STEP = 160, 77  # frames that the encoder was trained on, and between windows (1.3 of them a second)
 COVERAGE = 0.75  # of the last window that speech must fill
 LEVEL = -30.0  # dBFS that quieter recordings are brought to
@@ -66,7 +67,7 @@ class SpeakerEncoder(nn.Module):
         wav = wav * np.float32(10 ** (max(0.0, LEVEL - level) / 20))
         starts = window_starts(len(wav))
         wav = np.pad(wav, (0, max(0, (starts[-1] + WINDOW) * HOP - len(wav))))
-        mel = librosa.feature.melspectrogram(y=wav, sr=RATE, n_fft=400, hop_length=HOP, n_mels=BANDS)
+        mel = librosa.feature.melspectrogram(y=wav, sr=SAMPLE_RATE, n_fft=400, hop_length=HOP, n_mels=BANDS)
         mel = torch.from_numpy(mel.T.astype(np.float32))
         windows = torch.stack([mel[start : start + WINDOW] for start in starts])
         return nn.functional.normalize(self(windows).mean(0), dim=0)
@@ -93,7 +94,7 @@ def _ge2e(path: str, process: int) -> SpeakerEncoder:
             weights = io.BytesIO(file.read_bytes())
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{file}: {error}; the wheel of Resemblyzer 0.1.4 is meant (python -m espnet_posinv.bin.fetch "
+            f"{file}: {error}; the wheel of Resemblyzer 0.1.4 is meant (python -m espnet_posinv fetch "
             "Resemblyzer), or resemblyzer/pretrained.pt out of it"
         ) from None
     state = torch.load(weights, map_location="cpu", weights_only=True)

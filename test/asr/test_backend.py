@@ -8,8 +8,10 @@ import soundfile as sf
 
 from espnet_posinv.asr.backend import build
 from espnet_posinv.asr.espnet import ESPnet
-from espnet_posinv.bin.asr_decode import main
+from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import read_scp
+
+main = command("decode")
 
 UTILS = Path(__file__).parents[2] / "utils"
 MINE = """
@@ -91,6 +93,23 @@ def test_jobs_of_a_launcher_lose_nothing_but_what_failed(mine, capsys):
     assert read_scp(mine / "one/text") == {f"u{k}": f"{k}0 per_cent" for k in range(1, 5)}
     assert read_scp(mine / "two/text") == {f"u{k}": f"{k}0 per_cent" for k in (5, 6)}
     assert not list((mine / "one/log").glob("part.*"))
+
+
+@pytest.mark.parametrize("name", ["out 1", "o'1 ($x);&"])
+def test_jobs_write_where_they_were_told(mine, name):
+    words = ("--nj", "2", "--cmd", str(UTILS / "run.pl"), "--model", "per_cent")
+    main(
+        [
+            "--backend",
+            "mine.loudness",
+            *words,
+            "--wav-scp",
+            f"{mine}/two.scp",
+            "--output-dir",
+            f"{mine}/{name}",
+        ]
+    )
+    assert read_scp(mine / name / "text") == {"u5": "50 per_cent", "u6": "60 per_cent"}
 
 
 def test_parts_of_a_killed_run_are_collected(mine, capsys):

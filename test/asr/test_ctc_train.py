@@ -9,15 +9,16 @@ import pytest
 import soundfile as sf
 import torch
 
+from espnet_posinv import cli
 from espnet_posinv.asr import ctc_train
 from espnet_posinv.asr.ctc_data import Features, Utterance, batches, read_set
 from espnet_posinv.asr.ctc_head import Head, hidden_states, load
 from espnet_posinv.asr.ssl_ctc import SSLCTC
 from espnet_posinv.asr.units import Units
-from espnet_posinv.bin import asr_decode, score_wer
-from espnet_posinv.bin.train_ctc import main
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.ssl.encoder import load_encoder
+
+main = cli.command("train-ctc")
 
 REPO = Path(__file__).parents[2]
 DOWNLOADS = Path(os.environ.get("POSINV_DOWNLOADS", REPO / "egs2/mini_debian/downloads"))
@@ -46,7 +47,7 @@ hello HH AH L OW
 @pytest.fixture(scope="module")
 def prompts(tmp_path_factory):
     """Folder with wav.scp and text of four English prompts, recorded in a studio."""
-    from espnet_posinv.sources.audio import read_audio
+    from espnet_posinv.corpora.audio import read_audio
 
     sounds = next(iter(DOWNLOADS.rglob("en_US_f_Allison")), None)
     if sounds is None:
@@ -89,9 +90,9 @@ def trained(prompts, tmp_path_factory):
 def recognise(prompts, model, output):
     """Score of a recogniser on the prompts, as the two commands give it."""
     sets = ["--wav-scp", f"{prompts}/wav.scp", "--output-dir", f"{output}"]
-    asr_decode.main(["--backend", "ssl_ctc", "--model", model, *sets])
+    cli.command("decode")(["--backend", "ssl_ctc", "--model", model, *sets])
     files = ["--ref", f"{prompts}/text", "--hyp", f"{output}/text", "--output", f"{output}/score.json"]
-    score_wer.main(files)
+    cli.command("score", "words")(files)
     return json.loads((output / "score.json").read_text())
 
 

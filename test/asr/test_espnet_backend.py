@@ -7,8 +7,10 @@ import torch
 import yaml
 
 from espnet_posinv.asr.espnet import ESPnet
-from espnet_posinv.bin.asr_decode import main
+from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import read_scp
+
+main = command("decode")
 
 TOKENS = ["<blank>", "<unk>", "a", "b", "<space>", "<sos/eos>"]
 # Of one length, as releases of ESPnet differ in what padding does to training; and with no letter doubled,

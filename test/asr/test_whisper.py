@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from espnet_posinv.asr.whisper import Whisper
-from espnet_posinv.bin.asr_decode import main
+from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import read_scp
-from espnet_posinv.scoring.normalize import normalize
+from espnet_posinv.text.normalize import normalize
+
+main = command("decode")
 
 DOWNLOADS = Path(os.environ.get("POSINV_DOWNLOADS", Path(__file__).parents[2] / "egs2/mini_debian/downloads"))
 PROMPTS = {
@@ -20,7 +22,7 @@ PROMPTS = {
 @pytest.fixture(scope="module")
 def prompts():
     """Prompts of a clean recording and the folder of Whisper tiny.en, as stage 1 fetches them."""
-    from espnet_posinv.sources.audio import read_audio
+    from espnet_posinv.corpora.audio import read_audio
 
     folder = next(iter(DOWNLOADS.rglob("en_US_f_Allison")), None)
     if folder is None or not (DOWNLOADS / "whisper-tiny.en/model.bin").exists():
@@ -94,7 +96,7 @@ def test_errors(tmp_path):
     for window in (2, 31):
         with pytest.raises(ValueError, match=f"above 2 and at most 30 seconds, not {window}$"):
             Whisper(str(tmp_path), window=window)
-    with pytest.raises(SystemExit, match=r"asr_decode: .* is no Whisper folder"):
+    with pytest.raises(SystemExit, match=r"posinv decode: .* is no Whisper folder"):
         main(["--wav-scp", "x", "--output-dir", "y", "--model", str(tmp_path)])
     with pytest.raises(SystemExit):
         main(["--wav-scp", "x", "--wav-scp", "z", "--output-dir", "y", "--model", str(tmp_path)])

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from espnet_posinv.asr.whisper_transformers import WhisperTransformers
-from espnet_posinv.scoring.normalize import normalize
 from espnet_posinv.ssl.ct2 import read_model
+from espnet_posinv.text.normalize import normalize
 
 DOWNLOADS = Path(os.environ.get("POSINV_DOWNLOADS", Path(__file__).parents[2] / "egs2/mini_debian/downloads"))
 SOURCE = DOWNLOADS / "whisper-tiny.en"
@@ -108,7 +108,7 @@ def model(tmp_path_factory):
 
 
 def test_clean_prompts_are_recognised(model):
-    from espnet_posinv.sources.audio import read_audio
+    from espnet_posinv.corpora.audio import read_audio
 
     sounds = next(iter(DOWNLOADS.rglob("en_US_f_Allison")), None)
     if sounds is None:

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from espnet_posinv.corpora.asterisk import Prompt, prompts
+from espnet_posinv.corpora.audio import RATE, read_audio
 from espnet_posinv.corpora.demand import CHANNELS, ENVIRONMENTS
-from espnet_posinv.sources.asterisk import Prompt, prompts
-from espnet_posinv.sources.audio import RATE, read_audio
-from espnet_posinv.sources.noises import _roots as noise_folders
+from espnet_posinv.corpora.noises import _roots as noise_folders
 
 # part: (language, reader, chapters, utterances a chapter)
 READERS = {

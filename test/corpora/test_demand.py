@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_posinv.bin import demand_data
+from espnet_posinv.cli import command
 from espnet_posinv.corpora import demand
 from espnet_posinv.corpora.demand import (
     INDOOR,
@@ -153,7 +153,7 @@ def test_parts_share_no_sample(tmp_path):
 def test_command(tmp_path, capsys):
     for environment in demand.ENVIRONMENTS:
         put(tmp_path / "own", environment)
-    assert demand_data.main(["--demand", str(tmp_path / "own"), str(tmp_path / "noise")]) == 0
+    assert command("data", "demand")(["--demand", str(tmp_path / "own"), str(tmp_path / "noise")]) == 0
     assert "train 0.1 min" in capsys.readouterr().out
-    assert demand_data.main(["--demand", str(tmp_path), str(tmp_path / "other")]) == 1
-    assert "correct DEMAND in db.sh" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"correct DEMAND in db.sh"):
+        command("data", "demand")(["--demand", str(tmp_path), str(tmp_path / "other")])

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from espnet_posinv.corpora.download import download
-from espnet_posinv.sources.fetch import FetchError
+from espnet_posinv.corpora.fetch import FetchError
 
 CONTENT = bytes(range(256)) * 1200
 MD5 = hashlib.md5(CONTENT).hexdigest()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_posinv.bin import librispeech_data
+from espnet_posinv.cli import command
 from espnet_posinv.corpora import librispeech
 from espnet_posinv.corpora.librispeech import find_part, read_part, write_set
 from espnet_posinv.kaldi.check import check_data_dir
@@ -181,7 +181,12 @@ def test_broken_tarballs_leave_nothing(part, tmp_path):
 
 def test_command(part, tmp_path, capsys):
     own = ["--librispeech", str(tmp_path / "own")]
-    assert librispeech_data.main([str(tmp_path / "data"), *own, "--every", "4", "--parts", "test-clean"]) == 0
+    assert (
+        command("data", "librispeech")(
+            [str(tmp_path / "data"), *own, "--every", "4", "--parts", "test-clean"]
+        )
+        == 0
+    )
     assert "1 utterances; test-clean as published would give 655" in capsys.readouterr().out
-    assert librispeech_data.main([str(tmp_path / "other"), *own, "--parts", "test-clean", "x"]) == 1
-    assert "no part 'x'" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="no part 'x'"):
+        command("data", "librispeech")([str(tmp_path / "other"), *own, "--parts", "test-clean", "x"])

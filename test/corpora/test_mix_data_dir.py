@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_posinv.bin import mix_data_dir as command
+from espnet_posinv.cli import command
 from espnet_posinv.corpora.mix import mix_data_dir
 from espnet_posinv.kaldi.check import check_data_dir
 from espnet_posinv.kaldi.scp import DataError, read_scp, write_scp
@@ -138,7 +138,7 @@ def test_what_cannot_be_mixed_is_named(clean, noises, tmp_path):
 
 def test_command(clean, noises, tmp_path, capsys):
     args = ["--noise-scp", str(noises), "--snrs", "0", "5", "--jobs", "3", str(clean), str(tmp_path / "n")]
-    assert command.main(["--job", "2", *args]) == 0 and capsys.readouterr().out == ""
+    assert command("data", "mix-data-dir")(["--job", "2", *args]) == 0 and capsys.readouterr().out == ""
     assert not (tmp_path / "n/wav.scp").exists()  # a job's share is no data directory yet
-    assert command.main(args) == 0 and "n: 12 utterances" in capsys.readouterr().out
+    assert command("data", "mix-data-dir")(args) == 0 and "n: 12 utterances" in capsys.readouterr().out
     assert set(read_scp(tmp_path / "n/utt2snr").values()) == {"0", "5"}

@@ -18,11 +18,11 @@ import transformers
 import yaml
 
 from espnet_posinv.corpora.demand import INDOOR, OUTDOOR
+from espnet_posinv.corpora.models import whisper
 from espnet_posinv.enh.demucs import DemucsSeparator
 from espnet_posinv.enh.demucs_import import their_name
 from espnet_posinv.kaldi.check import check_data_dir
 from espnet_posinv.kaldi.scp import read_scp
-from espnet_posinv.sources.models import whisper
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "egs2/librispeech_demand/enh1"

@@ -7,11 +7,13 @@ import soundfile
 import torch
 import yaml
 
-from espnet_posinv.bin.store_references import main
+from espnet_posinv.cli import command
 from espnet_posinv.criterions.batch import batch_info
 from espnet_posinv.criterions.ssl_mse import SSLMSELoss
 from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
 from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
+
+main = command("data", "store-references")
 
 CLASSES = {"ssl_mse": SSLMSELoss, "ssl_softdtw": SSLSoftDTWLoss}
 LENGTHS, IDS = torch.tensor([8000, 6123]), ["utt-a", "utt-b"]
@@ -87,7 +89,7 @@ def test_what_does_not_belong_together_is_refused(upstream, data, tmp_path, capl
     }.items():
         with pytest.raises(ValueError, match=message):
             loss(**options)
-    with pytest.raises(ValueError, match=r"there is no nowhere/encoder.json; make it with python -m"):
+    with pytest.raises(ValueError, match=r"there is no nowhere/encoder.json; make it with posinv data store"):
         SSLMSELoss(upstream, references="nowhere")
         with batch_info(lengths=LENGTHS, utt_ids=IDS):
             SSLMSELoss(upstream, references="nowhere")(ref, inf)

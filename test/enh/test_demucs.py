@@ -213,7 +213,9 @@ def test_imports_a_trainings_best(small, tmp_path, monkeypatch):
 
 
 def test_import_refuses_other_models(small, tmp_path):
-    from espnet_posinv.bin.import_demucs import main
+    from espnet_posinv.cli import command
+
+    main = command("import-demucs")
 
     path = tmp_path / "mine.th"
     torch.save(their_state(small), path)
@@ -229,7 +231,7 @@ def test_import_refuses_other_models(small, tmp_path):
     path.write_text("nothing of the kind")
     with pytest.raises(ValueError, match="is no file of weights only"):
         read_weights(path)
-    with pytest.raises(SystemExit, match=r"import_demucs: .*absent\.th"):
+    with pytest.raises(SystemExit, match=r"posinv import-demucs: .*absent\.th"):
         main(["--checkpoint", str(tmp_path / "absent.th"), "--output-dir", str(tmp_path / "exp")])
     assert not (tmp_path / "exp").exists()
 

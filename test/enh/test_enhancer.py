@@ -10,8 +10,8 @@ import torch
 import yaml
 
 import espnet_posinv
-from espnet_posinv.bin import enhance
-from espnet_posinv.enhancer import Enhancer, cut, fade
+from espnet_posinv.cli import command
+from espnet_posinv.enh.enhancer import Enhancer, cut, fade
 
 
 class Half(torch.nn.Module):
@@ -109,7 +109,7 @@ def test_files_in_files_out(folder, tmp_path, capsys):
         soundfile.write(tmp_path / f"{name}.wav", sound(rate, rate), rate)
     (tmp_path / "wav.scp").write_text(f"utt-b {tmp_path}/b.wav\nutt-a {tmp_path}/a.wav\n")
     out = tmp_path / "out"
-    enhance.main([str(folder), str(tmp_path / "wav.scp"), "--output-dir", str(out), "--wet", "0.5"])
+    command("enhance")([str(folder), str(tmp_path / "wav.scp"), "--output-dir", str(out), "--wet", "0.5"])
     assert (out / "wav.scp").read_text() == f"utt-a {out}/utt-a.wav\nutt-b {out}/utt-b.wav\n"
     written, rate = soundfile.read(out / "utt-b.wav", dtype="float32")
     wav, _ = soundfile.read(tmp_path / "b.wav", dtype="float32")
@@ -135,7 +135,7 @@ def test_files_in_files_out(folder, tmp_path, capsys):
 def test_bad_recordings_are_named(folder, tmp_path, make, message):
     make(tmp_path / "x.wav")
     with pytest.raises(SystemExit, match=message):
-        enhance.main([str(folder), str(tmp_path / "x.wav"), "--output-dir", str(tmp_path / "out")])
+        command("enhance")([str(folder), str(tmp_path / "x.wav"), "--output-dir", str(tmp_path / "out")])
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -174,6 +174,6 @@ def test_bad_arguments_are_refused(wav, options, message):
 
 def test_help_costs_no_imports():
     run = subprocess.run(
-        [sys.executable, "-m", "espnet_posinv.bin.enhance", "--help"], capture_output=True, text=True
+        [sys.executable, "-m", "espnet_posinv", "enhance", "--help"], capture_output=True, text=True
     )
     assert run.returncode == 0 and "--wet WET" in run.stdout

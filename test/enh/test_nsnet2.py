@@ -207,17 +207,19 @@ def test_import_refuses_other_models(tmp_path):
 
 
 def test_command(tmp_path, capsys):
-    from espnet_posinv.bin.import_nsnet2 import main
+    from espnet_posinv.cli import command
+
+    main = command("import-nsnet2")
 
     path = write_onnx(tmp_path / "model.onnx")
     main(["--onnx", str(path), "--output-dir", str(tmp_path / "exp")])
     assert "of onnxruntime" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match=r"import_nsnet2: .*absent\.onnx"):
+    with pytest.raises(SystemExit, match=r"posinv import-nsnet2: .*absent\.onnx"):
         main(["--onnx", str(tmp_path / "absent.onnx"), "--output-dir", str(tmp_path / "exp")])
 
 
 def test_published_weights_on_real_audio():
-    from espnet_posinv.sources.audio import read_audio
+    from espnet_posinv.corpora.audio import read_audio
 
     path = next(DOWNLOADS.rglob("nsnet2-20ms-baseline.onnx"), None)
     prompt = next(DOWNLOADS.rglob("agent-pass.g722"), None)

@@ -25,8 +25,8 @@ RATE = 16000
 @pytest.fixture(scope="module")
 def speech():
     """(text, samples) of real utterances of 1 to 3 s, 16 kHz."""
-    asterisk = pytest.importorskip("espnet_posinv.sources.asterisk")
-    fetch = pytest.importorskip("espnet_posinv.sources.fetch")
+    asterisk = pytest.importorskip("espnet_posinv.corpora.asterisk")
+    fetch = pytest.importorskip("espnet_posinv.corpora.fetch")
     try:
         prompts = asterisk.prompts("en", REPO / "egs2/mini_debian/downloads")
     except fetch.FetchError as error:

@@ -11,7 +11,7 @@ import torch
 from torchaudio.functional import compute_deltas
 from transformers import HubertModel
 
-from espnet_posinv.bin import pretrain_hubert
+from espnet_posinv.cli import command
 from espnet_posinv.pretrain import corpus, labels, train
 from espnet_posinv.pretrain.model import HOP, MASK_SPAN, MASK_START, MaskedPrediction, draw_mask, mini_config
 from espnet_posinv.pretrain.streams import Streams, crop, load
@@ -265,7 +265,7 @@ def test_a_teacher_is_missed_before_anything_is_done(tmp_path):
     speech_folder(tmp_path / "s")
     options = ["--speech", str(tmp_path / "s"), "--work", str(tmp_path / "w"), "--device", "cpu"]
     with pytest.raises(SystemExit, match="nowhere"):
-        pretrain_hubert.main([*options, "--teacher", f"whisper:{tmp_path}/nowhere"])
+        command("pretrain-hubert")([*options, "--teacher", f"whisper:{tmp_path}/nowhere"])
     assert not (tmp_path / "w").exists()
 
 
@@ -287,7 +287,7 @@ def test_command_trains_exports_and_loads(tiny, tmp_path, capsys):
     options = ["--speech", str(folder), "--work", str(work), "--steps", "3", "--batch", "2", "--seconds", "2"]
     HubertModel(tiny_config()).save_pretrained(tmp_path / "teacher")
     options += ["--teacher", f"transformers:{tmp_path}/teacher", "--teacher_layer", "1"]
-    assert pretrain_hubert.main([*options, "--export", str(tmp_path / "m"), "--device", "cpu"]) == 0
+    assert command("pretrain-hubert")([*options, "--export", str(tmp_path / "m"), "--device", "cpu"]) == 0
     assert "iteration 3 step 3/3" in capsys.readouterr().out
     rows = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
     assert [(r["iteration"], r["step"]) for r in rows] == [(1, 3), (2, 3), (3, 3)]
@@ -299,7 +299,7 @@ def test_command_trains_exports_and_loads(tiny, tmp_path, capsys):
     assert json.loads((tmp_path / "m" / "config.json").read_text())["teachers"] == ["teacher"]
     (work / "iteration3.pt").unlink()
     with pytest.raises(SystemExit, match="iteration3"):
-        pretrain_hubert.main(["--work", str(work), "--iterations", "--export", str(tmp_path / "n")])
+        command("pretrain-hubert")(["--work", str(work), "--iterations", "--export", str(tmp_path / "n")])
 
 
 def test_streams_of_short_voices_are_joined(tmp_path):

@@ -32,7 +32,7 @@ def experiment(tmp_path):
 
 
 def test_packed_model_enhances_like_the_experiment(experiment, tmp_path):
-    from espnet_posinv.enhancer import Enhancer
+    from espnet_posinv.enh.enhancer import Enhancer
 
     pack(experiment / "config.yaml", experiment / "valid.loss.best.pth", tmp_path / "packed")
     assert sorted(p.name for p in (tmp_path / "packed").iterdir()) == ["config.yaml", "model.pth"]

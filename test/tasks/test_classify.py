@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from espnet_posinv.bin.score_task import main
+from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.tasks.classify import Classification
 from espnet_posinv.tasks.task import Data, build
+
+main = command("score", "task")
 
 MINI_HUBERT = Path(__file__).parents[2] / "egs2/mini_debian/ssl1/mini_hubert"
 MOODS = ("calm", "angry", "glad")

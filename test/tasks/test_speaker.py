@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from espnet_posinv.bin.score_task import main
+from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.tasks.embedding import embed, window_starts
 from espnet_posinv.tasks.speaker import SpeakerVerification, equal_error_rate
 from espnet_posinv.tasks.task import Data
 
+main = command("score", "task")
+
 DOWNLOADS = Path(os.environ.get("POSINV_DOWNLOADS", Path(__file__).parents[2] / "egs2/mini_debian/downloads"))
 WHEEL = DOWNLOADS / "Resemblyzer-0.1.4-py3-none-any.whl"
 needs_wheel = pytest.mark.skipif(
     not WHEEL.exists(),
-    reason=f"no {WHEEL}: python -m espnet_posinv.bin.fetch Resemblyzer --downloads {DOWNLOADS}",
+    reason=f"no {WHEEL}: python -m espnet_posinv fetch Resemblyzer --downloads {DOWNLOADS}",
 )
 
 
@@ -163,7 +165,7 @@ def test_encoder_equals_the_packages_own(tmp_path, monkeypatch):
 
 @needs_wheel
 def test_voices_of_real_recordings(tmp_path, capsys):
-    from espnet_posinv.sources.asterisk import prompts
+    from espnet_posinv.corpora.asterisk import prompts
 
     if not list((DOWNLOADS / "unpacked").glob("asterisk-core-sounds-ru-g722*")):
         pytest.skip(
@@ -226,6 +228,6 @@ def test_silence_has_no_voice(tmp_path):
         "--output",
         f"{tmp_path}/o.json",
     ]
-    with pytest.raises(SystemExit, match="score_task: utterance a: silent; a voice has no vector"):
+    with pytest.raises(SystemExit, match="posinv score task: utterance a: silent; a voice has no vector"):
         main(["--task", "speaker", "--model", f"ge2e:{WHEEL}", *files])
     assert not (tmp_path / "o.json").exists()

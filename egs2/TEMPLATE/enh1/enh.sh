@@ -48,14 +48,14 @@ finetune_args=           # further settings of the fine-tuning, e.g. "--set max_
 se_args=                 # further settings of the training from scratch
 # Evaluation
 recognisers=             # NAME=BACKEND:MODEL of each recogniser, e.g. "whisper-base=whisper:downloads/whisper-base"
-asr_args=                # further options of bin/asr_decode, e.g. "--beam-size 5"
+asr_args=                # further options of `posinv decode`, e.g. "--beam-size 5"
 lang=en                  # language of the test sets
 metrics=pesq,estoi,si_sdr,dnsmos  # of the audio, none for no signal metrics
 finetuned=               # fine-tuned models of stages 6 to 10 (default: those of stage 5)
-wer_args=                # further options of bin/score_wer, e.g. "--sclite" for NIST's report beside ours
-signal_args=             # further options of bin/score_signal, e.g. "--ssl transformers:microsoft/wavlm-large"
+wer_args=                # further options of `posinv score words`, e.g. "--sclite" for NIST's report beside ours
+signal_args=             # further options of `posinv score signal`, e.g. "--ssl transformers:microsoft/wavlm-large"
 tasks=                   # NAME=TASK:LABELS:MODEL of other tasks (doc/recognisers_and_tasks.md); LABELS: a file of a test set
-probe_args=              # options of bin/probe for the upstreams, e.g. "--utterances 24"; none: no probe
+probe_args=              # options of posinv probe for the upstreams, e.g. "--utterances 24"; none: no probe
 results=                 # the report (default: RESULTS.md in expdir)
 tag=                     # added to the names of fine-tuned models
 
@@ -191,7 +191,7 @@ check_data() {
 
 # Train exp/NAME with the merged configuration (the other arguments are recipe.config's), unless finished.
 train_one() {
-    local dir=${expdir}/$1 log=${expdir}/$1/train.log merged=${expdir}/.$1.yaml t job
+    local dir=${expdir}/$1 log=${expdir}/$1/train.log merged=${expdir}/.$1.yaml t job training
     alone "${expdir}/.stages/$1"; shift
     ${python} -m espnet_posinv.recipe.config --output "${merged}" "$@" || return 1
     if as_made "${dir}/.finished" --folder --config "${merged}" \
@@ -201,16 +201,17 @@ train_one() {
     fi
     mv "${merged}" "${dir}/train.yaml"
     echo "${dir}: training, log in ${log}"
-    OMP_NUM_THREADS=${train_threads} ${posinv} -m espnet2.bin.launch --cmd "${cuda_cmd}" --log "${log}" \
-        --ngpu "${ngpu}" --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
-        --multiprocessing_distributed true -- ${posinv} -m espnet2.bin.enh_train \
+    mapfile -t training < <(literal ${posinv} -m espnet2.bin.enh_train \
         --config "${dir}/train.yaml" --output_dir "${dir}" --ngpu "${ngpu}" --resume true \
         --train_data_path_and_name_and_type "${raw}/${train_set}/wav.scp,speech_mix,sound" \
         --train_data_path_and_name_and_type "${raw}/${train_set}/spk1.scp,speech_ref1,sound" \
         --valid_data_path_and_name_and_type "${raw}/${valid_set}/wav.scp,speech_mix,sound" \
         --valid_data_path_and_name_and_type "${raw}/${valid_set}/spk1.scp,speech_ref1,sound" \
         --train_shape_file "${raw}/${train_set}/utt2num_samples" \
-        --valid_shape_file "${raw}/${valid_set}/utt2num_samples" 2> >(grep -v '(launch:.*INFO' >&2) &
+        --valid_shape_file "${raw}/${valid_set}/utt2num_samples")
+    OMP_NUM_THREADS=${train_threads} ${posinv} -m espnet2.bin.launch --cmd "${cuda_cmd}" --log "${log}" \
+        --ngpu "${ngpu}" --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
+        --multiprocessing_distributed true -- "${training[@]}" 2> >(grep -v '(launch:.*INFO' >&2) &
     job=$!
     ${python} -m espnet_posinv.recipe.progress --log "${log}" --label "$(basename "${dir}")" --pid ${job} \
         --max-epoch "$(sed -n 's/^max_epoch: //p' "${dir}/train.yaml")"
@@ -229,7 +230,7 @@ enhance_one() {
     rm -rf "${dir}/log" "${dir}"/part.* && mkdir "${dir}/log"
     mapfile -t keys < <(each "${dir}/log/keys.%.scp" $(seq "${n}"))
     utils/split_scp.pl "${scp}" "${keys[@]}" || return 1
-    ${decode_cmd} JOB=1:"${n}" "${dir}/log/enh_inference.JOB.log" ${posinv} -m espnet2.bin.enh_inference \
+    submit "${decode_cmd}" JOB=1:"${n}" "${dir}/log/enh_inference.JOB.log" ${posinv} -m espnet2.bin.enh_inference \
         --ngpu 0 --fs "${fs}" --train_config "${expdir}/$1/config.yaml" --model_file "$(model "$1")" \
         --key_file "${dir}/log/keys.JOB.scp" --data_path_and_name_and_type "${scp},speech_mix,sound" \
         --output_dir "${dir}/part.JOB" || return 1
@@ -248,19 +249,19 @@ score_one() {
         r=${r%%=*} out=${scores}/${r%%=*}/$1/$2.json
         as_made "${out}" --reads "${raw}/$2/text" "${expdir}/decoded/${r}/$1/$2/text" \
             --value "lang=${lang}" --value "args=${wer_args}" && continue
-        ${python} -m espnet_posinv.bin.score_wer --ref "${raw}/$2/text" --language "${lang}" \
+        ${python} -m espnet_posinv score words --ref "${raw}/$2/text" --language "${lang}" \
             --hyp "${expdir}/decoded/${r}/$1/$2/text" --output "${out}" ${wer_args} || return 1
     done
     out=${scores}/signal/$1/$2.json
     as_made "${out}" --reads "${ref}" "${inf}" --value "metrics=${metrics}" --value "args=${signal_args}" ||
-        ${decode_cmd} "${log//%/signal}" ${python} -m espnet_posinv.bin.score_signal --metrics "${metrics}" \
+        submit "${decode_cmd}" "${log//%/signal}" ${python} -m espnet_posinv score signal --metrics "${metrics}" \
             --ref-scp "${ref}" --inf-scp "${inf}" --output "${out}" ${signal_args} || return 1
     for k in ${tasks}; do
         IFS=: read -r task labels net <<< "${k#*=}"
         k=${k%%=*} out=${expdir}/tasks/${k%%=*}/$1/$2.json
         as_made "${out}" --value "task=${task}:${net}" --reads "${inf}" "${ref}" "${raw}/$2/${labels}" \
             "${raw}/$2/utt2spk" $(model_folder "${net}") && continue
-        ${decode_cmd} "${log//%/${k}}" ${python} -m espnet_posinv.bin.score_task --task "${task}" --model "${net}" \
+        submit "${decode_cmd}" "${log//%/${k}}" ${python} -m espnet_posinv score task --task "${task}" --model "${net}" \
             --labels "${raw}/$2/${labels}" --utt2spk "${raw}/$2/utt2spk" --wav-scp "${inf}" \
             --clean-scp "${ref}" --output "${out}" || return 1
     done
@@ -295,8 +296,8 @@ if stage 3 "format audio, statistics" --key "${fs} ${audio_format}" \
     for t in ${sets}; do
         as_made "${raw}/${t}/utt2num_samples" --folder --keep --reads "${datadir}/${t}" \
             --value "fs=${fs}" --value "format=${audio_format}" ||
-            ${python} -m espnet_posinv.bin.format_data_dir --fs "${fs}" --audio-format "${audio_format}" --nj "${nj}" \
-                --cmd "${format_cmd}" --unknown-files drop "${datadir}/${t}" "${raw}/${t}"
+            ${python} -m espnet_posinv data format-data-dir --fs "${fs}" --audio-format "${audio_format}" --nj "${nj}" \
+                --cmd "${format_cmd}" "${datadir}/${t}" "${raw}/${t}"
     done
     stage_done
 fi
@@ -307,12 +308,12 @@ if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} 
     [ -z "${se_config}" ] || try_choices
     if [ -n "${pretrained}" ]; then
         case ${pretrained} in
-            *.th) importer="bin.import_demucs --checkpoint ${pretrained}" ;;
-            *.onnx) importer="bin.import_nsnet2 --onnx ${pretrained}" ;;
-            *) importer="recipe.pack --folder ${pretrained}" ;;
+            *.th) importer=(espnet_posinv import-demucs --checkpoint "${pretrained}") ;;
+            *.onnx) importer=(espnet_posinv import-nsnet2 --onnx "${pretrained}") ;;
+            *) importer=(espnet_posinv.recipe.pack --folder "${pretrained}") ;;
         esac
         as_made "${expdir}/${models[0]}/config.yaml" --folder --reads "${pretrained}" --value "args=${import_args}" ||
-            ${python} -m espnet_posinv.${importer} --output-dir "${expdir}/${models[0]}" ${import_args}
+            ${python} -m "${importer[@]}" --output-dir "${expdir}/${models[0]}" ${import_args}
     fi
     [ -z "${se_config}" ] || train_one "${se_name}" ${se_args} "${se_config}"
     stage_done
@@ -360,7 +361,7 @@ if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
                 --value "recogniser=${r#*=}" --value "lang=${lang}" --value "args=${asr_args}" || true
             pairs+=(--wav-scp "$(audio "${m}" "${t}")" --output-dir "${dir}")
         done; done
-        ${python} -m espnet_posinv.bin.asr_decode --backend "$(cut -d: -f1 <<< "${r#*=}")" \
+        ${python} -m espnet_posinv decode --backend "$(cut -d: -f1 <<< "${r#*=}")" \
             --model "$(cut -d: -f2- <<< "${r#*=}")" --language "${lang}" ${asr_args} --nj "${nj}" --cmd "${asr_cmd}" "${pairs[@]}"
     done
     stage_done
@@ -386,13 +387,13 @@ if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_
         as_made "${dir}/probe.md" --folder --reads $(each "${raw}/${train_set}/%" wav.scp spk1.scp) $(model_folder "${u#*=}") \
             --value "upstream=${u#*=}" --value "args=${probe_args}" && continue
         echo "probing ${u#*=}: log in ${dir}/probe.log"
-        beside "${nj}" ${decode_cmd} "${dir}/probe.log" ${python} -m espnet_posinv.bin.probe \
+        beside "${nj}" submit "${decode_cmd}" "${dir}/probe.log" ${python} -m espnet_posinv probe \
             --upstream "${u#*=}" --data "${raw}/${train_set}" --output-dir "${dir}" ${probe_args}
     done
     all_done
-    ${python} -m espnet_posinv.bin.report --output "${results}" --html "${expdir}/report.html" \
+    ${python} -m espnet_posinv report --output "${results}" --html "${expdir}/report.html" \
         --title "${title}" --scores-dir "${scores}" --data-dir "${raw}" \
-        --exp-dir "${expdir}" --test-sets "${test_sets}" --clean-set "${clean_set}" --pretrained "${init}"
+        --exp-dir "${expdir}" --test-sets "${test_sets}" --clean-set "${clean_set}"
     stage_done
 fi
 

@@ -32,7 +32,7 @@ case ${size} in
         train=(--train_jobs 2 --train_threads $((($(nproc) + 1) / 2)))
         ;;
 esac
-# Every epoch's model is kept, for curves of what else than the loss changes (espnet_posinv.bin.convergence).
+# Every epoch's model is kept, for curves of what else than the loss changes (posinv convergence).
 finetune="--set max_epoch=${epochs} --set num_iters_per_epoch=${updates} --set keep_nbest_models=${epochs}"
 
 ./enh.sh \

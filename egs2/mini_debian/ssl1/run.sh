@@ -38,15 +38,15 @@ reach() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
 if reach 1; then
     echo "stage 1: fetch recordings and gather them in data/speech"
     [ -f data/speech/index.tsv ] ||
-        python3 -m espnet_posinv.bin.pretrain_hubert --gather --downloads ../downloads "${own[@]}"
+        python3 -m espnet_posinv pretrain-hubert --gather --downloads ../downloads "${own[@]}"
 fi
 
 if reach 2; then
     needs data/speech/index.tsv 1
     echo "stage 2: three iterations of masked prediction in ${dir}"
-    python3 -m espnet_posinv.bin.fetch --downloads ../downloads "${own[@]}" whisper-tiny.en  # the third's teacher
+    python3 -m espnet_posinv fetch --downloads ../downloads "${own[@]}" whisper-tiny.en  # the third's teacher
     # All cores: the only job
-    OMP_NUM_THREADS=$(nproc) python3 -m espnet_posinv.bin.pretrain_hubert --work "${dir}" --steps "${steps}" \
+    OMP_NUM_THREADS=$(nproc) python3 -m espnet_posinv pretrain-hubert --work "${dir}" --steps "${steps}" \
         --batch "${batch}" ${device:+--device "${device}"} \
         --teacher "whisper:${WHISPER_TINY_EN:-../downloads/whisper-tiny.en}"
 fi
@@ -54,14 +54,14 @@ fi
 if reach 3; then
     needs "${dir}/iteration3.pt" 2
     echo "stage 3: export to ${dir}/model"
-    python3 -m espnet_posinv.bin.pretrain_hubert --work "${dir}" --iterations --export "${dir}/model"
+    python3 -m espnet_posinv pretrain-hubert --work "${dir}" --iterations --export "${dir}/model"
 fi
 
 if reach 4; then
     needs "${dir}/model/config.json" 3
     echo "stage 4: measure"
-    python3 -m espnet_posinv.bin.fetch --downloads ../downloads "${own[@]}" whisper-tiny.en
-    python3 -m espnet_posinv.bin.ssl_quality --downloads ../downloads "${own[@]}" \
+    python3 -m espnet_posinv fetch --downloads ../downloads "${own[@]}" whisper-tiny.en
+    python3 -m espnet_posinv ssl-quality --downloads ../downloads "${own[@]}" \
         --upstream "mini HuBERT=transformers:${dir}/model" \
         --upstream "Whisper tiny.en=whisper:${WHISPER_TINY_EN:-../downloads/whisper-tiny.en}" \
         --output "${dir}/QUALITY.md"

@@ -20,10 +20,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./path.sh
 . ./cmd.sh
 . ./db.sh
+. utils/submit.sh
 
 # Clean speech of LibriSpeech: speech TARGET OPTIONS...
 speech() {
-    python3 -m espnet_posinv.bin.librispeech_data --librispeech "${LIBRISPEECH}" --downloads downloads "$@"
+    python3 -m espnet_posinv data librispeech --librispeech "${LIBRISPEECH}" --downloads downloads "$@"
 }
 
 # Noisy speech: mix CLEAN NOISY NOISES; jobs make the audio, the last call the directory.
@@ -33,17 +34,17 @@ mix() {
     # shellcheck disable=SC2206
     options=(--noise-scp "${data}/noise/$3.scp" --seed "${seed}" --snrs ${snrs//,/ } --jobs "${n}")
     # shellcheck disable=SC2154
-    ${train_cmd} JOB=1:"${n}" "$2/log/mix.JOB.log" \
-        python3 -m espnet_posinv.bin.mix_data_dir --job JOB "${options[@]}" "$1" "$2"
-    python3 -m espnet_posinv.bin.mix_data_dir "${options[@]}" "$1" "$2"
+    submit "${train_cmd}" JOB=1:"${n}" "$2/log/mix.JOB.log" \
+        python3 -m espnet_posinv data mix-data-dir --job JOB "${options[@]}" "$1" "$2"
+    python3 -m espnet_posinv data mix-data-dir "${options[@]}" "$1" "$2"
 }
 
-[ -n "${WHISPER}" ] || python3 -m espnet_posinv.bin.fetch --downloads downloads whisper-base
+[ -n "${WHISPER}" ] || python3 -m espnet_posinv fetch --downloads downloads whisper-base
 # shellcheck disable=SC2086
 speech "${data}/${train_set}" --parts ${parts//,/ }
 speech "${data}/dev_clean" --parts dev-clean --every "${every}"
 speech "${data}/test_clean" --parts test-clean
-python3 -m espnet_posinv.bin.demand_data --demand "${DEMAND}" --downloads downloads --channel "${channel}" "${data}/noise"
+python3 -m espnet_posinv data demand --demand "${DEMAND}" --downloads downloads --channel "${channel}" "${data}/noise"
 mix "${data}/dev_clean" "${data}/dev" valid
 mix "${data}/test_clean" "${data}/test_clean_seen" seen
 mix "${data}/test_clean" "${data}/test_clean_unseen" unseen

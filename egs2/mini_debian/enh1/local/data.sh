@@ -30,7 +30,7 @@ if [ -n "${WHISPER_TINY_EN:-}" ]; then models+=(--whisper-tiny-en "${WHISPER_TIN
 if [ -n "${WHISPER_BASE:-}" ]; then models+=(--whisper-base "${WHISPER_BASE}"); fi
 if [ -n "${NSNET2_ONNX:-}" ]; then models+=(--nsnet2-onnx "${NSNET2_ONNX}"); fi
 
-python3 -m espnet_posinv.bin.fetch --downloads ../downloads "${own[@]}" "${models[@]}" \
+python3 -m espnet_posinv fetch --downloads ../downloads "${own[@]}" "${models[@]}" \
     whisper-tiny.en whisper-base nsnet2
-python3 -m espnet_posinv.bin.mini_debian_data --downloads ../downloads "${own[@]}" \
+python3 -m espnet_posinv data mini-debian --downloads ../downloads "${own[@]}" \
     --data "${data}" --size "${size}" --seed "${seed}"

@@ -1,0 +1,48 @@
+"""What the commands share: Kaldi's way of giving options, and reading lines."""
+
+import argparse
+import re
+import sys
+
+_OPTION = re.compile(r"\A--[A-Za-z][\w-]*")
+
+
+class Parser(argparse.ArgumentParser):
+    """Options are written ``--an-option x`` or ``--an_option=x``; names are never abbreviated."""
+
+    def __init__(self, name: str, description: str):
+        super().__init__(
+            prog=name,
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse after writing each option as ``--an-option=value``: a value may begin with dashes."""
+        rest = iter(sys.argv[1:] if args is None else args)
+        written = []
+        for arg in rest:
+            arg = _OPTION.sub(lambda option: option[0].replace("_", "-"), arg)
+            action = self._option_string_actions.get(arg)
+            value = next(rest, None) if arg.startswith("--") and action and action.nargs is None else None
+            written.append(arg if value is None else f"{arg}={value}")
+        return super().parse_known_args(written, namespace)
+
+
+def boolean(text: str) -> bool:
+    """An option's value true or false, as Kaldi's scripts write it."""
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
+    return text == "true"
+
+
+def positive(text: str) -> int:
+    """An option's value that is a whole number above 0."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return value

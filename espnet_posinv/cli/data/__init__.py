@@ -1,0 +1,1 @@
+"""Make, check and change Kaldi data directories."""

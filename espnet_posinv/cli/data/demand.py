@@ -1,0 +1,24 @@
+"""Make noise lists for training, validation and tests from DEMAND, fetched from Zenodo if need be."""
+
+from functools import partial
+from pathlib import Path
+
+from espnet_posinv.cli.arguments import positive
+
+
+def options(parser):
+    """Declare the arguments."""
+    parser.add_argument("noise_dir", type=Path)
+    parser.add_argument("--demand", default="", help="your own folder with environments or their zips")
+    parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="keeps what was fetched")
+    parser.add_argument("--channel", type=positive, default=1, help="microphone, 1 to 16")
+
+
+def run(args) -> None:
+    """Run the command."""
+    from espnet_posinv.corpora.demand import find_recording, write_noises
+
+    own = Path(args.demand) if args.demand else None
+    find = partial(find_recording, own=own, downloads=args.downloads, channel=args.channel)
+    minutes = write_noises(find, args.noise_dir)
+    print(f"{args.noise_dir}: {', '.join(f'{part} {x:.1f} min' for part, x in minutes.items())}")

@@ -1,0 +1,44 @@
+"""Make the data directories of egs2/mini_debian/enh1.
+
+These are data/{train,valid,dev,test_clean,test_seen,test_unseen}, of recordings that are fetched when
+missing. Sets that exist with the same size and seed are kept.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from espnet_posinv.corpora.attribution import write_attribution
+from espnet_posinv.corpora.mini_debian import SIZES, build
+
+ARCHIVES = (
+    *(
+        f"asterisk-core-sounds-{x}"
+        for x in ("en", "en-g722", "fr", "fr-g722", "it", "it-g722", "ru", "ru-g722")
+    ),
+    *(
+        "ufoai-sound",
+        "lincity-ng-data",
+        "asterisk-moh-opsound-g722",
+        "fillets-ng-data-cs",
+        "fillets-ng-data-nl",
+    ),
+)
+
+
+def options(parser):
+    """Declare the arguments."""
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder for the data directories")
+    parser.add_argument(
+        "--downloads", type=Path, default=Path("../downloads"), help="folder that keeps archives"
+    )
+    parser.add_argument(
+        "--archives", type=Path, action="append", default=[], help="own folder, searched first"
+    )
+    parser.add_argument("--size", choices=SIZES, default="default", help="of all sets")
+    parser.add_argument("--seed", type=int, default=0, help="of noises, SNRs and levels")
+
+
+def run(args):
+    """Run the command."""
+    build(args.data, args.downloads, args.size, args.seed, args.archives, partial(print, flush=True))
+    write_attribution(args.data / "ATTRIBUTION.md", ARCHIVES)

@@ -1,0 +1,58 @@
+"""Report everything that is wrong with a data directory; exit status 1 if there is anything."""
+
+import sys
+
+from espnet_posinv.kaldi.check import Needs, check_data_dir, report
+
+
+def options(parser):
+    """Declare the arguments."""
+    parser.add_argument("data_dir")
+    parser.add_argument("--no-feats", action="store_true", help="feats.scp need not exist")
+    parser.add_argument("--no-text", action="store_true", help="text need not exist")
+    parser.add_argument("--no-wav", action="store_true", help="wav.scp need not exist")
+    parser.add_argument("--no-spk-sort", action="store_true", help="speakers need not sort like utterances")
+    parser.add_argument(
+        "--non-print", action="store_true", help="accepted for compatibility: any UTF-8 is fine"
+    )
+    parser.add_argument(
+        "--utt-extra-files", default="", help="further lists that must have every utterance, blank-separated"
+    )
+    parser.add_argument(
+        "--check-audio", action="store_true", help="open the audio: missing, cut, wrong, not finite"
+    )
+    parser.add_argument("--fs", default=None, help="sampling rate the audio must have, like 16k")
+    parser.add_argument("--channels", type=int, default=None, help="number of channels the audio must have")
+    parser.add_argument(
+        "--nj", type=int, default=None, help="processes for --check-audio (default: the cores)"
+    )
+    parser.add_argument("--max-per-kind", type=int, default=100, help="like problems shown per file; 0: all")
+
+
+def run(args):
+    """Run the command."""
+    needs = Needs(
+        feats=not args.no_feats,
+        text=not args.no_text,
+        wav=not args.no_wav,
+        spk_sort=not args.no_spk_sort,
+        extra_utt_files=frozenset(args.utt_extra_files.split()),
+    )
+    return _check(args, needs)
+
+
+def _check(args, needs: Needs) -> int:
+    problems = check_data_dir(args.data_dir, needs)
+    count = report(problems, sys.stderr, args.max_per_kind)
+    if args.check_audio:
+        from espnet_posinv.kaldi.audio import parse_rate
+        from espnet_posinv.kaldi.check_audio import check_audio
+
+        rate = parse_rate(args.fs) if args.fs else None
+        audio = check_audio(args.data_dir, rate=rate, channels=args.channels, jobs=args.nj)
+        count += report(audio, sys.stderr, args.max_per_kind)
+    if count:
+        print(f"validate_data_dir.sh: {count} problems in {args.data_dir}", file=sys.stderr)
+        return 1
+    print(f"validate_data_dir.sh: {args.data_dir} is sound")
+    return 0

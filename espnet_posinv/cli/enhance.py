@@ -1,0 +1,32 @@
+"""Enhance recordings, files or a wav.scp, with a trained model; writes WAV files and their wav.scp."""
+
+
+def options(parser):
+    """Declare the arguments."""
+    parser.add_argument("model", help="experiment folder with config.yaml and a checkpoint")
+    parser.add_argument("input", nargs="+", help="audio files, or one wav.scp")
+    parser.add_argument("--output-dir", required=True, help="folder for the enhanced files and their wav.scp")
+    parser.add_argument("--wet", type=float, default=1.0, help="share of the enhanced signal, 0 to 1")
+    parser.add_argument("--checkpoint", help="file in the model's folder (default: the best one)")
+    parser.add_argument("--sample-rate", type=int, default=16000, help="of the model, Hz")
+    parser.add_argument("--segment", type=float, default=30.0, help="seconds enhanced at once")
+    parser.add_argument("--overlap", type=float, default=1.0, help="seconds that pieces are faded over")
+    parser.add_argument("--batch-size", type=int, default=1, help="pieces of one recording at once")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
+
+
+def run(args):
+    """Run the command."""
+    from espnet_posinv.enh.enhance_files import enhance_files
+    from espnet_posinv.enh.enhancer import Enhancer
+
+    enhancer = Enhancer.from_pretrained(
+        args.model,
+        args.checkpoint,
+        device=args.device,
+        sample_rate=args.sample_rate,
+        segment=args.segment,
+        overlap=args.overlap,
+        batch_size=args.batch_size,
+    )
+    enhance_files(enhancer, args.input, args.output_dir, wet=args.wet)

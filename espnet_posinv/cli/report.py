@@ -1,0 +1,55 @@
+"""Write RESULTS.md and its plots from a recipe's scores and experiments, and report.html with sound in it.
+
+The page is one file with word errors, sound, spectrograms, curves and tables. It needs no network.
+"""
+
+import os
+from pathlib import Path
+
+
+def options(parser):
+    """Declare the arguments."""
+    parser.add_argument("--output", default="RESULTS.md", help="the report; plots go into images/ beside it")
+    parser.add_argument("--html", help="the page (default: none)")
+    parser.add_argument("--title", default="Results", help="heading of both")
+    parser.add_argument(
+        "--scores-dir", default="exp/scores", help="<recogniser or signal>/<system>/<set>.json"
+    )
+    parser.add_argument(
+        "--data-dir", default="dump/raw", help="<set>/{wav.scp,spk1.scp,text,utt2noise,utt2snr}"
+    )
+    parser.add_argument(
+        "--exp-dir",
+        default="exp",
+        help="experiment folders; also <system>/enhanced/<set>/spk1.scp, convergence, probe/*, ablation and "
+        "tasks, as far as they are there",
+    )
+    parser.add_argument("--test-sets", required=True, help="names, separated by blanks, in order of columns")
+    parser.add_argument("--clean-set", default="", help="the test set without noise")
+    parser.add_argument(
+        "--utterances", type=int, default=3, help="to listen to in the page, of each set with noise"
+    )
+
+
+def run(args):
+    """Run the command."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+    from espnet_posinv.report.experiment import Places, load
+    from espnet_posinv.report.html import write_html_report
+    from espnet_posinv.report.markdown import write_report
+
+    experiment = load(
+        Places(
+            scores=Path(args.scores_dir),
+            data=Path(args.data_dir),
+            experiments=Path(args.exp_dir),
+            test_sets=args.test_sets.split(),
+            clean_set=args.clean_set,
+        )
+    )
+    write_report(experiment, args.output, title=args.title)
+    print(f"report: {args.output}")
+    if args.html:
+        write_html_report(experiment, args.html, title=args.title, utterances=args.utterances)
+        print(f"report: {args.html}, {Path(args.html).stat().st_size / 1e6:.1f} MB")

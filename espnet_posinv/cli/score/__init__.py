@@ -1,0 +1,1 @@
+"""Score transcripts, signals and other tasks."""

@@ -1,0 +1,43 @@
+"""Score enhanced speech on a task other than recognition: speaker verification, classification, or your own.
+
+speaker: --labels utt2spk; MODEL is ge2e:PATH (the wheel of Resemblyzer) or an SSL model.
+classify: --labels of any kind, such as emotions, and --utt2spk; MODEL is an SSL model.
+Or the dotted name of a module of yours. Settings follow the model: MODEL,layer=6
+"""
+
+import os
+
+
+def options(parser):
+    """Declare the arguments."""
+    parser.add_argument("--task", required=True, help="speaker, classify, or a module")
+    parser.add_argument("--model", required=True, metavar="MODEL[,name=value...]", help="see above")
+    parser.add_argument("--wav-scp", required=True, help="audio under test, mono, 16 kHz")
+    parser.add_argument("--clean-scp", help="the same utterances without noise, to enrol or learn on")
+    parser.add_argument("--labels", required=True, help="lines of utterance and label")
+    parser.add_argument("--utt2spk", help="speakers, where the task must keep them apart")
+    parser.add_argument("--output", required=True, help="JSON file")
+    parser.add_argument("--nj", type=int, default=1, help="processes")
+
+
+def run(args):
+    """Run the command."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
+
+    from espnet_posinv.tasks.task import build, score
+
+    task = build(args.task, args.model)
+    result = score(
+        task,
+        args.wav_scp,
+        args.labels,
+        args.output,
+        clean_scp=args.clean_scp,
+        utt2spk=args.utt2spk,
+        nj=args.nj,
+    )
+    parts = []
+    for name, value in result["total"].items():
+        interval = "" if value["low"] is None else f" [{value['low']:.3g}, {value['high']:.3g}]"
+        parts.append(f"{name} {value['value']:.3g}{interval}")
+    print(f"{args.output}: {', '.join(parts)}")

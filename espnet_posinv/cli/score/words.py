@@ -1,0 +1,64 @@
+"""Word error rate of a Kaldi text against another, joined by id, with counts and an interval."""
+
+
+def options(parser):
+    """Declare the arguments."""
+    parser.add_argument("--ref", required=True, help="text with the transcripts")
+    parser.add_argument("--hyp", required=True, help="text with the recogniser's output")
+    parser.add_argument("--output", required=True, help="JSON file")
+    parser.add_argument("--language", default="en", help="rules of text normalisation")
+    parser.add_argument(
+        "--missing",
+        choices=["error", "deletions"],
+        default="error",
+        help="what an utterance without hypothesis is",
+    )
+    parser.add_argument(
+        "--unit",
+        choices=["words", "characters", "phones"],
+        help="what is counted, for WER, CER or PER (default: words, or phones if the recogniser writes them)",
+    )
+    parser.add_argument(
+        "--lexicon",
+        default="",
+        help="dictionary that gives the transcripts' phones: a file, or g2p_en (default: the recogniser's; "
+        "without any, --ref holds phones)",
+    )
+    parser.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="JSON",
+        help="scores of another system on the same set, to compare with by paired tests; repeatable",
+    )
+    parser.add_argument("--sclite", action="store_true", help="also NIST's report, checked against ours")
+
+
+def run(args):
+    """Run the command."""
+    from espnet_posinv.scoring.wer import UNITS, score_files
+
+    result = score_files(
+        args.ref,
+        args.hyp,
+        args.output,
+        language=args.language,
+        missing=args.missing,
+        unit=args.unit,
+        lexicon=args.lexicon,
+        against=args.against,
+        sclite=args.sclite,
+    )
+    unit, total, interval = result["unit"], result["total"], result["total"]["interval95"]
+    rate = f"{UNITS[unit]} {total['wer']:.1f} % [{interval['low']:.1f}, {interval['high']:.1f}]"
+    print(
+        f"{args.output}: {rate}, {total['S']} S {total['D']} D {total['I']} I of {total['N']} {unit}, "
+        f"{total['utterances']} utterances"
+    )
+    for name, other in result.get("comparisons", {}).items():
+        interval = other["interval95"]
+        p = [f"{other[test]['p']:.3g} ({test})" for test in ("matched_pairs", "permutation")]
+        rate = f"{other['difference']:+.1f} [{interval['low']:+.1f}, {interval['high']:+.1f}]"
+        print(f"  against {name}: {rate}, p {', '.join(p)}")
+    if found := result.get("sclite"):
+        print(f"  sclite: {found['S']} S {found['D']} D {found['I']} I of {found['N']}, {found['report']}")

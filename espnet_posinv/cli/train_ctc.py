@@ -1,0 +1,104 @@
+"""Train a recogniser of words or phonemes: a CTC head on a frozen SSL model. Run again, it goes on.
+
+Speech recognition as in SUPERB: --head blstm, characters. Phoneme recognition: --units phones --lexicon FILE,
+--head linear. The folder serves asr_decode --backend ssl_ctc.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from espnet_posinv.sample_rate import SAMPLE_RATE
+
+
+def options(parser):
+    """Declare the arguments."""
+    parser.add_argument(
+        "--upstream", required=True, help="SSL model, like transformers:facebook/hubert-base-ls960"
+    )
+    parser.add_argument("--layers", default="all", help="hidden states: all, or numbers like -1 or 6,9,12")
+    parser.add_argument("--train-scp", required=True, help="clean speech, mono, 16 kHz")
+    parser.add_argument("--train-text", required=True, help="its transcripts")
+    parser.add_argument("--valid-scp", required=True, help="what the best weights are chosen on")
+    parser.add_argument("--valid-text", required=True)
+    parser.add_argument("--output-dir", required=True, type=Path, help="checkpoint, log, and the recogniser")
+    parser.add_argument("--units", default="characters", choices=("characters", "pieces", "phones"))
+    parser.add_argument("--vocabulary", type=int, default=0, help="number of sentencepiece pieces")
+    parser.add_argument("--lexicon", default="", help="pronunciations of phones: a file, or g2p_en")
+    parser.add_argument("--language", default="en", help="rules of text normalisation")
+    parser.add_argument("--head", default="blstm", choices=("linear", "blstm"))
+    parser.add_argument("--hidden", type=int, default=1024, help="cells of a direction of the BLSTM")
+    parser.add_argument("--depth", type=int, default=2, help="layers of the BLSTM")
+    parser.add_argument("--dropout", type=float, default=0.2, help="before each of them")
+    parser.add_argument("--steps", type=int, default=20000, help="updates")
+    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
+    parser.add_argument("--batch-seconds", type=float, default=80.0, help="audio of an update")
+    parser.add_argument("--eval-every", type=int, default=1000, help="updates between validations")
+    parser.add_argument(
+        "--cache-gb", type=float, default=2.0, help="memory for features of the first utterances"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--dtype", default="float32", choices=("float32", "bfloat16"), help="of the SSL model"
+    )
+
+
+def run(args):
+    """Run the command."""
+    from espnet_posinv.asr.ctc_data import read_set
+    from espnet_posinv.asr.ctc_head import Recipe
+    from espnet_posinv.asr.ctc_train import Plan, train
+    from espnet_posinv.asr.units import learn
+    from espnet_posinv.kaldi.scp import read_scp
+    from espnet_posinv.ssl.encoder import load_encoder
+
+    say = partial(print, flush=True)
+    layers = _layers(args.layers)
+    texts = read_scp(args.train_text, empty_values=True)
+    names = read_scp(args.train_scp)
+    units = learn(
+        args.units,
+        [texts[name] for name in names if name in texts],
+        language=args.language,
+        lexicon=args.lexicon,
+        vocabulary=args.vocabulary,
+    )
+    encoder = load_encoder(args.upstream, layers=layers, dtype=args.dtype).to(args.device)
+    train_set = read_set(args.train_scp, args.train_text, units, encoder, say, strict=False)
+    valid_set = read_set(args.valid_scp, args.valid_text, units, encoder, say, strict=True)
+    hours = sum(item.samples for item in train_set) / SAMPLE_RATE / 3600
+    say(f"{len(train_set)} utterances, {hours:.2f} h; {len(units.tokens)} {units.kind}; {encoder.label}")
+    head = {"kind": args.head}
+    if args.head == "blstm":
+        head |= {"hidden": args.hidden, "depth": args.depth, "dropout": args.dropout}
+    recipe = Recipe(args.upstream, layers, head, "", "", {})
+    plan = Plan(
+        args.steps,
+        args.rate,
+        batch_seconds=args.batch_seconds,
+        eval_every=args.eval_every,
+        seed=args.seed,
+    )
+    rate = train(
+        args.output_dir,
+        units,
+        recipe,
+        encoder,
+        train_set,
+        valid_set,
+        plan,
+        gigabytes=args.cache_gb,
+        say=say,
+    )
+    say(f"{args.output_dir}: {rate:.2f} % of the validation set's {units.kind} wrong")
+
+
+def _layers(text: str) -> int | str | list[int]:
+    """What load_encoder takes."""
+    if text in ("all", "conv"):
+        return text
+    try:
+        numbers = [int(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        raise ValueError(f"--layers {text!r}: all, or numbers like -1 or 6,9,12") from None
+    return numbers[0] if len(numbers) == 1 else numbers

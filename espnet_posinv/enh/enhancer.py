@@ -1,0 +1,202 @@
+"""Enhance waveforms with a trained model: one call, any length, any sample rate."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from espnet_posinv.sample_rate import SAMPLE_RATE
+
+CHECKPOINTS = ("model.pth", "valid.loss.best.pth", "valid.*.best.pth", "latest.pth")
+
+
+class Enhancer:
+    """A single-speaker enhancement model of ESPnet and how to apply it.
+
+    >>> enhancer = Enhancer.from_pretrained("exp/enh_ssl_softdtw")      # doctest: +SKIP
+    >>> clean = enhancer(noisy, 44100, wet=0.8)                         # doctest: +SKIP
+
+    Args:
+        model: ESPnet's (or our) enhancement model.
+        sample_rate: that it was trained at, Hz.
+        segment: seconds; longer recordings are enhanced in pieces of this length.
+        overlap: seconds over which neighbouring pieces are faded into each other.
+        batch_size: pieces that are enhanced at once.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        segment: float = 30.0,
+        overlap: float = 1.0,
+        batch_size: int = 1,
+    ):
+        if model.num_spk != 1:
+            raise ValueError(f"the model separates {model.num_spk} speakers; an Enhancer wants one output")
+        if not 0 <= 2 * overlap <= segment:
+            raise ValueError(f"overlap {overlap} s: must be at most half of the segment of {segment} s")
+        self.model = model.eval()
+        self.sample_rate = sample_rate
+        self.segment = round(segment * sample_rate)
+        self.overlap = round(overlap * sample_rate)
+        self.batch_size = batch_size
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        checkpoint: str | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        **options,
+    ) -> "Enhancer":
+        """Read an experiment folder: config.yaml and a checkpoint beside it.
+
+        The criterions of the configuration are left out, so no SSL model is needed.
+
+        Args:
+            folder: as ESPnet's training or ``import_nsnet2`` leaves it.
+            checkpoint: file name in the folder; None: the first that exists of model.pth,
+                valid.loss.best.pth, another (single) valid.*.best.pth, latest.pth.
+            device: where to run.
+            **options: sample_rate, segment, overlap, batch_size.
+
+        Raises:
+            ValueError: something is missing, or the checkpoint is of another model.
+        """
+        from espnet_posinv.enh.task import PosinvEnhancementTask
+
+        folder = Path(folder)
+        config = folder / "config.yaml"
+        if not config.is_file():
+            raise ValueError(f"{folder}: no model here; looked for {config}")
+        values = yaml.safe_load(config.read_text(encoding="utf-8"))
+        path = checkpoint_of(folder, checkpoint)
+        model = PosinvEnhancementTask.build_model(Namespace(**{**values, "criterions": None, "init": None}))
+        try:
+            model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:  # pickle, zip and torch each have their own
+            raise ValueError(f"{path}: broken, or not of the model in {config}:\n{error}") from error
+        return cls(model.to(device), **options)
+
+    def __call__(
+        self,
+        wav: np.ndarray | Sequence[np.ndarray],
+        sample_rate: int | None = None,
+        *,
+        wet: float = 1.0,
+    ) -> np.ndarray | list[np.ndarray]:
+        """Enhance a waveform, or several.
+
+        Args:
+            wav: ``(T,)`` float, or a list of such, in [-1, 1].
+            sample_rate: of wav, Hz; None: the model's. Others are converted there and back.
+            wet: share of the enhanced signal, ``wet * enhanced + (1 - wet) * noisy``.  A part of the noisy
+                signal often helps a recogniser.
+
+        Returns:
+            float32, in the number, lengths and sample rate of the input.
+
+        Raises:
+            ValueError: not one-dimensional, empty, not finite, or wet outside [0, 1].
+        """
+        if not 0.0 <= wet <= 1.0:
+            raise ValueError(f"wet {wet}: a share between 0 (noisy) and 1 (enhanced)")
+        single = isinstance(wav, np.ndarray) and wav.ndim == 1
+        noisy = [_checked(w, i) for i, w in enumerate([wav] if single else wav)]
+        rate = self.sample_rate if sample_rate is None else sample_rate
+        enhanced = self._enhance([_resample(w, rate, self.sample_rate) for w in noisy])
+        out = []
+        for dry, w in zip(noisy, enhanced, strict=True):
+            w = _resample(w, self.sample_rate, rate)
+            w = np.pad(w[: len(dry)], (0, max(0, len(dry) - len(w))))
+            out.append((wet * w + (1.0 - wet) * dry).astype(np.float32))
+        return out[0] if single else out
+
+    @torch.inference_mode()
+    def _enhance(self, wavs: list[np.ndarray]) -> list[np.ndarray]:
+        """All pieces of all waveforms, in batches; faded together again."""
+        pieces = [(i, *span) for i, w in enumerate(wavs) for span in cut(len(w), self.segment, self.overlap)]
+        out = [np.zeros(len(w), np.float32) for w in wavs]
+        for at in range(0, len(pieces), self.batch_size):
+            batch = pieces[at : at + self.batch_size]
+            lengths = torch.tensor([stop - start for _, start, stop in batch])
+            x = torch.zeros(len(batch), int(lengths.max()))
+            for row, (i, start, stop) in zip(x, batch, strict=True):
+                row[: stop - start] = torch.from_numpy(wavs[i][start:stop])
+            y = self._forward(x, lengths).cpu().numpy()
+            for row, (i, start, stop) in zip(y, batch, strict=True):
+                piece = row[: stop - start]
+                out[i][start:stop] += piece * fade(start, stop, len(wavs[i]), self.overlap)
+        return out
+
+    def _forward(self, x, lengths):
+        device = next(self.model.parameters()).device
+        x, lengths = x.to(device), lengths.to(device)
+        scale = torch.ones(len(x), 1, device=device)
+        if self.model.normalize_variance or self.model.normalize_variance_per_ch:
+            scale = torch.stack([row[:n].std() for row, n in zip(x, lengths, strict=True)])[:, None]
+            scale = scale.clamp(min=1e-8)
+        return self.model.forward_enhance(x / scale, lengths, {})[0][0] * scale
+
+
+def cut(length: int, segment: int, overlap: int) -> list[tuple[int, int]]:
+    """Spans of ``segment`` samples, each ``overlap`` into the one before, that cover ``length`` samples.
+
+    >>> cut(25, 10, 2)
+    [(0, 10), (8, 18), (16, 25)]
+    """
+    starts = range(0, max(length - overlap, 1), segment - overlap) if length > segment else [0]
+    return [(start, min(start + segment, length)) for start in starts]
+
+
+def fade(start: int, stop: int, length: int, overlap: int) -> np.ndarray:
+    """Weights of a piece: linear ramps where it overlaps its neighbours; over all pieces they sum to 1."""
+    weight = np.ones(stop - start, np.float32)
+    ramp = (np.arange(overlap, dtype=np.float32) + 0.5) / max(overlap, 1)
+    if start > 0 and overlap:
+        weight[:overlap] = ramp
+    if stop < length and overlap:
+        weight[-overlap:] *= ramp[::-1]
+    return weight
+
+
+def checkpoint_of(folder: Path, name: str | None = None) -> Path:
+    """The checkpoint of an experiment folder: `name`, or the first of `CHECKPOINTS` that is there.
+
+    Raises:
+        ValueError: there is none, or several that fit.
+    """
+    for pattern in CHECKPOINTS if name is None else (name,):
+        found = sorted(folder.glob(pattern))
+        if len(found) == 1:
+            return found[0]
+        if len(found) > 1:
+            raise ValueError(f"{folder}: which of {', '.join(p.name for p in found)}? Name the checkpoint")
+    raise ValueError(
+        f"{folder}: no checkpoint; looked for {', '.join(CHECKPOINTS) if name is None else name}"
+    )
+
+
+def _checked(wav, index: int) -> np.ndarray:
+    wav = np.asarray(wav)
+    if wav.ndim != 1 or not np.issubdtype(wav.dtype, np.floating):
+        raise ValueError(f"waveform {index}: must be float (T,), one channel, not {wav.dtype} {wav.shape}")
+    if not len(wav):
+        raise ValueError(f"waveform {index}: empty")
+    if not np.isfinite(wav).all():
+        raise ValueError(f"waveform {index}: sample {int(np.argmin(np.isfinite(wav)))} is not finite")
+    return wav.astype(np.float32)
+
+
+def _resample(wav: np.ndarray, source: int, target: int) -> np.ndarray:
+    if source == target:
+        return wav
+    import soxr
+
+    return soxr.resample(wav, source, target)

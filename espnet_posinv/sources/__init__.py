@@ -1,1 +1,0 @@
-"""Real recordings and pretrained weights that install from package registries."""
