@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+from espnet_posinv.sources.asterisk import prompts
+from espnet_posinv.sources.audio import RATE
+from espnet_posinv.sources.noises import babble
 
 from espnet_posinv.asr.whisper import Whisper, _load
 from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.scoring.wer import pool, score_texts
-from espnet_posinv.sources.asterisk import prompts
-from espnet_posinv.sources.audio import RATE
-from espnet_posinv.sources.noises import babble
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,5 +1,6 @@
 """Files and folders that appear under their names complete or not at all."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -8,12 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+FULL = 1 << 18  # bytes: with fewer left a disk counts as full
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, to be written; when the block ends without an error it takes its place.
 
     The folder is made if need be; a link is followed.
+
+    Raises:
+        OSError: whatever the block raised, if the disk is full then: few libraries say that.
     """
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,6 +28,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except Exception as error:
+        if shutil.disk_usage(path.parent).free < FULL and getattr(error, "errno", None) != errno.ENOSPC:
+            raise OSError(errno.ENOSPC, f"the disk is full ({error})", str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
@@ -154,10 +155,13 @@ class SSLLoss(torch.nn.Module, ABC):
                 "(batch, samples), single-channel and equally long"
             )
         lengths = self.lengths_of(inf, lengths)
-        with torch.autocast(inf.device.type, enabled=False):
-            clean, new_lengths = self.at_encoder_rate(ref.detach().float(), lengths)
-            enhanced, _ = self.at_encoder_rate(inf.float(), lengths)
-            loss = self.distance(clean, enhanced, new_lengths)
+        try:
+            with torch.autocast(inf.device.type, enabled=False):
+                clean, new_lengths = self.at_encoder_rate(ref.detach().float(), lengths)
+                enhanced, _ = self.at_encoder_rate(inf.float(), lengths)
+                loss = self.distance(clean, enhanced, new_lengths)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {_with_ids(str(error), len(inf))}") from error
         if not loss.detach().isfinite().all():
             self._explain(loss, ref, inf, lengths)
         return loss
@@ -264,3 +268,12 @@ class SSLLoss(torch.nn.Module, ABC):
     def report(self, **values) -> None:
         """Set ``stats``: per-utterance values (B,) under this criterion's name."""
         self.stats = {f"{self.name}_{key}": torch.as_tensor(v).detach().float() for key, v in values.items()}
+
+
+def _with_ids(message: str, count: int) -> str:
+    """A message with utterances by their ids in place of their rows; with all ids where it names no row."""
+    ids = current_batch().utt_ids
+    if ids is None or len(ids) != count:
+        return message
+    named = re.sub(r"utterance (\d+) of the batch", lambda row: f"utterance {ids[int(row[1])]}", message)
+    return named if any(i in named for i in ids) else f"{message} (in the batch of {', '.join(ids)})"

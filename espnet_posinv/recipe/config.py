@@ -71,8 +71,8 @@ def write(config, path):
         yaml.safe_dump(config, file, sort_keys=False)
 
 
-def main(argv=None):
-    """Command line: merge files and settings into one configuration file."""
+def get_parser():
+    """Options of the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -81,7 +81,12 @@ def main(argv=None):
     )
     parser.add_argument("--output", required=True, help="the merged file")
     parser.add_argument("files", nargs="+", help="base first; later files win")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv=None):
+    """Command line: merge files and settings into one configuration file."""
+    args = get_parser().parse_args(argv)
     try:
         write(merged(args.files, args.set), args.output)
     except ConfigError as error:

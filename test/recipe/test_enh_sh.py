@@ -59,6 +59,17 @@ def test_help_shows_every_option_with_its_default(recipe):
             ["--criterion", "ssl_mse ssl_mze"],
             "--criterion ssl_mze: no conf/criterion/ssl_mze.yaml; there are ssl_",
         ),
+        (["foo"], "'foo' belongs to no option (--help)"),
+        (
+            ["--criterion", "ssl_mse", "ssl_softdtw", "--nj", "1"],
+            """'ssl_softdtw' belongs to no option; a list is one word between quotes: """
+            """--criterion "ssl_mse ssl_softdtw\"""",
+        ),
+        (["--nj", "1", "--seeds=1", "2", "3"], """between quotes: --seeds "1 2 3\""""),
+        (["--seeds", "1 a"], "--seeds a: whole numbers are needed"),
+        (["--clean_set", "test_cleen"], "--clean_set test_cleen: is none of --test_sets"),
+        (["--valid_set", "train"], "train: named twice among"),
+        (["--init", "nsnet"], "--init 'nsnet': stage 4 makes"),
         (["--redo", "maybe"], "true or false, not 'maybe'"),
         (["--stage", "6"], "stage 3 (format audio"),
         (["--stop-stage", "1"], "write the corpus's preparation here"),

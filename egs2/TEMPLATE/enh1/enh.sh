@@ -26,6 +26,7 @@ dumpdir=dump             # formatted audio
 expdir=exp               # models, enhanced audio, transcripts, scores
 # Data
 local_data_opts=         # passed to local/data.sh
+downloads=downloads      # where local/data.sh fetches models to: what is not there yet is checked after stage 1
 data_from=               # files and folders that local/data.sh reads; when they change, stage 1 runs again
 fs=16000                 # sampling rate in Hz
 audio_format=wav         # format of dump/
@@ -64,7 +65,16 @@ $(sed -n '/^# General/,/^help_message/{
     /^help_message/d; s/^# \(.*\)/\n\1:/; s/^\([a-z_]*\)=\([^#]*\) # \(.*\)/  --\1 \2  \3/; p
 }' "${BASH_SOURCE[0]}")"
 
+given=("$@")
 . utils/parse_options.sh
+if [ $# -gt 0 ]; then  # left over: most often a list without quotes
+    before=$((${#given[@]} - $#)) words=() option=''
+    for word in "$@"; do [[ ${word} != --* ]] || break; words+=("${word}"); done
+    [ ${before} -lt 2 ] || [[ ${given[before - 2]} != --* ]] || option="${given[before - 2]} \"${given[before - 1]}"
+    [ ${before} -lt 1 ] || [[ ${given[before - 1]} != --*=* ]] || option="${given[before - 1]/=/ \"}"
+    echo "$0: '${words[*]}' belongs to no option${option:+; a list is one word between quotes: ${option} ${words[*]}\"} (--help)" >&2
+    exit 2
+fi
 . ./path.sh
 . ./cmd.sh
 . utils/stage.sh
@@ -84,6 +94,14 @@ fi
 for n in nj train_jobs train_threads num_nodes; do
     [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: must be a whole number above 0" >&2; exit 2; }
 done
+for n in ${seeds}; do
+    [[ ${n} =~ ^[0-9]+$ ]] || { echo "$0: --seeds ${n}: whole numbers are needed" >&2; exit 2; }
+done
+if [ -n "${clean_set}" ] && [[ " ${test_sets} " != *" ${clean_set} "* ]]; then
+    echo "$0: --clean_set ${clean_set}: is none of --test_sets \"${test_sets}\"" >&2; exit 2
+fi
+twice=$(printf '%s\n' ${train_set} ${valid_set} ${test_sets} | sort | uniq -d | xargs)
+[ -z "${twice}" ] || { echo "$0: ${twice}: named twice among --train_set, --valid_set and --test_sets" >&2; exit 2; }
 for c in ${criterion}; do
     [ -e "conf/criterion/${c}.yaml" ] && continue
     echo "$0: --criterion ${c}: no conf/criterion/${c}.yaml; there are $(basename -as .yaml conf/criterion/*.yaml | xargs)" >&2; exit 2
@@ -114,6 +132,12 @@ case ${pretrained} in
 esac
 [ -n "${se_config}" ] && models+=("${se_name}")
 init=${init:-${models[0]:-}}
+if [[ " ${models[*]} " != *" ${init} "* ]]; then
+    if [ -z "${init}" ] || [ ! -e "${expdir}/${init}/config.yaml" ]; then
+        echo "$0: --init '${init}': stage 4 makes '${models[*]}'; a model of your own comes in with --pretrained FOLDER" >&2; exit 2
+    fi
+    models+=("${init}")
+fi
 tuned=()
 for u in ${upstreams}; do for c in ${criterion}; do for s in ${seeds}; do
     tuned+=("${c}_${u%%=*}${tag:+_${tag}}_seed${s}")
@@ -126,18 +150,49 @@ model() { local f; for f in valid.loss.best.pth model.pth; do [ ! -e "${expdir}/
 model_folder() { local p=${1#*:}; p=${p%%,*}; [ ! -e "${p}" ] || echo "${p}"; }
 each() { local f=$1 x; shift; for x in "$@"; do echo "${f//%/${x}}"; done; }  # a pattern's paths
 
-# Try SSL models, recognisers and GPUs before anything is trained; needless where the stages end before their use.
+# Try what was chosen before the first stage, as far as it is there, and again before a training: settings, SSL
+# models, recognisers, metrics, GPUs.
 try_choices() {
-    [ "${stop_stage}" -ge 5 ] && [ -n "${upstreams}" ] || return 0
-    ${python} -m espnet_posinv.recipe.choices $(each --upstream=% ${upstreams}) --language "${lang}" \
-        $([ "${cmd_backend}" != local ] || echo "--ngpu ${ngpu}") \
-        $([ "${stop_stage}" -lt 7 ] || each --recogniser=% ${recognisers}) \
-        ${finetune_args} "${finetune_config}" "conf/criterion/${criterion%% *}.yaml"
+    local c words=()
+    [ "${cmd_backend}" != local ] || [ "${stop_stage}" -lt 4 ] || [ "${stage}" -gt 5 ] || words+=(--ngpu "${ngpu}")
+    if [ "${stop_stage}" -ge 4 ] && [ "${stage}" -le 4 ] && [ -n "${se_config}" ]; then
+        words+=(--training "${se_args} ${se_config}")
+    fi
+    if [ "${stop_stage}" -ge 5 ] && [ "${stage}" -le 5 ] && [ -n "${upstreams}" ]; then
+        mapfile -t -O ${#words[@]} words < <(each --upstream=% ${upstreams})
+        for c in ${criterion}; do
+            words+=(--training "--set criterions.0.conf.upstream=LOADER:MODEL ${finetune_args} ${finetune_config} conf/criterion/${c}.yaml")
+        done
+    fi
+    if [ "${stop_stage}" -ge 7 ] && [ "${stage}" -le 7 ]; then
+        mapfile -t -O ${#words[@]} words < <(each --recogniser=% ${recognisers})
+        words+=(--language "${lang}")
+    fi
+    [ "${stop_stage}" -lt 8 ] || [ "${stage}" -gt 8 ] || words+=(--metrics "${metrics}")
+    [ ${#words[@]} -gt 0 ] || return 0
+    as_made "${expdir}/.stages/choices.$(cksum <<< "${words[*]}" | cut -d ' ' -f 1)" --value "choices=${words[*]}" \
+        --reads $(for c in ${upstreams} ${recognisers}; do model_folder "${c#*=}"; done) \
+        $(for c in ${se_config} ${se_args} ${finetune_config} ${finetune_args}; do [ ! -f "${c}" ] || echo "${c}"; done) \
+        $(each conf/criterion/%.yaml ${criterion}) > /dev/null && return 0
+    ${python} -m espnet_posinv.recipe.choices --later "${downloads}" "${words[@]}" || exit 1
+    touch "${expdir}/.stages/choices.$(cksum <<< "${words[*]}" | cut -d ' ' -f 1)"
+}
+
+# Check the data directories against what this run does with them; once, as long as they do not change.
+check_data() {
+    local u words=(--fs "${fs}" --train "${datadir}/${train_set}" "${datadir}/${valid_set}" --test)
+    for u in ${test_sets}; do words+=("${datadir}/${u}"); done
+    for u in ${upstreams}; do [ -z "$(model_folder "${u#*=}")" ] || words+=(--upstream "${u}"); done
+    for u in ${recognisers}; do words+=(--recogniser "${u}"); done
+    as_made "${expdir}/.stages/data" --value "checked=${words[*]}" --reads $(each ${datadir}/% ${sets}) > /dev/null && return 0
+    ${python} -m espnet_posinv.recipe.check_data "${words[@]}" --nj "${nj}" || exit 1
+    touch "${expdir}/.stages/data"
 }
 
 # Train exp/NAME with the merged configuration (the other arguments are recipe.config's), unless finished.
 train_one() {
-    local dir=${expdir}/$1 log=${expdir}/$1/train.log merged=${expdir}/.$1.yaml t job training; shift
+    local dir=${expdir}/$1 log=${expdir}/$1/train.log merged=${expdir}/.$1.yaml t job training
+    alone "${expdir}/.stages/$1"; shift
     ${python} -m espnet_posinv.recipe.config --output "${merged}" "$@" || return 1
     if as_made "${dir}/.finished" --folder --config "${merged}" \
         --refuse "--redo true trains it again, --tag NAME another one beside it" \
@@ -213,9 +268,18 @@ score_one() {
     echo "${scores}/signal/$1/$2.json: ${metrics}${tasks:+; tasks: ${tasks}}"
 }
 
+if ! ${list_stages} && ! ${dry_run}; then
+    if [ "${stage}" = 5 ] && [ "${stop_stage}" = 5 ]; then alone "${expdir}" --shared; else alone "${expdir}"; fi
+    for t in "${datadir}" "${dumpdir}"; do
+        if [ "${stage}" -le 3 ]; then alone "${t}"; else alone "${t}" --shared; fi
+    done
+    try_choices
+fi
+
 if stage 1 "data preparation" --key "${local_data_opts}" --reads local/data.sh $(ls db.sh 2> /dev/null) ${data_from} \
     --writes $(each ${datadir}/%/wav.scp ${sets}); then
     local/data.sh --data "${datadir}" ${local_data_opts}
+    check_data
     stage_done
 fi
 
@@ -228,6 +292,7 @@ fi
 
 if stage 3 "format audio, statistics" --key "${fs} ${audio_format}" \
     --reads $(each ${datadir}/% ${sets}) --writes $(each "${raw}/%/utt2num_samples" ${sets}); then
+    check_data
     for t in ${sets}; do
         as_made "${raw}/${t}/utt2num_samples" --folder --keep --reads "${datadir}/${t}" \
             --value "fs=${fs}" --value "format=${audio_format}" ||
@@ -243,12 +308,12 @@ if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} 
     [ -z "${se_config}" ] || try_choices
     if [ -n "${pretrained}" ]; then
         case ${pretrained} in
-            *.th) importer="bin.import_demucs --checkpoint ${pretrained}" ;;
-            *.onnx) importer="bin.import_nsnet2 --onnx ${pretrained}" ;;
-            *) importer="recipe.pack --folder ${pretrained}" ;;
+            *.th) importer=(espnet_posinv import-demucs --checkpoint "${pretrained}") ;;
+            *.onnx) importer=(espnet_posinv import-nsnet2 --onnx "${pretrained}") ;;
+            *) importer=(espnet_posinv.recipe.pack --folder "${pretrained}") ;;
         esac
         as_made "${expdir}/${models[0]}/config.yaml" --folder --reads "${pretrained}" --value "args=${import_args}" ||
-            ${python} -m espnet_posinv.${importer} --output-dir "${expdir}/${models[0]}" ${import_args}
+            ${python} -m "${importer[@]}" --output-dir "${expdir}/${models[0]}" ${import_args}
     fi
     [ -z "${se_config}" ] || train_one "${se_name}" ${se_args} "${se_config}"
     stage_done
