@@ -11,7 +11,6 @@ PACKAGE = ROOT / "espnet_posinv"
 ROWS = re.findall(r"^\| (`[^|]*/`) \|", (ROOT / "doc/architecture.md").read_text(encoding="utf-8"), re.M)
 ORDER = [re.findall(r"`(\w+)/`", row) for row in ROWS]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
-STUDIES = {"probe", "convergence", "ablation"}  # the report shows them; they share its tables
 
 
 def imports(path: Path) -> list[tuple[int, str]]:
@@ -41,8 +40,6 @@ def test_imports_go_up(room):
     for path in sorted((PACKAGE / room).rglob("*.py")):
         for line, other in imports(path):
             if other in RANK and other != room and RANK[other] >= RANK[room]:
-                if {room, other} <= STUDIES | {"report"}:
-                    continue
                 wrong.append(f"{path.relative_to(ROOT)}:{line} imports {other}/")
     assert not wrong, "\n".join(wrong)
 

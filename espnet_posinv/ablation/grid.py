@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet_posinv.files import atomic_write
+from espnet_posinv.launch.quoting import literal
 from espnet_posinv.recipe.config import ConfigError, load
 
 KEYS = {"run", "expdir", "options", "settings", "grids"}
@@ -193,7 +194,7 @@ def run_ablation(
         numbers = [ablation.experiments.index(e) + 1 for e in untrained]
         # Jobs that fail leave their experiment untrained: its call below tries again and says why.
         for first, last in _ranges(numbers):
-            _call([*shlex.split(launcher), f"JOB={first}:{last}", str(log), *this], say)
+            _call([*shlex.split(launcher), f"JOB={first}:{last}", str(log), *map(literal, this)], say)
         untrained = [e for e in todo if not ablation.is_trained(e)]
     failed = [e.tag for e in untrained if _train(ablation, e, say)]
     groups: dict[tuple, list[Experiment]] = {}

@@ -30,16 +30,6 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(written, namespace)
 
 
-def unknown_files_option(parser: argparse.ArgumentParser) -> None:
-    """Add --unknown-files."""
-    parser.add_argument(
-        "--unknown-files",
-        choices=("refuse", "copy", "drop"),
-        default="refuse",
-        help="files whose name does not tell what they are keyed by",
-    )
-
-
 def boolean(text: str) -> bool:
     """An option's value true or false, as Kaldi's scripts write it."""
     if text not in ("true", "false"):

@@ -20,14 +20,15 @@ import numpy as np
 from espnet_posinv.asr.decode import Recogniser
 from espnet_posinv.criterions import PAPER, criterion_class
 from espnet_posinv.files import atomic_write
-from espnet_posinv.kaldi.audio import fingerprint, read_audio
+from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.kaldi.state import fingerprint
 from espnet_posinv.report.systems import System
 from espnet_posinv.report.training import read_scalars, read_training
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.fingerprint import encoder_fingerprint
 
-SAMPLE_RATE = 16000
 FILES = ("wav.scp", "spk1.scp", "text")
 Measured = dict[str, list[tuple["Point", dict]]]  # by experiment: checkpoints with {utterance: scores}
 
@@ -179,9 +180,9 @@ def _measure(measures: Measures, lists: dict[str, dict[str, str]], item: tuple[P
 
     from espnet_posinv.criterions.batch import batch_info
     from espnet_posinv.enh.enhancer import Enhancer
-    from espnet_posinv.scoring.normalize import normalize
     from espnet_posinv.scoring.signal import FUNCTIONS, Undefined
     from espnet_posinv.scoring.wer import count_errors
+    from espnet_posinv.text.normalize import normalize
 
     torch.set_num_threads(1)  # one process a core
     point, inputs = item
@@ -225,12 +226,9 @@ def _criterions(names: tuple[str, ...], upstream: str, process: int) -> dict:
 
 def _samples(utterance: str, entry: str) -> np.ndarray:
     try:
-        samples, rate = read_audio(entry)
+        return read_mono(entry)
     except DataError as error:
         raise DataError(f"utterance {utterance}: {error}") from None
-    if rate != SAMPLE_RATE or samples.shape[1] != 1:
-        raise DataError(f"{entry}: {samples.shape[1]} channel(s) at {rate} Hz, need one at {SAMPLE_RATE} Hz")
-    return samples[:, 0]
 
 
 def _lists(data: Path) -> dict[str, dict[str, str]]:

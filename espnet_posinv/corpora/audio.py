@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-RATE = 16000
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
 def read_audio(path: str | Path) -> np.ndarray:
@@ -21,7 +21,7 @@ def read_audio(path: str | Path) -> np.ndarray:
         with av.open(str(path), format=form) as container:
             if not container.streams.audio:
                 raise ValueError(f"{path}: no audio stream")
-            resampler = av.AudioResampler(format="fltp", layout="mono", rate=RATE)
+            resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
             for frame in container.decode(audio=0):
                 blocks += [f.to_ndarray()[0] for f in resampler.resample(frame)]
             if blocks:

@@ -10,9 +10,7 @@ the tests and the noises of training, the same in every size.
 """
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +19,11 @@ import numpy as np
 import soundfile as sf
 
 from espnet_posinv.corpora.asterisk import Prompt, prompts
-from espnet_posinv.corpora.audio import RATE
 from espnet_posinv.corpora.fetch import check_space
 from espnet_posinv.corpora.noises import SEEN_BABBLE, seen_noises, unseen_noises
+from espnet_posinv.files import new_folder
 from espnet_posinv.perturb.noise import NoiseCutter, active_level, mix_at_snr
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 TRAIN_LANGUAGES = ("fr", "it", "ru")
 LONGEST = 8.0  # seconds of a training utterance; longer prompts make the seen babble
@@ -90,7 +89,7 @@ def build(
         say(f"{data}: {', '.join(keys)} are there already")
         return
     data.mkdir(parents=True, exist_ok=True)
-    check_space(data, seconds * RATE * 2 * 3)
+    check_space(data, seconds * SAMPLE_RATE * 2 * 3)
     say("reading speech and noise")
     train_noise, test_noise = seen_noises(downloads, own)
     train, valid = _split(
@@ -130,13 +129,13 @@ def same_text(text: str) -> str:
 def _split(items: list[Prompt], valid_count: int) -> tuple[list, list]:
     """Training and validation `(prompt, samples)`; no text stands in both."""
     spoken = [(p, p.read()) for p in items]
-    spoken = [(p, x) for p, x in spoken if 0.3 <= len(x) / RATE <= LONGEST]
+    spoken = [(p, x) for p, x in spoken if 0.3 <= len(x) / SAMPLE_RATE <= LONGEST]
     order = np.random.default_rng(10).permutation(len(spoken))
     valid, texts = [], set()
     for i in order:
         prompt, x = spoken[i]
         text = same_text(prompt.text)
-        if len(valid) < valid_count and len(x) >= 2 * RATE and text not in texts:
+        if len(valid) < valid_count and len(x) >= 2 * SAMPLE_RATE and text not in texts:
             valid.append((prompt, x))
             texts.add(text)
     return [(p, x) for p, x in spoken if same_text(p.text) not in texts], valid
@@ -151,7 +150,7 @@ def _test_prompts(downloads: Path, own: Iterable[Path]) -> list:
         if len(text.split()) < TEST_WORDS or text in texts:
             continue
         x = items[i].read()
-        if TEST_SECONDS[0] <= len(x) / RATE <= TEST_SECONDS[1]:
+        if TEST_SECONDS[0] <= len(x) / SAMPLE_RATE <= TEST_SECONDS[1]:
             texts.add(text)
             chosen.append((items[i], x))
     return chosen
@@ -164,7 +163,7 @@ def _dev_utterances(downloads: Path, own: Iterable[Path], taken: set[str]) -> li
         text = same_text(prompt.text)
         if len(text.split()) >= DEV_WORDS and text not in taken and text not in left:
             left[text] = (prompt, prompt.read())
-    spoken = [(p, x) for p, x in left.values() if len(x) / RATE <= DEV_SECONDS]
+    spoken = [(p, x) for p, x in left.values() if len(x) / SAMPLE_RATE <= DEV_SECONDS]
     pieces = _joined(spoken, np.random.default_rng(30))
     return [(f"{speaker}-dev{i:02d}", speaker, text, x) for i, (speaker, text, x) in enumerate(pieces)]
 
@@ -197,9 +196,9 @@ def _joined(spoken: list, rng: np.random.Generator) -> list[tuple[str, str, np.n
         prompt, x = spoken[i]
         text, parts = open_pieces.pop(prompt.speaker, ("", []))
         if parts:
-            parts.append(np.zeros(int(rng.uniform(0.1, 0.3) * RATE), np.float32))
+            parts.append(np.zeros(int(rng.uniform(0.1, 0.3) * SAMPLE_RATE), np.float32))
         text, parts = f"{text} {prompt.text}".strip(), [*parts, x]
-        if sum(map(len, parts)) >= JOIN_TO * RATE:
+        if sum(map(len, parts)) >= JOIN_TO * SAMPLE_RATE:
             pieces.append((prompt.speaker, text, np.concatenate(parts)))
         else:
             open_pieces[prompt.speaker] = (text, parts)
@@ -236,27 +235,23 @@ def write_set(folder: Path, utterances: Iterable[Utterance], key: dict) -> tuple
     Returns:
         Number of utterances and hours.
     """
-    part = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    lines = {name: [] for name in ("text", "utt2spk", "utt2noise", "utt2snr")}
-    speakers: dict[str, list[str]] = {}
-    samples = 0
-    for u in utterances:
-        for name, x in u.wavs.items():
-            path = Path("wav") / name / f"{u.key}.wav"
-            (part / path).parent.mkdir(parents=True, exist_ok=True)
-            sf.write(part / path, x, RATE, subtype="PCM_16")
-            lines.setdefault(f"{name}.scp", []).append(f"{u.key} {folder / path}")
-        for name, value in (("text", u.text), ("utt2spk", u.speaker), ("utt2noise", u.noise)):
-            lines[name].append(f"{u.key} {value}")
-        lines["utt2snr"].append(f"{u.key} {u.snr:g}")
-        speakers.setdefault(u.speaker, []).append(u.key)
-        samples += len(u.wavs["wav"])
-    lines["spk2utt"] = [f"{speaker} {' '.join(sorted(keys))}" for speaker, keys in speakers.items()]
-    for name, rows in lines.items():
-        (part / name).write_text("\n".join(sorted(rows)) + "\n", encoding="utf-8")
-    (part / "made.json").write_text(json.dumps(key) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
-    return len(lines["utt2spk"]), samples / RATE / 3600
+    with new_folder(folder) as part:
+        lines = {name: [] for name in ("text", "utt2spk", "utt2noise", "utt2snr")}
+        speakers: dict[str, list[str]] = {}
+        samples = 0
+        for u in utterances:
+            for name, x in u.wavs.items():
+                path = Path("wav") / name / f"{u.key}.wav"
+                (part / path).parent.mkdir(parents=True, exist_ok=True)
+                sf.write(part / path, x, SAMPLE_RATE, subtype="PCM_16")
+                lines.setdefault(f"{name}.scp", []).append(f"{u.key} {folder / path}")
+            for name, value in (("text", u.text), ("utt2spk", u.speaker), ("utt2noise", u.noise)):
+                lines[name].append(f"{u.key} {value}")
+            lines["utt2snr"].append(f"{u.key} {u.snr:g}")
+            speakers.setdefault(u.speaker, []).append(u.key)
+            samples += len(u.wavs["wav"])
+        lines["spk2utt"] = [f"{speaker} {' '.join(sorted(keys))}" for speaker, keys in speakers.items()]
+        for name, rows in lines.items():
+            (part / name).write_text("\n".join(sorted(rows)) + "\n", encoding="utf-8")
+        (part / "made.json").write_text(json.dumps(key) + "\n")
+    return len(lines["utt2spk"]), samples / SAMPLE_RATE / 3600

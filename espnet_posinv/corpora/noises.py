@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from espnet_posinv.corpora.asterisk import prompts
-from espnet_posinv.corpora.audio import RATE, read_audio
+from espnet_posinv.corpora.audio import read_audio
 from espnet_posinv.corpora.fetch import unpack
 from espnet_posinv.perturb.noise import active_level, highpass
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 # kind -> recordings; "lc" = LinCity-NG, "uf" = UFO:AI, "moh" = music on hold. The recordings of a kind are
 # brought to one level, because the SNR is set per segment and a segment may span two of them.
@@ -54,7 +55,7 @@ def seen_noises(downloads: Path, own: Iterable[Path] = ()) -> tuple[dict, dict]:
         x
         for language in ("fr", "it", "ru")
         for p in prompts(language, downloads, own)
-        if len(x := p.read()) > 8 * RATE
+        if len(x := p.read()) > 8 * SAMPLE_RATE
     ]
     cut = round(TRAIN_SHARE * len(long))
     order = np.random.default_rng(1).permutation(len(long))
@@ -75,7 +76,7 @@ def unseen_noises(downloads: Path, own: Iterable[Path] = ()) -> dict:
         root = unpack(f"fillets-ng-data-{language}", downloads, own)
         files = sorted(root.rglob("*.ogg"))
         picked = np.random.default_rng(4).permutation(len(files))[:150]
-        talk += [x for i in picked if len(x := read_audio(files[i])) > RATE]
+        talk += [x for i in picked if len(x := read_audio(files[i])) > SAMPLE_RATE]
     noises[UNSEEN_BABBLE] = babble(talk, 120, seed=5)
     return noises
 
@@ -83,7 +84,7 @@ def unseen_noises(downloads: Path, own: Iterable[Path] = ()) -> dict:
 def babble(utterances: list[np.ndarray], seconds: float, seed: int, voices: int = VOICES) -> np.ndarray:
     """Sum of `voices` streams, each of randomly ordered utterances at one level: `(seconds * 16000,)`."""
     rng = np.random.default_rng(seed)
-    length = round(seconds * RATE)
+    length = round(seconds * SAMPLE_RATE)
     levelled = [x * 10 ** ((LEVEL_DB - active_level(x)) / 20) for x in utterances]
     total = np.zeros(length)
     for _ in range(voices):
@@ -127,7 +128,7 @@ def _files(roots: dict[str, Path], patterns: tuple[str, ...]) -> list[Path]:
 def _prepare(x: np.ndarray) -> np.ndarray:
     """High-pass, cut out digital silence, bring to -26 dBFS over the active frames."""
     x = highpass(x)
-    size = RATE // 10
+    size = SAMPLE_RATE // 10
     frames = x[: len(x) // size * size].reshape(-1, size)
     power = (frames**2).mean(1)
     x = frames[power > power.max() * 1e-5].reshape(-1)  # 50 dB below the loudest tenth of a second

@@ -13,6 +13,7 @@ from espnet_posinv.criterions.stored import StoredReferences
 from espnet_posinv.device import to_device
 from espnet_posinv.perturb.seeding import generator
 from espnet_posinv.perturb.speed import change_speed, changed_length
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import SSLEncoder, load_encoder
 from espnet_posinv.ssl.masking import span_mask
 
@@ -46,7 +47,7 @@ class SSLLoss(TimeDomainLoss):
         layer_weights: Sequence[float] | None = None,
         normalize_frames: bool = False,
         normalize_input: bool | None = None,
-        sample_rate: int = 16000,
+        sample_rate: int = SAMPLE_RATE,
         ssl_dtype: str = "float32",
         recompute: bool = False,
         references: str | None = None,

@@ -22,6 +22,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from espnet_posinv.sample_rate import SAMPLE_RATE
+
 MIB = 2**20
 CONTEXT = 600 * MIB  # the CUDA context and libraries' workspaces
 SLACK = 0.1  # share that the allocator loses to fragments
@@ -99,7 +101,7 @@ class TrainingStep:
         from espnet_posinv.enh.task import PosinvEnhancementTask as Task
 
         self.device = torch.device(device)
-        self.rate = 16000
+        self.rate = SAMPLE_RATE
         args = Task.get_parser().parse_args(["--config", str(config), "--output_dir", "unused"])
         self.model = Task.build_model(args).to(self.device).train()
         (self.optimizer,) = Task.build_optimizers(args, self.model)
@@ -155,5 +157,5 @@ def describe(config, device: str, found: StepMemory, memory: float, lengths: Seq
     ]
     for s in lengths:
         fits = found.fits(memory, s)
-        lines.append(f"| {s:g} | {fits} | {int(fits * s * 16000)} |")
+        lines.append(f"| {s:g} | {fits} | {int(fits * s * SAMPLE_RATE)} |")
     return "\n".join(lines)

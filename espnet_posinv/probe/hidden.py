@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet_posinv.kaldi.audio import read_audio
+from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.perturb.padding import pad
@@ -94,13 +94,10 @@ def read_speech(data: str | Path, rate: int) -> tuple[dict[str, np.ndarray], dic
 
 
 def _read(entry: str, key: str, rate: int) -> np.ndarray:
-    samples, found = read_audio(entry)
-    if found != rate or samples.shape[1] != 1:
-        raise DataError(
-            f"{key}: {entry} has {found} Hz and {samples.shape[1]} channels; the encoder takes {rate} Hz and "
-            "one channel (scripts/audio/format_wav_scp.sh brings it there)"
-        )
-    return samples[:, 0].astype(np.float32)
+    try:
+        return read_mono(entry, rate).astype(np.float32)
+    except DataError as error:
+        raise DataError(f"{key}: {error}") from None
 
 
 def stationary_crops(

@@ -15,6 +15,7 @@ from torch.nn.functional import ctc_loss, log_softmax, normalize
 from torchaudio.transforms import MelSpectrogram
 
 from espnet_posinv.perturb.noise import NoiseCutter, mix_at_snr
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import SSLEncoder
 
 ALPHABET = " abcdefghijklmnopqrstuvwxyz'"
@@ -23,7 +24,7 @@ Features = Callable[[np.ndarray], dict[str, torch.Tensor]]
 
 def logmel(x: np.ndarray) -> torch.Tensor:
     """80 log-mel bands of `(T,)`, 50 frames a second, standardised over the utterance: `(N, 80)`."""
-    transform = MelSpectrogram(16000, n_fft=400, hop_length=320, n_mels=80, center=False)
+    transform = MelSpectrogram(SAMPLE_RATE, n_fft=400, hop_length=320, n_mels=80, center=False)
     y = torch.log(transform(torch.from_numpy(x)) + 1e-6)
     return ((y - y.mean(1, keepdim=True)) / y.std(1, keepdim=True).clamp_min(1e-3)).T
 

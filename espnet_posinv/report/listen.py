@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from espnet_posinv.kaldi.audio import read_audio
+from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.report.experiment import Experiment
-from espnet_posinv.report.media import SAMPLE_RATE, audio_uri, level, spectrogram_uri
+from espnet_posinv.report.media import audio_uri, level, spectrogram_uri
 from espnet_posinv.report.scores import load_conditions, members, read_scores
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
 class Transcript(NamedTuple):
@@ -148,9 +149,4 @@ def _samples(scp, name: str) -> np.ndarray:
     table = read_scp(scp)
     if name not in table:
         raise DataError(f"{scp}: no utterance {name}")
-    samples, rate = read_audio(table[name])
-    if rate != SAMPLE_RATE or samples.shape[1] != 1:
-        raise DataError(
-            f"{table[name]}: {samples.shape[1]} channel(s) at {rate} Hz, need one at {SAMPLE_RATE}"
-        )
-    return samples[:, 0]
+    return read_mono(table[name])

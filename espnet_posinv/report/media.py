@@ -9,12 +9,12 @@ from html import escape
 import numpy as np
 
 from espnet_posinv.report.figures import COLOURS, pyplot
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 INK = "#131415"  # drawn with; becomes the colour of the page's text
 VARIABLES = {INK: "currentColor", "#dddddd": "var(--line)"} | {
     colour.lower(): f"var(--{name})" for name, colour in COLOURS.items()
 }
-SAMPLE_RATE = 16000
 WINDOW, HOP = 512, 100  # samples
 RANGE = 75.0  # dB below the loudest point that are told apart
 
