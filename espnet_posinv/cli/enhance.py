@@ -1,5 +1,7 @@
 """Enhance recordings, files or a wav.scp, with a trained model; writes WAV files and their wav.scp."""
 
+from espnet_posinv.sample_rate import SAMPLE_RATE
+
 
 def options(parser):
     """Declare the arguments."""
@@ -8,7 +10,7 @@ def options(parser):
     parser.add_argument("--output-dir", required=True, help="folder for the enhanced files and their wav.scp")
     parser.add_argument("--wet", type=float, default=1.0, help="share of the enhanced signal, 0 to 1")
     parser.add_argument("--checkpoint", help="file in the model's folder (default: the best one)")
-    parser.add_argument("--sample-rate", type=int, default=16000, help="of the model, Hz")
+    parser.add_argument("--sample-rate", type=int, default=SAMPLE_RATE, help="of the model, Hz")
     parser.add_argument("--segment", type=float, default=30.0, help="seconds enhanced at once")
     parser.add_argument("--overlap", type=float, default=1.0, help="seconds that pieces are faded over")
     parser.add_argument("--batch-size", type=int, default=1, help="pieces of one recording at once")
