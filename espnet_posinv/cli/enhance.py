@@ -3,6 +3,8 @@
 A recording that cannot be read is named, the others go on, and the exit status is 1 then.
 """
 
+from espnet_posinv.sample_rate import SAMPLE_RATE
+
 
 def options(parser):
     """Declare the arguments."""
@@ -12,7 +14,7 @@ def options(parser):
     parser.add_argument("--channel", type=int, help="only this one, from 1 (default: each, one by one)")
     parser.add_argument("--wet", type=float, default=1.0, help="share of the enhanced signal, 0 to 1")
     parser.add_argument("--checkpoint", help="file in the model's folder (default: the best one)")
-    parser.add_argument("--sample-rate", type=int, default=16000, help="of the model, Hz")
+    parser.add_argument("--sample-rate", type=int, default=SAMPLE_RATE, help="of the model, Hz")
     parser.add_argument("--segment", type=float, default=30.0, help="seconds enhanced at once")
     parser.add_argument("--overlap", type=float, default=1.0, help="seconds that pieces are faded over")
     parser.add_argument("--batch-size", type=int, default=1, help="pieces of one recording at once")
