@@ -138,6 +138,7 @@ def _recognise(recogniser: Recogniser, item: Item) -> tuple[str, str]:
         for warning in caught:
             if not issubclass(warning.category, CutOff):
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        text = " ".join(text.split())  # an entry is one line
         return text, next((str(w.message) for w in caught if issubclass(w.category, CutOff)), "")
     except Exception as error:  # whatever a back end raises, the user must learn where
         raise DataError(f"utterance {item.utterance}: {error}") from error

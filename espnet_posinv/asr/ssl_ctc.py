@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -137,12 +138,18 @@ def _lexicon(settings: SSLCTC, units: Units, scratch: Path) -> dict:
         # The dictionary's order is that of the units: a unit is a word of the language model
         (scratch / "units").write_text("".join(f"{token}\n" for token in units.tokens), encoding="utf-8")
         return {**options, "lexicon": None, "lm_dict": str(scratch / "units")}
-    lines = []
-    for word in sorted(set(_words(settings))):
+    lines, words = [], sorted(set(_words(settings)))
+    for word in words:
         if spelling := units.spelling(word.lower()):
             lines.append(f"{word} {' '.join(spelling)}\n")
     if not lines:
         raise DataError(f"{settings.words or settings.lm}: no word that can be written in the model's units")
+    if lacking := len(words) - len(lines):
+        warnings.warn(
+            f"{settings.words or settings.lm}: {lacking} of {len(words)} words cannot be written in "
+            "the model's units and will never be recognised",
+            stacklevel=2,
+        )
     (scratch / "lexicon").write_text("".join(lines), encoding="utf-8")
     return {**options, "lexicon": str(scratch / "lexicon")}
 

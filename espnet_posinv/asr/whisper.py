@@ -20,6 +20,7 @@ FILES = ("config.json", "model.bin", "tokenizer.json")
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 COMPRESSION, LOG_PROBABILITY, NO_SPEECH = 2.4, -1.0, 0.6
 POSITIONS = 448  # of every Whisper decoder: tokens of a window, the prompt of up to 4 included
+ROOM = 2 * (POSITIONS - 4)  # the length to ask for: CTranslate2 stops at half of it
 SEED = 0  # of what is drawn at temperatures above 0
 
 
@@ -96,6 +97,7 @@ class Whisper:
             log_prob_threshold=LOG_PROBABILITY,
             no_speech_threshold=NO_SPEECH,
             condition_on_previous_text=False,
+            max_new_tokens=ROOM - 4,
             without_timestamps=seconds <= 30,  # what is longer is cut where words end
         )
         return " ".join(" ".join(segment.text for segment in segments).split())
@@ -126,7 +128,8 @@ def _load(settings: Whisper, process: int):
             improbable = log_probability < LOG_PROBABILITY and result.no_speech_prob <= NO_SPEECH
             if len(options.temperatures) > 1 and (compression > COMPRESSION or improbable):
                 found = self._draw(encoder_output, prompt, tokenizer, options)
-            if (tokens := len(found[0].sequences_ids[0])) >= self.max_length // 2:
+            limit = (len(prompt) + (options.max_new_tokens or ROOM)) // 2
+            if (tokens := len(found[0].sequences_ids[0])) >= limit:
                 warnings.warn(
                     f"cut off at {tokens} tokens, all that the model has room for", CutOff, stacklevel=1
                 )
@@ -146,7 +149,7 @@ def _load(settings: Whisper, process: int):
         return ctranslate2.models.Whisper(settings.model, inter_threads=1, intra_threads=1, **options)
 
     network = Network(settings.model, cpu_threads=1, local_files_only=True, **options)
-    network.max_length = 2 * (POSITIONS - 4)  # CTranslate2 stops at half of this
+    network.max_length = ROOM
     return network
 
 

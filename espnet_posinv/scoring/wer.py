@@ -1,7 +1,7 @@
 """Word, character or phone errors of each utterance, joined by id, counted by jiwer, pooled at the end."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.scp import DataError, entries, read_scp
 from espnet_posinv.scoring.bootstrap import difference_interval, rate_interval
 from espnet_posinv.scoring.sclite import run_sclite
-from espnet_posinv.scoring.significance import matched_pairs, permutation
+from espnet_posinv.scoring.significance import FEW, matched_pairs, permutation
 from espnet_posinv.text.letters import lacks_blanks
 from espnet_posinv.text.lexicon import phones_of, pronouncer
-from espnet_posinv.text.normalize import describe, normalize, spell
+from espnet_posinv.text.normalize import describe, normalize, reads_numbers, spell
 
 UNITS = {"words": "WER", "characters": "CER", "phones": "PER"}
 
@@ -190,6 +190,7 @@ def score_files(
         "cut_off": [key for _, key, _ in entries(cut_off)] if cut_off.exists() else [],
         "jiwer": version("jiwer"),
     }
+    result["notes"] = list(_notes(result, scores, tables, language))
     if unit == "phones":
         result["lexicon"] = Path(lexicon).name
     if against:
@@ -199,6 +200,23 @@ def score_files(
     with atomic_write(output) as file:
         json.dump({**result, "utterances": scores}, file, indent=1, ensure_ascii=False)
     return result
+
+
+def _notes(
+    result: dict, scores: dict[str, dict], tables: list[dict[str, str]], language: str
+) -> Iterator[str]:
+    """What a reader of the rate must know."""
+    if len(scores) < FEW:
+        yield f"only {len(scores)} utterances: the bootstrap's interval is too narrow"
+    if absent := len(tables[0].keys() - tables[1].keys()):
+        yield f"{absent} references without hypothesis: all of their words are deletions"
+    if empty := sum(not score["N"] for score in scores.values()):
+        yield f"{empty} references without a word: what is recognised there counts as insertions"
+    if cut_off := len(result["cut_off"]):
+        yield f"{cut_off} transcripts reached the recogniser's limit of tokens and may lack words"
+    digits = sum(any(c.isdigit() for c in score["ref"] + score["hyp"]) for score in scores.values())
+    if digits and result["unit"] != "phones" and not reads_numbers(language):
+        yield f"{digits} utterances with digits, which no package reads out in language {language!r}"
 
 
 def _compare_file(scores: dict[str, dict], path: str | Path) -> dict:

@@ -75,6 +75,20 @@ def test_transcripts_that_were_cut_off_are_reported(corpus, nj, capsys):
     assert not (folder / "out/cut_off").exists()
 
 
+@dataclass(frozen=True)
+class Lines(Loudness):
+    """Writes several lines."""
+
+    def transcribe(self, wav):
+        return super().transcribe(wav).replace(" ", "\n") + "\n"
+
+
+def test_a_text_of_several_lines_stays_one_entry(corpus):
+    folder, scp, trace = corpus
+    decode(Lines(str(trace)), [(scp, folder / "out")])
+    assert read_scp(folder / "out/text") == expected(1, 2, 3, 4, 5)
+
+
 def test_several_sets_in_one_call(corpus):
     folder, scp, trace = corpus
     (folder / "two.scp").write_text(f"a {folder}/1.wav\nb {folder}/2.wav\n")

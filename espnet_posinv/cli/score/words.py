@@ -55,6 +55,8 @@ def run(args):
         f"{args.output}: {rate}, {total['S']} S {total['D']} D {total['I']} I of {total['N']} {unit}, "
         f"{total['utterances']} utterances"
     )
+    for note in result["notes"]:
+        print(f"  {note}")
     for name, other in result.get("comparisons", {}).items():
         interval = other["interval95"]
         p = [f"{other[test]['p']:.3g} ({test})" for test in ("matched_pairs", "permutation")]
