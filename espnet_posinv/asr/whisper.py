@@ -1,13 +1,13 @@
 """Whisper (arXiv 2212.04356) by faster-whisper, from a local folder, on one CPU thread."""
 
 import functools
-import hashlib
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from espnet_posinv.files import file_hash
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
 FRAMES_PER_SECOND = 100
@@ -48,8 +48,7 @@ class Whisper:
 
     def settings(self) -> dict:
         """All that determines the output, to be kept beside it; the model by its hash, not its place."""
-        with open(Path(self.model) / "model.bin", "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_hash(Path(self.model) / "model.bin")
         name = Path(self.model).name
         return {"backend": "whisper", **asdict(self), "model": name, "model_sha256": digest}
 

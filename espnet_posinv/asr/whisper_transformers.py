@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet_posinv.files import file_hash
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
@@ -28,15 +29,13 @@ class WhisperTransformers:
 
     def settings(self) -> dict:
         """All that determines the output, to be kept beside it; a folder's weights by hash, not by place."""
-        from espnet_posinv.asr.ssl_ctc import sha256
-
         out = {"backend": "whisper_transformers", **asdict(self)}
         del out["device"]
         if Path(self.model).is_dir():
             weights = sorted([*Path(self.model).glob("*.safetensors"), *Path(self.model).glob("*.bin")])
             if not weights:
                 raise ValueError(f"{self.model}: no weights (.safetensors or .bin) in this folder")
-            out |= {"model": Path(self.model).name, "model_sha256": [sha256(path) for path in weights]}
+            out |= {"model": Path(self.model).name, "model_sha256": [file_hash(path) for path in weights]}
         return out
 
     def transcribe(self, wav: np.ndarray) -> str:
