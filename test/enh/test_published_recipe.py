@@ -20,8 +20,8 @@ TEMPLATE = Path(CHECKOUT) / "egs2/TEMPLATE"
 pytestmark = pytest.mark.skipif(not CHECKOUT, reason="no checkout of ESPnet is named (ESPNET=...)")
 
 PATHS = f"""
-export PATH={Path(sys.executable).parent}:$PWD/utils:$PATH PYTHONPATH={ROOT} LC_ALL=C OMP_NUM_THREADS=1
-export PYTHONIOENCODING=UTF-8
+export PATH={Path(sys.executable).parent}:$PWD/utils:$PATH PYTHONPATH={ROOT}:${{PYTHONPATH:-}}
+export LC_ALL=C OMP_NUM_THREADS=1 PYTHONIOENCODING=UTF-8
 """
 COMMANDS = 'train_cmd="run.pl" cuda_cmd="run.pl" decode_cmd="run.pl"\n'
 DATA = """#!/usr/bin/env bash
