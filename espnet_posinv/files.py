@@ -1,15 +1,36 @@
-"""Files and folders that appear under their names complete or not at all."""
+"""Files and folders that appear under their names complete or not at all; hashes of files."""
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 FULL = 1 << 18  # bytes: with fewer left a disk counts as full
+
+
+def file_hash(path: str | Path, new: Callable = hashlib.sha256) -> str:
+    """Hash of a file's content in hexadecimal digits (hashlib.file_digest, which Python 3.10 lacks)."""
+    hasher = new()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            hasher.update(chunk)
+    return hasher.hexdigest()
+
+
+@contextmanager
+def working_in(folder: str | Path) -> Iterator[None]:
+    """Make a folder the working directory within the block (contextlib.chdir, which Python 3.10 lacks)."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 @contextmanager

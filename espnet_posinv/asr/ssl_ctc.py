@@ -5,7 +5,6 @@ The search is Flashlight's (package flashlight-text, with KenLM inside) behind t
 
 import functools
 import gzip
-import hashlib
 import os
 import tempfile
 import warnings
@@ -18,6 +17,7 @@ import torch
 
 from espnet_posinv.asr import ctc_head
 from espnet_posinv.asr.units import BLANK, SPACE, Units
+from espnet_posinv.files import file_hash
 from espnet_posinv.kaldi.scp import DataError, entries
 from espnet_posinv.ssl.marks import marks
 
@@ -59,7 +59,7 @@ class SSLCTC:
         out = {"backend": "ssl_ctc", **asdict(self), "model": Path(self.model).name}
         out |= {"upstream": recipe.upstream, "encoder": recipe.encoder_label, "units": units.kind}
         out |= {
-            "model_sha256": sha256(Path(self.model) / "model.pt"),
+            "model_sha256": file_hash(Path(self.model) / "model.pt"),
             "encoder_sha256": recipe.encoder_sha256,
         }
         out["weights"] = marks(self.upstream or recipe.upstream)
@@ -67,7 +67,7 @@ class SSLCTC:
             out["lexicon"] = units.lexicon  # by it the transcripts become phones, too, when they are scored
         for key in ("lm", "words"):
             if path := getattr(self, key):
-                out |= {key: Path(path).name, f"{key}_sha256": sha256(path)}
+                out |= {key: Path(path).name, f"{key}_sha256": file_hash(path)}
         del out["device"]
         return out
 
@@ -174,12 +174,6 @@ def _words(settings: SSLCTC) -> Iterator[str]:
             word = fields[1].decode()
             if not word.startswith("<"):
                 yield word
-
-
-def sha256(path: str | Path) -> str:
-    """SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 RECOGNISER = SSLCTC

@@ -1,7 +1,6 @@
 """Whisper (arXiv 2212.04356) by faster-whisper, from a local folder, on one CPU thread."""
 
 import functools
-import hashlib
 import os
 import warnings
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet_posinv.asr.decode import CutOff
+from espnet_posinv.files import file_hash
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.marks import marks
 
@@ -58,8 +58,7 @@ class Whisper:
 
     def settings(self) -> dict:
         """All that determines the output, to be kept beside it; the model by its hash, not its place."""
-        with open(Path(self.model) / "model.bin", "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_hash(Path(self.model) / "model.bin")
         name = Path(self.model).name
         return {
             "backend": "whisper",

@@ -10,6 +10,7 @@ import numpy as np
 
 from espnet_posinv.asr.decode import CutOff
 from espnet_posinv.asr.whisper import LOG_PROBABILITY, NO_SPEECH, SEED, TEMPERATURES
+from espnet_posinv.files import file_hash
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.marks import marks
 
@@ -35,8 +36,6 @@ class WhisperTransformers:
 
     def settings(self) -> dict:
         """All that determines the output, to be kept beside it; a folder's weights by hash, not by place."""
-        from espnet_posinv.asr.ssl_ctc import sha256
-
         out = {"backend": "whisper_transformers", **asdict(self), "decoding": "temperature fallback"}
         del out["device"]
         out["weights"] = marks(self.model)
@@ -44,7 +43,7 @@ class WhisperTransformers:
             weights = sorted([*Path(self.model).glob("*.safetensors"), *Path(self.model).glob("*.bin")])
             if not weights:
                 raise ValueError(f"{self.model}: no weights (.safetensors or .bin) in this folder")
-            out |= {"model": Path(self.model).name, "model_sha256": [sha256(path) for path in weights]}
+            out |= {"model": Path(self.model).name, "model_sha256": [file_hash(path) for path in weights]}
         return out
 
     def transcribe(self, wav: np.ndarray) -> str:

@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -76,7 +76,7 @@ class SSLLoss(torch.nn.Module, ABC):
         self.upstream = upstream
         self.sample_rate = sample_rate
         self.normalize_frames = normalize_frames
-        self.encoder_options = {
+        self.encoder_options: dict[str, Any] = {
             "layers": layers,
             "weights": layer_weights,
             "normalize_input": normalize_input,
@@ -172,8 +172,8 @@ class SSLLoss(torch.nn.Module, ABC):
         Raises:
             ValueError: they have several rates, and not as many as there are waveforms.
         """
-        rates = current_batch().sample_rates
-        rates = [self.sample_rate] if rates is None else rates.tolist()
+        known = current_batch().sample_rates
+        rates = [self.sample_rate] if known is None else known.tolist()
         if len(set(rates)) == 1:
             rates = rates[:1] * len(wav)
         if len(rates) != len(wav):

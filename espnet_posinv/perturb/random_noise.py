@@ -55,7 +55,7 @@ class RandomNoise:
             SilentNoise: no segment with noise in it was drawn.
             ValueError: the speech is silent or not finite.
         """
-        snr = float(self.snrs[rng.integers(len(self.snrs))])
+        snr = float(self.snrs[int(rng.integers(len(self.snrs)))])
         kinds = sorted(self.noises)
         for _ in range(self.tries):
             kind = kinds[rng.integers(len(kinds))]

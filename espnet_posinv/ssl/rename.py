@@ -1,7 +1,7 @@
 """From the libraries' parameter names to ours."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from torch import nn
 def load_renamed(
     network: nn.Module,
     state: Mapping[str, torch.Tensor],
-    renames: Iterable[tuple[str, str]],
+    renames: Iterable[tuple[str, str | Callable[[re.Match], str]]],
     ignore: str,
     source: str,
 ) -> None:

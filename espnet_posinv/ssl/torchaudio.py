@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -96,7 +97,7 @@ def _read(factory: str, path: Path, source: str):
 def _fetch(bundle: str):
     import torchaudio.pipelines
 
-    found = getattr(torchaudio.pipelines, bundle, None)
+    found: Any = getattr(torchaudio.pipelines, bundle, None)
     if not hasattr(found, "get_model"):
         raise ValueError(
             f"torchaudio:{bundle}: no such bundle in torchaudio.pipelines (HUBERT_BASE, WAVLM_BASE, ...); "

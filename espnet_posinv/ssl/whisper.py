@@ -49,6 +49,9 @@ def mel_filters(bands: int) -> torch.Tensor:
 class LogMel(nn.Module):
     """Whisper's input: log10 mel power, floored at 8 below the utterance's maximum, then (x + 4) / 4."""
 
+    filters: torch.Tensor
+    window: torch.Tensor
+
     def __init__(self, bands: int):
         super().__init__()
         self.register_buffer("filters", mel_filters(bands))
