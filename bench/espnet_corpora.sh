@@ -150,7 +150,7 @@ corpus_librimix_enh1() {
     librimix
     recipe=librimix/enh1
     prepare="mkdir -p data && ln -s ${corpus}/LibriMix data/LibriMix && local/data.sh --stage 2"
-    enh=$(stages enh.sh train dev test --ref_num 2 --use_noise_ref true --utt_extra_files "'text_spk1 text_spk2'")
+    enh=$(stages enh.sh train dev test --ref_num 2 --use_noise_ref true)
 }
 
 corpus_librimix_tse1() {
@@ -441,5 +441,5 @@ corpus_universal_se_v1_enh1() {
         echo "${set%%_*} ${set}_1 ${set}_2 ${set}_3" > "${dir}/spk2utt"
     done
     enh=$(stages enh.sh train_dns20_vctk_whamr_chime4_reverb valid_dns20_vctk_whamr_chime4 dns20_cv_synthetic --ref_num 1 \
-        --use_dereverb_ref true --utt_extra_files "'utt2category utt2fs'")
+        --use_dereverb_ref true)
 }

@@ -35,7 +35,7 @@ checkout() {
     rm -rf "${run}"
     mkdir -p "${run}/egs2/TEMPLATE" "${run}/tools" "$(dirname "${run}/egs2/$1")"
     cp -r "${ESPNET}"/egs2/TEMPLATE/{asr1,enh1,enh_asr1} "${run}/egs2/TEMPLATE/"
-    for other in wsj/asr1 librispeech/asr1 mini_an4/asr1 "${1%/*}/enh1" "${1%/*}/asr1" "$1"; do
+    for other in wsj/asr1 wsj0_2mix/enh1 librispeech/asr1 mini_an4/asr1 "${1%/*}/enh1" "${1%/*}/asr1" "$1"; do
         mkdir -p "${run}/egs2/${other%/*}"
         [ ! -d "${ESPNET}/egs2/${other}" ] || [ -e "${run}/egs2/${other}" ] || cp -r "${ESPNET}/egs2/${other}" "${run}/egs2/${other}"
     done
