@@ -26,11 +26,11 @@ sound() {
 }
 
 # stages SCRIPT TRAIN VALID TESTS OPTIONS...: data stages of a template; with speed perturbation where it can be
-# had: enh.sh loses noise references and enrolments by it.
+# had: ESPnet's templates lose noise references, enrolments and utt2category by it.
 stages() {
     local script=$1 train=$2 valid=$3 tests=$4 speed="--speed_perturb_factors '0.9 1.0'"
     shift 4
-    case " $* " in *_ref\ true* | *is_tse_task\ true*) speed= ;; esac
+    case " ${script} $* " in *enh_asr.sh* | *_ref\ true* | *is_tse_task\ true*) speed= ;; esac
     echo "./${script} --stage 2 --stop_stage 4 --nj 1 --train_set ${train} --valid_set ${valid} --test_sets '${tests}'" \
         "${speed} --min_wav_duration 0.2 --audio_format wav --fs 16k $*"
 }
@@ -376,11 +376,6 @@ corpus_wsj0_2mix_mixit_enh1() {
     wsj0_2mix
     recipe=wsj0_2mix/mixit_enh1 prepare+="local/data.sh"
     enh=$(stages enh.sh tr_min_8k_w_1spk_utt cv_min_8k tt_min_8k --ref_num 2)
-}
-
-corpus_wsj0_2mix_tse1() {
-    wsj0_2mix
-    recipe=wsj0_2mix/tse1 prepare+="local/data.sh"
 }
 
 corpus_wsj0_2mix_spatialized_enh1() {
