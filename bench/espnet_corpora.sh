@@ -232,6 +232,7 @@ corpus_musdb18_enh1() {
     done
     db="MUSDB18=${corpus}/musdb"
     enh=$(stages enh.sh train_16k dev_16k test_16k --ref_num 4)
+    enh=${enh/--speed_perturb_factors \'0.9 1.0\'/} # ESPnet's perturbation does not quote its paths, which have blanks here
 }
 
 corpus_lt_slurp_spatialized_enh1() {
@@ -378,6 +379,11 @@ corpus_wsj0_2mix_mixit_enh1() {
     enh=$(stages enh.sh tr_min_8k_w_1spk_utt cv_min_8k tt_min_8k --ref_num 2)
 }
 
+corpus_wsj0_2mix_tse1() { # the lists of enrolments are made by hand from speaker embeddings
+    wsj0_2mix
+    recipe=wsj0_2mix/tse1 prepare+="local/data.sh"
+}
+
 corpus_wsj0_2mix_spatialized_enh1() {
     wsj0_2mix
     recipe=wsj0_2mix_spatialized/enh1
@@ -393,7 +399,7 @@ corpus_chime1_enh1() {
     local s top=${corpus}/chime1/PCCdata16kHz
     for s in $(seq 34); do
         sound "${top}/train/reverberated/id${s}/lbab1a.wav"
-        sound "${top}"/devel/{isolated/{0dB,3dB,6dB,9dB,m3dB,m6dB},clean}/s"${s}"_bgaa9p.wav
+        sound "${top}"/devel/isolated/{0dB,3dB,6dB,9dB,m3dB,m6dB,clean}/s"${s}"_bgaa9p.wav
     done
     sound "${top}/train/background/living room.wav"
     mkdir -p "${corpus}/chime1/PCCextradata16kHz/backgrounds/devel"

@@ -39,6 +39,9 @@ checkout() {
         mkdir -p "${run}/egs2/${other%/*}"
         [ ! -d "${ESPNET}/egs2/${other}" ] || [ -e "${run}/egs2/${other}" ] || cp -r "${ESPNET}/egs2/${other}" "${run}/egs2/${other}"
     done
+    for other in utils steps; do # of some recipes they lead to a Kaldi below tools/
+        [ -e "${run}/egs2/$1/${other}" ] || ln -sfn "../../TEMPLATE/asr1/${other}" "${run}/egs2/$1/${other}"
+    done
     cp "${ESPNET}/tools/extra_path.sh" "${run}/tools/"
     ln -s "${ESPNET}/utils" "${run}/utils"
     [ "${FORMAT:-}" = espnet ] || cp "${here}/espnet_format.py" "${run}/egs2/TEMPLATE/asr1/pyscripts/audio/format_wav_scp.py"
