@@ -26,11 +26,11 @@ sound() {
 }
 
 # stages SCRIPT TRAIN VALID TESTS OPTIONS...: data stages of a template; with speed perturbation where it can be
-# had: enh.sh loses noise references and enrolments by it.
+# had: ESPnet's templates lose noise references, enrolments and utt2category by it.
 stages() {
     local script=$1 train=$2 valid=$3 tests=$4 speed="--speed_perturb_factors '0.9 1.0'"
     shift 4
-    case " $* " in *_ref\ true* | *is_tse_task\ true*) speed= ;; esac
+    case " ${script} $* " in *enh_asr.sh* | *_ref\ true* | *is_tse_task\ true*) speed= ;; esac
     echo "./${script} --stage 2 --stop_stage 4 --nj 1 --train_set ${train} --valid_set ${valid} --test_sets '${tests}'" \
         "${speed} --min_wav_duration 0.2 --audio_format wav --fs 16k $*"
 }
@@ -150,7 +150,7 @@ corpus_librimix_enh1() {
     librimix
     recipe=librimix/enh1
     prepare="mkdir -p data && ln -s ${corpus}/LibriMix data/LibriMix && local/data.sh --stage 2"
-    enh=$(stages enh.sh train dev test --ref_num 2 --use_noise_ref true --utt_extra_files "'text_spk1 text_spk2'")
+    enh=$(stages enh.sh train dev test --ref_num 2 --use_noise_ref true)
 }
 
 corpus_librimix_tse1() {
@@ -232,6 +232,7 @@ corpus_musdb18_enh1() {
     done
     db="MUSDB18=${corpus}/musdb"
     enh=$(stages enh.sh train_16k dev_16k test_16k --ref_num 4)
+    enh=${enh/--speed_perturb_factors \'0.9 1.0\'/} # ESPnet's perturbation does not quote its paths, which have blanks here
 }
 
 corpus_lt_slurp_spatialized_enh1() {
@@ -378,7 +379,7 @@ corpus_wsj0_2mix_mixit_enh1() {
     enh=$(stages enh.sh tr_min_8k_w_1spk_utt cv_min_8k tt_min_8k --ref_num 2)
 }
 
-corpus_wsj0_2mix_tse1() {
+corpus_wsj0_2mix_tse1() { # the lists of enrolments are made by hand from speaker embeddings
     wsj0_2mix
     recipe=wsj0_2mix/tse1 prepare+="local/data.sh"
 }
@@ -398,7 +399,7 @@ corpus_chime1_enh1() {
     local s top=${corpus}/chime1/PCCdata16kHz
     for s in $(seq 34); do
         sound "${top}/train/reverberated/id${s}/lbab1a.wav"
-        sound "${top}"/devel/{isolated/{0dB,3dB,6dB,9dB,m3dB,m6dB},clean}/s"${s}"_bgaa9p.wav
+        sound "${top}"/devel/isolated/{0dB,3dB,6dB,9dB,m3dB,m6dB,clean}/s"${s}"_bgaa9p.wav
     done
     sound "${top}/train/background/living room.wav"
     mkdir -p "${corpus}/chime1/PCCextradata16kHz/backgrounds/devel"
@@ -441,5 +442,5 @@ corpus_universal_se_v1_enh1() {
         echo "${set%%_*} ${set}_1 ${set}_2 ${set}_3" > "${dir}/spk2utt"
     done
     enh=$(stages enh.sh train_dns20_vctk_whamr_chime4_reverb valid_dns20_vctk_whamr_chime4 dns20_cv_synthetic --ref_num 1 \
-        --use_dereverb_ref true --utt_extra_files "'utt2category utt2fs'")
+        --use_dereverb_ref true)
 }

@@ -35,9 +35,12 @@ checkout() {
     rm -rf "${run}"
     mkdir -p "${run}/egs2/TEMPLATE" "${run}/tools" "$(dirname "${run}/egs2/$1")"
     cp -r "${ESPNET}"/egs2/TEMPLATE/{asr1,enh1,enh_asr1} "${run}/egs2/TEMPLATE/"
-    for other in wsj/asr1 librispeech/asr1 mini_an4/asr1 "${1%/*}/enh1" "${1%/*}/asr1" "$1"; do
+    for other in wsj/asr1 wsj0_2mix/enh1 librispeech/asr1 mini_an4/asr1 "${1%/*}/enh1" "${1%/*}/asr1" "$1"; do
         mkdir -p "${run}/egs2/${other%/*}"
         [ ! -d "${ESPNET}/egs2/${other}" ] || [ -e "${run}/egs2/${other}" ] || cp -r "${ESPNET}/egs2/${other}" "${run}/egs2/${other}"
+    done
+    for other in utils steps; do # of some recipes they lead to a Kaldi below tools/
+        [ -e "${run}/egs2/$1/${other}" ] || ln -sfn "../../TEMPLATE/asr1/${other}" "${run}/egs2/$1/${other}"
     done
     cp "${ESPNET}/tools/extra_path.sh" "${run}/tools/"
     ln -s "${ESPNET}/utils" "${run}/utils"
