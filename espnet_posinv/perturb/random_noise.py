@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import soxr
 
-from espnet_posinv.kaldi.audio import read_channel
+from espnet_posinv.kaldi.audio import read_audio
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.perturb.noise import Mixture, NoiseCutter, SilentNoise, mix_at_snr
 from espnet_posinv.sample_rate import SAMPLE_RATE
@@ -106,15 +106,18 @@ def noise_files(source: str | Path) -> dict[str, list[str]]:
 def read_noises(source: str | Path, rate: int = SAMPLE_RATE) -> dict[str, np.ndarray]:
     """Noise (T,) float32 by kind: its recordings at this rate, one behind the other; see :func:`noise_files`.
 
+    Of several channels the first is taken.
+
     Raises:
-        DataError: a recording cannot be read or has several channels; all of them are named.
+        DataError: recordings that cannot be read; all of them are named.
     """
     noises, problems = {}, []
     for kind, paths in noise_files(source).items():
         parts = []
         for path in paths:
             try:
-                samples, found = read_channel(path)
+                samples, found = read_audio(path)
+                samples = samples[:, 0]
                 parts.append(samples if found == rate else soxr.resample(samples, found, rate))
             except DataError as error:
                 problems.append(f"{kind}: {error}")

@@ -22,7 +22,9 @@ def test_several_recordings_a_kind_at_any_rate_between_tabs_or_blanks(tmp_path):
 def test_a_folder_of_kinds(tmp_path):
     for name in ("traffic/1.wav", "traffic/deep/2.flac", "fan.wav"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(tmp_path / name, 0.1 * np.ones(100), 16000)
+        soundfile.write(
+            tmp_path / name, np.outer(np.ones(100), [0.1, 0.3]), 16000
+        )  # of two channels the first
     (tmp_path / ".hidden.wav").write_text("x")
     assert {kind: len(samples) for kind, samples in read_noises(tmp_path).items()} == {
         "fan": 100,
@@ -38,11 +40,6 @@ def test_missing_and_empty_noises_are_all_named(tmp_path):
     said = str(error.value)
     for part in ("k1: ", "gone.wav: no such file", "empty.wav: empty", "'k3' has no path"):
         assert part in said
-    stereo = tmp_path / "stereo.wav"
-    soundfile.write(stereo, np.ones((100, 2)), 16000)
-    (tmp_path / "noise.scp").write_text(f"k1 {stereo}\n")
-    with pytest.raises(DataError, match=r"k1: .*2 channels, need one"):
-        read_noises(tmp_path / "noise.scp")
     (tmp_path / "noise.scp").write_text("\n")
     with pytest.raises(DataError, match="no noise in it"):
         read_noises(tmp_path / "noise.scp")
