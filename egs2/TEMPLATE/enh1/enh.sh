@@ -180,6 +180,7 @@ try_choices() {
         --reads $(for c in ${upstreams} ${recognisers}; do model_folder "${c#*=}"; done) \
         $(for c in ${se_config} ${se_args} ${finetune_config} ${finetune_args}; do [ ! -f "${c}" ] || echo "${c}"; done) \
         $(each conf/criterion/%.yaml ${criterion}) > /dev/null && return 0
+    echo "trying what was chosen: settings, models, recognisers"
     ${python} -m espnet_posinv.recipe.choices --later "${downloads}" "${words[@]}" || exit 1
     touch "${expdir}/.stages/choices.$(cksum <<< "${words[*]}" | cut -d ' ' -f 1)"
 }
@@ -383,7 +384,7 @@ fi
 
 probed=${upstreams}
 [ "${probe_args}" != none ] || probed=
-pages=$(ls "${expdir}"/convergence/{,*/}convergence.md "${expdir}"/ablation/table.md 2> /dev/null || true)
+pages=$(ls "${expdir}"/convergence/{,*/}section.json "${expdir}"/ablation/section.json 2> /dev/null || true)
 if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_args}" --reads ${scored} ${audios} ${pages} \
     $(for m in "${models[@]}" "${tuned[@]}"; do echo "${expdir}/${m}/config.yaml" "$(model "${m}")"; done) \
     $(each "${raw}/%" ${test_sets}) ${probed:+$(each "${raw}/${train_set}/%" wav.scp spk1.scp)} \
