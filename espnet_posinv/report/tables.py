@@ -10,7 +10,7 @@ import yaml
 from espnet_posinv.report.document import Line, Listing, Panel, Panels, Section, Strong, Table, interval
 from espnet_posinv.report.environment import environment
 from espnet_posinv.report.experiment import Experiment, first_cell
-from espnet_posinv.report.scores import Cell, Grid, load_conditions
+from espnet_posinv.report.scores import Cell, Grid, load_conditions, read_scores
 from espnet_posinv.report.systems import System, baseline_of
 from espnet_posinv.scoring.wer import UNITS
 
@@ -99,8 +99,21 @@ def word_errors(experiment: Experiment, recogniser: str) -> WordErrors:
         note,
         Table(["system", "seeds", *places.test_sets], rows),
         list(_differences(experiment, grid)),
-        [table for table in conditions if table],
+        [table for table in (_substitutions(experiment, recogniser), *conditions) if table],
     )
+
+
+def _substitutions(experiment: Experiment, recogniser: str) -> Table | None:
+    """What the recogniser most often writes for other words, in clean speech if there is some."""
+    places = experiment.places
+    test_set = places.clean_set or places.test_sets[0]
+    path = places.scores / recogniser / "noisy" / f"{test_set}.json"
+    found = read_scores(path).get("substitutions") if path.exists() else None
+    if not found:
+        return None
+    rows = [[row["ref"], row["hyp"], str(row["times"])] for row in found]
+    caption = f"Commonest substitutions in {test_set}, noisy: spellings among them are no errors of hearing"
+    return Table(["transcript", "recognised", "times"], rows, caption)
 
 
 def _differences(experiment: Experiment, grid: Grid) -> Iterator:

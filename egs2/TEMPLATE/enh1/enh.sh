@@ -50,6 +50,7 @@ se_args=                 # further settings of the training from scratch
 recognisers=             # NAME=BACKEND:MODEL of each recogniser, e.g. "whisper-base=whisper:downloads/whisper-base"
 asr_args=                # further options of `posinv decode`, e.g. "--beam-size 5"
 lang=en                  # language of the test sets
+normaliser=              # FILE.py:FUNCTION of your own instead of the language's rules of text normalisation
 metrics=pesq,estoi,si_sdr,dnsmos  # of the audio, none for no signal metrics
 finetuned=               # fine-tuned models of stages 6 to 10 (default: those of stage 5)
 wer_args=                # further options of `posinv score words`, e.g. "--sclite" for NIST's report beside ours
@@ -72,7 +73,12 @@ if [ $# -gt 0 ]; then  # left over: most often a list without quotes
     for word in "$@"; do [[ ${word} != --* ]] || break; words+=("${word}"); done
     [ ${before} -lt 2 ] || [[ ${given[before - 2]} != --* ]] || option="${given[before - 2]} \"${given[before - 1]}"
     [ ${before} -lt 1 ] || [[ ${given[before - 1]} != --*=* ]] || option="${given[before - 1]/=/ \"}"
-    echo "$0: '${words[*]}' belongs to no option${option:+; a list is one word between quotes: ${option} ${words[*]}\"} (--help)" >&2
+    case ${option%% *} in
+        --criterion | --upstreams | --seeds | --recognisers | --test[-_]sets | --tasks | --finetuned)
+            option="; a list is one word between quotes: ${option} ${words[*]}\"" ;;
+        *) option='' ;;
+    esac
+    echo "$0: '${words[*]}' belongs to no option${option} (--help)" >&2
     exit 2
 fi
 . ./path.sh
@@ -174,6 +180,7 @@ try_choices() {
         --reads $(for c in ${upstreams} ${recognisers}; do model_folder "${c#*=}"; done) \
         $(for c in ${se_config} ${se_args} ${finetune_config} ${finetune_args}; do [ ! -f "${c}" ] || echo "${c}"; done) \
         $(each conf/criterion/%.yaml ${criterion}) > /dev/null && return 0
+    echo "trying what was chosen: settings, models, recognisers"
     ${python} -m espnet_posinv.recipe.choices --later "${downloads}" "${words[@]}" || exit 1
     touch "${expdir}/.stages/choices.$(cksum <<< "${words[*]}" | cut -d ' ' -f 1)"
 }
@@ -248,9 +255,10 @@ score_one() {
     for r in ${recognisers}; do
         r=${r%%=*} out=${scores}/${r%%=*}/$1/$2.json
         as_made "${out}" --reads "${raw}/$2/text" "${expdir}/decoded/${r}/$1/$2/text" \
-            --value "lang=${lang}" --value "args=${wer_args}" && continue
+            $(model_folder ":${normaliser%:*}") \
+            --value "lang=${lang}" --value "args=${normaliser} ${wer_args}" && continue
         ${python} -m espnet_posinv score words --ref "${raw}/$2/text" --language "${lang}" \
-            --hyp "${expdir}/decoded/${r}/$1/$2/text" --output "${out}" ${wer_args} || return 1
+            --hyp "${expdir}/decoded/${r}/$1/$2/text" --output "${out}" --normalizer "${normaliser}" ${wer_args} || return 1
     done
     out=${scores}/signal/$1/$2.json
     as_made "${out}" --reads "${ref}" "${inf}" --value "metrics=${metrics}" --value "args=${signal_args}" ||
@@ -367,8 +375,8 @@ if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
     stage_done
 fi
 
-if stage 8 "scoring" --key "${lang} ${metrics} ${tasks}${wer_args:+ ${wer_args}}${signal_args:+ ${signal_args}}" \
-    --reads ${texts} ${audios} $(each "${raw}/%/text" ${test_sets}) $(each "${raw}/%/spk1.scp" ${test_sets}) --writes ${scored}; then
+if stage 8 "scoring" --key "${lang} ${normaliser:+${normaliser} }${metrics} ${tasks}${wer_args:+ ${wer_args}}${signal_args:+ ${signal_args}}" \
+    --reads ${texts} ${audios} $(model_folder ":${normaliser%:*}") $(each "${raw}/%/text" ${test_sets}) $(each "${raw}/%/spk1.scp" ${test_sets}) --writes ${scored}; then
     for t in ${test_sets}; do for m in "${systems[@]}"; do beside "${nj}" score_one "${m}" "${t}"; done; done
     all_done
     stage_done
@@ -376,7 +384,7 @@ fi
 
 probed=${upstreams}
 [ "${probe_args}" != none ] || probed=
-pages=$(ls "${expdir}"/convergence/{,*/}convergence.md "${expdir}"/ablation/table.md 2> /dev/null || true)
+pages=$(ls "${expdir}"/convergence/{,*/}section.json "${expdir}"/ablation/section.json 2> /dev/null || true)
 if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_args}" --reads ${scored} ${audios} ${pages} \
     $(for m in "${models[@]}" "${tuned[@]}"; do echo "${expdir}/${m}/config.yaml" "$(model "${m}")"; done) \
     $(each "${raw}/%" ${test_sets}) ${probed:+$(each "${raw}/${train_set}/%" wav.scp spk1.scp)} \

@@ -8,6 +8,12 @@ def options(parser):
     parser.add_argument("--output", required=True, help="JSON file")
     parser.add_argument("--language", default="en", help="rules of text normalisation")
     parser.add_argument(
+        "--normalizer",
+        default="",
+        metavar="FILE.py:FUNCTION",
+        help="of yours, instead of the language's rules: takes a text, returns words between blanks",
+    )
+    parser.add_argument(
         "--missing",
         choices=["error", "deletions"],
         default="error",
@@ -46,6 +52,7 @@ def run(args):
         missing=args.missing,
         unit=args.unit,
         lexicon=args.lexicon,
+        normalizer=args.normalizer,
         against=args.against,
         sclite=args.sclite,
     )
