@@ -69,7 +69,6 @@ setup(
         "matplotlib>=3.8",
         "tensorboard>=2.16",
         "jinja2>=3.1",  # report.html
-        "markdown>=3.5",
     ],
     entry_points={"console_scripts": ["posinv=espnet_posinv.cli:main"]},
     extras_require={

@@ -14,7 +14,7 @@ from espnet_posinv.report.systems import baseline_of, family, read_systems
 from espnet_posinv.report.training import read_training
 from espnet_posinv.scoring.wer import score_files
 
-WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+WORDS = ["alpha", "bravo", "charlie", "delta", "echo", "golf", "hotel", "kilo", "lima", "oscar"]
 # probability of a wrong word, by system and test set
 RATES = {
     "noisy": (0.02, 0.2, 0.3),
@@ -69,7 +69,7 @@ def recipe(tmp_path_factory):
             for system, rates in RATES.items():
                 folder = root / "exp/decoded" / recogniser / system / test_set
                 folder.mkdir(parents=True)
-                wrong = {i: [w if rng.random() > rates[s] else "zero" for w in text[i]] for i in ids}
+                wrong = {i: [w if rng.random() > rates[s] else "zulu" for w in text[i]] for i in ids}
                 (folder / "text").write_text("".join(f"{i} {' '.join(wrong[i])}\n" for i in ids))
                 settings = {"model": recogniser, "model_sha256": "0123456789abcdef", "beam_size": 1}
                 (folder / "decode.json").write_text(json.dumps({"recogniser": settings}))
