@@ -203,6 +203,7 @@ def test_report(recipe, places, tmp_path):
     assert "noisy" not in against_noisy
     assert re.fullmatch(r"\*\*\+1\d\.\d \[\+\d+\.\d, \+\d+\.\d\]\*\*", against_noisy["nsnet2"][1])
     assert list(table_rows(base, "Difference to ssl_mse through the same encoder")) == ["ssl_softdtw_whisper"]
+    assert "exp has no config.yaml of them: nsnet2." in base
     against_pretrained = table_rows(base, "Difference to nsnet2")
     assert against_pretrained["ssl_softdtw_whisper"][1].startswith("**-")
     assert "test_seen by noise:" in base and "babble (240 words)" in base
