@@ -123,26 +123,26 @@ def _state_panels(result: dict) -> list[Panel]:
     moved, hops = [], result["settings"]["hops"]
     for k, (hop, colour) in enumerate(zip(hops, _colours("plasma", len(hops)), strict=True)):
         for side, label, style in (("front", f"{_frames(hop)} later", "o-"), ("behind", "_control", "x:")):
-            values = [max(row["shift"][side][k], 1e-6) for row in states.values()]  # less is rounding
+            changes = (row["shift"][side][k] for row in states.values())
+            values = [change if change > 1e-6 else np.nan for change in changes]  # less is rounding
             moved.append(over(states, label, colour, values, style))
     moved.append(Line("silence after the speech", GREY, "x:", [], []))
-    clusters, noise = (
-        [row["clusters"] for row in states.values()],
-        [row["noise"]["spearman"] for row in states.values()],
-    )
+    noise = [row["noise"]["spearman"] for row in states.values()]
     rules = [
-        over(states, "same sounds cluster", GREEN, clusters),
+        over(states, "same sounds cluster", GREEN, [row["clusters"] for row in states.values()]),
         over(states, "distance grows with noise", ORANGE, noise, "s-"),
     ]
-    where, every, few = "hidden state", [n.replace("-", "-\n") for n in rows], list(states)
+    where, apart = "hidden state", "difference of position, s"
+    every, few = [name.replace("-", "-\n") for name in rows], list(states)
+    top = max(1.1, *(1.05 * row["index"]["high"] for row in rows.values()))
     return [
-        Panel("Can the position be read from one frame?", where, "R², held out", read, every),
+        Panel("Can the position be read from one frame?", where, "R², held out", read, every, [-0.2, 1.05]),
         Panel(
-            "How much of the distance is position?", where, "distance, same / other position", [ratio], every
+            "How much of the distance is position?", where, "same / other position", [ratio], every, [0, top]
         ),
-        Panel("Frames of different utterances", "difference of position, s", "relative distance", profiles),
-        Panel("The same speech, later", where, "relative change of a frame", moved, few, log=True),
-        Panel("Which layer to compare?", where, "Rand index, rank correlation", rules, few),
+        Panel("Frames of different utterances", apart, "distance / mean", profiles, None, [0, None]),
+        Panel("The same speech, later", where, "change / distance to others", moved, few, None, True),
+        Panel("Which layer to compare?", where, "Rand index, rank correlation", rules, few, [-0.05, 1.05]),
     ]
 
 
@@ -167,7 +167,7 @@ def _descent_panel(rows: dict[str, dict]) -> list[Panel]:
 
 
 def _colours(name: str, count: int) -> list[str]:
-    return [matplotlib.colors.to_hex(c) for c in matplotlib.colormaps[name](np.linspace(0, 0.85, count))]
+    return [matplotlib.colors.to_hex(c) for c in matplotlib.colormaps[name](np.linspace(0.1, 0.9, count))]
 
 
 def _ratio(row: dict) -> list[float]:

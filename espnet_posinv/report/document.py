@@ -62,6 +62,7 @@ class Panel:
     ylabel: str
     lines: list[Line]
     ticks: list[str] | None = None
+    ylim: list[float | None] | None = None
     log: bool = False
 
 

@@ -73,10 +73,12 @@ def draw_panel(axis, panel: Panel, own_legend: bool = False) -> None:
             axis.fill_between(line.x, line.low, line.high, color=colour, alpha=0.2, lw=0)
     if panel.ticks:
         axis.set_xticks(range(len(panel.ticks)), panel.ticks)
+    if panel.ylim:
+        axis.set_ylim(*panel.ylim)
     if panel.log:
         axis.set_yscale("log")
     if own_legend and len(panel.lines) > 1:
-        axis.legend(frameon=False, fontsize=7, ncols=1 + len(panel.lines) // 4)
+        axis.legend(frameon=False, fontsize=7, ncols=1 + (len(panel.lines) > 3))
     axis.set_title(panel.title, fontsize=10)
     axis.set_xlabel(panel.xlabel)
     axis.set_ylabel(panel.ylabel)

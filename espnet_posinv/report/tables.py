@@ -146,6 +146,10 @@ def _differences(experiment: Experiment, grid: Grid) -> Iterator:
             yield Table(["system", *experiment.places.test_sets], rows, caption)
         if unequal:
             yield f"Settings that differ as well, between {'; '.join(unequal)}."
+    unknown = [s.name for s in systems if not s.trainings and s.name != "noisy"]
+    if unknown:
+        folder = experiment.places.experiments
+        yield f"How these were trained is unknown, {folder} has no config.yaml of them: {', '.join(unknown)}."
 
 
 def _by_condition(experiment: Experiment, grid: Grid, test_set: str, condition: str) -> Table | None:

@@ -100,13 +100,13 @@ def probe(args):
     args = options(args)
     data = Path(args.data)
     made = digest(data / "wav.scp", data / "spk1.scp", Path(args.upstream.partition(":")[2]))
-    write(f"{args.output_dir}/probe.md", made)
+    write(f"{args.output_dir}/section.json", made)
 
 
 def report(args):
     args = options(args)
     exp, data = Path(args.exp_dir), Path(args.data_dir)
-    pages = {p.relative_to(exp): p.read_text() for p in exp.glob("probe/*/probe.md")}
+    pages = {p.relative_to(exp): p.read_text() for p in exp.glob("probe/*/section.json")}
     scores = {p.relative_to(exp): p.read_text() for p in Path(args.scores_dir).glob("[!l]*/*/[!.]*.json")}
     models = {p.relative_to(exp): digest(p) for p in exp.glob("*/config.yaml")}
     sets = {s: digest(*(data / s / n for n in ("text", "utt2spk"))) for s in args.test_sets.split()}

@@ -14,7 +14,7 @@ from espnet_posinv.report.systems import baseline_of, family, read_systems
 from espnet_posinv.report.training import read_training
 from espnet_posinv.scoring.wer import score_files
 
-WORDS = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet"]
+WORDS = ["alpha", "bravo", "charlie", "delta", "echo", "golf", "hotel", "kilo", "lima", "oscar"]
 MARKS = {"whisper-base": ["a", "b", "c"], "whisper-tiny.en": ["d", "e", "f"]}  # of weights
 # probability of a wrong word, by system and test set
 RATES = {
@@ -211,6 +211,7 @@ def test_report(recipe, places, tmp_path):
     assert "noisy" not in against_noisy
     assert re.fullmatch(r"\*\*\+1\d\.\d \[\+\d+\.\d, \+\d+\.\d\]\*\*", against_noisy["nsnet2"][1])
     assert list(table_rows(base, "Difference to ssl_mse through the same encoder")) == ["ssl_softdtw_whisper"]
+    assert "exp has no config.yaml of them: nsnet2." in base
     against_pretrained = table_rows(base, "Difference to nsnet2")
     assert against_pretrained["ssl_softdtw_whisper"][1].startswith("**-")
     assert "test_seen by noise:" in base and "babble (240 words)" in base

@@ -389,10 +389,10 @@ if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_
     $(for m in "${models[@]}" "${tuned[@]}"; do echo "${expdir}/${m}/config.yaml" "$(model "${m}")"; done) \
     $(each "${raw}/%" ${test_sets}) ${probed:+$(each "${raw}/${train_set}/%" wav.scp spk1.scp)} \
     $(for u in ${probed}; do model_folder "${u#*=}"; done) \
-    --writes "${results}" "${expdir}/report.html" $(each "${expdir}/probe/%/probe.md" $(for u in ${probed}; do echo "${u%%=*}"; done)); then
+    --writes "${results}" "${expdir}/report.html" $(each "${expdir}/probe/%/section.json" $(for u in ${probed}; do echo "${u%%=*}"; done)); then
     for u in ${probed}; do
         dir=${expdir}/probe/${u%%=*}
-        as_made "${dir}/probe.md" --folder --reads $(each "${raw}/${train_set}/%" wav.scp spk1.scp) $(model_folder "${u#*=}") \
+        as_made "${dir}/section.json" --folder --reads $(each "${raw}/${train_set}/%" wav.scp spk1.scp) $(model_folder "${u#*=}") \
             --value "upstream=${u#*=}" --value "args=${probe_args}" && continue
         echo "probing ${u#*=}: log in ${dir}/probe.log"
         beside "${nj}" submit "${decode_cmd}" "${dir}/probe.log" ${python} -m espnet_posinv probe \
