@@ -307,7 +307,9 @@ wsj() {
 }
 
 # made SCRIPT FOLDER: in place of a script that simulates mixtures, what it would have made.
-made() { printf "mkdir -p data && printf '#!/bin/sh\\\\ncp -rn %s data/\\\\n' > local/%s && " "$2" "$1"; }
+made() {
+    printf 'mkdir -p data && rm -f local/%s && printf "#!/bin/sh\\ncp -rn %s data/\\n" > local/%s && chmod +x local/%s && ' "$1" "$2" "$1" "$1"
+}
 
 # mixtures FOLDER NAMES...: three mixtures of two talkers in each subfolder, for tr, cv and tt.
 mixtures() {
