@@ -30,7 +30,7 @@ pip --no-deps --no-build-isolation -e .
 # shellcheck disable=SC2046
 pip --no-build-isolation $(floors dependencies) $(floors espnet) 'torchaudio==2.4.*' packaging configargparse typeguard \
     humanfriendly filelock 'librosa==0.9.*' jamo h5py torch_complex nltk protobuf hydra-core opt-einsum sentencepiece \
-    'pypinyin<=0.44.0' ci-sdr 'fast-bss-eval==0.1.3' 'asteroid-filterbanks==0.4.0' editdistance ctc-segmentation \
+    'pypinyin<=0.44.0' ci-sdr 'fast-bss-eval==0.1.3' 'asteroid-filterbanks==0.4.0' editdistance ctc-segmentation espnet-tts-frontend \
     'importlib-metadata<5' pystoi 'mir_eval<0.9' pyworld
 pip --no-deps espnet==202412
 "${venv}/bin/python" -m pytest test/test_public_face.py test/criterions test/ssl/test_batch_exact.py \

@@ -78,7 +78,7 @@ def test_the_published_template(config, corpus, tmp_path, extraction):
         [
             *("./enh.sh", "--python", "python3 -m espnet_posinv", "--ngpu", "0", "--nj", "1"),
             *("--inference_nj", "1", "--fs", "16k", "--audio_format", "wav", "--ref_num", "1"),
-            *("--is_tse_task", "true" if extraction else "false", "--lang", "en"),
+            *("--is_tse_task", "true" if extraction else "false", "--lang", "en", "--skip_packing", "false"),
             *("--train_set", "train", "--valid_set", "valid", "--test_sets", "valid"),
             *("--enh_config", "conf/train.yaml", "--inference_model", "valid.loss.best.pth"),
         ],
