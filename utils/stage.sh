@@ -15,10 +15,12 @@ _stage_plan=$(mktemp)
 # A full disk is the cause of many messages, few of which say so.
 _end() {
     local status=$? folder left full=''
+    set +e
     if [ ${status} != 0 ]; then
         for folder in "${expdir:-.}" "${dumpdir:-.}" "${datadir:-.}" "${TMPDIR:-/tmp}"; do
             while [ ! -d "${folder}" ]; do folder=$(dirname "${folder}"); done
             left=$( (df -Pk "${folder}"; df -Pi "${folder}") 2> /dev/null | awk '/%/ && $4 ~ /^[0-9]+$/ {print $4}' | xargs)
+            [ -n "${left}" ] || continue
             if [ "${left%% *}" -lt 1024 ] || { [ "${left##* }" -lt 8 ] && [ "${left##* }" != 0 ]; }; then
                 full=${full:-"${folder}: ${left%% *} kB left"}
             fi

@@ -18,7 +18,11 @@ def start(folder, script):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(
-        ["bash", "-eu", "-c", HEAD + script, "run.sh"], cwd=folder, text=True, env=env, **pipes
+        ["bash", "-eu", "-o", "pipefail", "-c", HEAD + script, "run.sh"],
+        cwd=folder,
+        text=True,
+        env=env,
+        **pipes,
     )
 
 

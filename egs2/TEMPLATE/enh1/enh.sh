@@ -377,6 +377,10 @@ fi
 
 if stage 8 "scoring" --key "${lang} ${normaliser:+${normaliser} }${metrics} ${tasks}${wer_args:+ ${wer_args}}${signal_args:+ ${signal_args}}" \
     --reads ${texts} ${audios} $(model_folder ":${normaliser%:*}") $(each "${raw}/%/text" ${test_sets}) $(each "${raw}/%/spk1.scp" ${test_sets}) --writes ${scored}; then
+    if [[ ${metrics} == *dnsmos* ]]; then  # a second of a core for an utterance
+        n=$(sed -n '$=' $(each "${raw}/%/wav.scp" ${test_sets}))
+        echo "DNSMOS of $((n * ${#systems[@]})) utterances takes about $((n * ${#systems[@]} / nj / 60 + 1)) min"
+    fi
     for t in ${test_sets}; do for m in "${systems[@]}"; do beside "${nj}" score_one "${m}" "${t}"; done; done
     all_done
     stage_done
@@ -394,7 +398,7 @@ if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_
         dir=${expdir}/probe/${u%%=*}
         as_made "${dir}/section.json" --folder --reads $(each "${raw}/${train_set}/%" wav.scp spk1.scp) $(model_folder "${u#*=}") \
             --value "upstream=${u#*=}" --value "args=${probe_args}" && continue
-        echo "probing ${u#*=}: log in ${dir}/probe.log"
+        echo "probing ${u#*=}: how long it takes stands in ${dir}/probe.log"
         beside "${nj}" submit "${decode_cmd}" "${dir}/probe.log" ${python} -m espnet_posinv probe \
             --upstream "${u#*=}" --data "${raw}/${train_set}" --output-dir "${dir}" ${probe_args}
     done
