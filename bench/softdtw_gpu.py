@@ -169,7 +169,8 @@ def times(shape, wanted: list[str] | None) -> dict:
 
 def matrix_products(shape) -> dict:
     """Our products and torch's in float32: times as graphs, and largest errors against float64."""
-    from espnet_posinv.softdtw import cuda_products, products
+    from espnet_posinv.softdtw import products
+    from espnet_posinv.softdtw.cuda import products as cuda_products
 
     x, y = (t.cuda() for t in frames(*shape))
     E = torch.rand(*shape[:3], generator=torch.Generator().manual_seed(0)).cuda() ** 20
@@ -200,8 +201,8 @@ def resources() -> dict:
     """Registers, spilled bytes and shared bytes of the kernels, as the driver loaded them."""
     from cuda.bindings import driver
 
-    from espnet_posinv.softdtw import cuda as launcher
-    from espnet_posinv.softdtw import cuda_backward, cuda_forward
+    from espnet_posinv.softdtw.cuda import backward, forward
+    from espnet_posinv.softdtw.cuda import kernels as launcher
 
     wanted = {
         "registers": driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_NUM_REGS,
@@ -209,7 +210,7 @@ def resources() -> dict:
         "shared": driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES,
     }
     result = {}
-    for name, module in (("forward", cuda_forward), ("backward", cuda_backward)):
+    for name, module in (("forward", forward), ("backward", backward)):
         function = launcher._compiled(module, torch.cuda.current_device())[0]
         result[name] = {
             key: launcher._check(driver.cuFuncGetAttribute(attribute, function))

@@ -24,12 +24,12 @@ def compile_to_ptx(cc: int) -> dict[str, str]:
     """PTX of both kernels for a card of compute capability `cc`, for instance 90."""
     from numba.cuda import dispatcher
 
-    from espnet_posinv.softdtw import cuda_backward, cuda_forward
+    from espnet_posinv.softdtw.cuda import backward, forward
 
     capability = divmod(cc, 10)
     # numba types a kernel's device functions for the card at hand; here none is.
     dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
-    modules = {"forward": cuda_forward, "backward": cuda_backward}
+    modules = {"forward": forward, "backward": backward}
     return {name: cuda.compile_ptx(m.kernel, m.SIGNATURE, cc=capability)[0] for name, m in modules.items()}
 
 
@@ -39,7 +39,7 @@ def triton_to_ptx(cc: int) -> dict[str, tuple[str, int]]:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from espnet_posinv.softdtw import cuda_products as module
+    from espnet_posinv.softdtw.cuda import products as module
 
     schedule = module.schedule(cc // 10)
     constants = {"ROWS": module.ROWS, "COLUMNS": module.TILE, "TILE": module.TILE}

@@ -93,7 +93,8 @@ class SSLLoss(torch.nn.Module, ABC):
     def encoder(self, device: torch.device) -> SSLEncoder:
         """The frozen encoder on this device, loaded once."""
         if device not in self._encoders:
-            self._encoders[device] = load_encoder(self.upstream, **self.encoder_options).to(device)
+            with torch.inference_mode(False):  # a validation may come first; its tensors could not be saved
+                self._encoders[device] = load_encoder(self.upstream, **self.encoder_options).to(device)
             logging.info(f"{self.name}: {self._encoders[device].label} from {self.upstream}")
         return self._encoders[device]
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
 import torch
 
 from espnet_posinv.criterions.base import SSLLoss
 from espnet_posinv.criterions.batch import current_batch
 from espnet_posinv.perturb.speed import Speed
-from espnet_posinv.softdtw import soft_alignment, soft_dtw, soft_dtw_divergence
+from espnet_posinv.softdtw import SoftDTW, soft_alignment, soft_dtw, soft_dtw_divergence
 
 SCALES = ("sum", "none")
 
@@ -31,7 +32,7 @@ class SSLSoftDTWLoss(SSLLoss):
         projection: None, or the number of dimensions that frames are projected to, by a fixed random
             semi-orthogonal matrix (a learned one could collapse against a frozen target).
         scale: "sum" divides by N + M, "none" does not.
-        band: None, or how far the alignment may leave the diagonal (see ``soft_dtw``).
+        band: None, or how many frames the alignment may leave the diagonal (see ``soft_dtw``).
         **options: see :class:`SSLLoss`.
     """
 
@@ -47,26 +48,19 @@ class SSLSoftDTWLoss(SSLLoss):
         normalize_frames: bool = True,
         projection: int | None = None,
         scale: str = "sum",
-        band: float | int | None = None,
+        band: int | None = None,
         name: str = "ssl_softdtw",
         **options,
     ):
         super().__init__(upstream, normalize_frames=normalize_frames, name=name, **options)
         if scale not in SCALES:
             raise ValueError(f"scale {scale!r}: one of {', '.join(SCALES)}")
-        if not gamma > 0:
-            raise ValueError(f"gamma {gamma}: must be above 0")
         if perturbed_ref and self.references is not None:
             raise ValueError(f"{name}: give either perturbed_ref or references, not both")
         self.speed = Speed(tuple(speeds))
         self.perturbed_ref = perturbed_ref
         self.distance_of = soft_dtw_divergence if divergence else soft_dtw
-        self.softdtw_options = {
-            "gamma": gamma,
-            "distance": distance,
-            "normalize_frames": normalize_frames,
-            "band": band,
-        }
+        self.softdtw_options = SoftDTW(gamma, distance, normalize_frames, band).options  # checked
         self.projection = projection
         self.scale = scale
 
@@ -95,7 +89,7 @@ class SSLSoftDTWLoss(SSLLoss):
 
     def _apply(self, function, x, y, x_frames, y_frames):
         if self.projection is not None:
-            matrix = _projection(x.shape[-1], self.projection).to(x)
+            matrix = torch.from_numpy(_projection(x.shape[-1], self.projection)).to(x)
             x, y = x @ matrix, y @ matrix
         return function(x, y, x_lengths=x_frames, y_lengths=y_frames, **self.softdtw_options)
 
@@ -111,9 +105,13 @@ class SSLSoftDTWLoss(SSLLoss):
 
 
 @lru_cache
-def _projection(inputs: int, outputs: int) -> torch.Tensor:
-    """``(inputs, outputs)`` with orthonormal columns, the same in every run."""
+def _projection(inputs: int, outputs: int) -> np.ndarray:
+    """``(inputs, outputs)`` with orthonormal columns, the same in every run.
+
+    No tensor is kept: one that was made under inference_mode could not be trained through.
+    """
     if outputs > inputs:
         raise ValueError(f"projection {outputs}: the features have {inputs} dimensions only")
-    rng = torch.Generator().manual_seed(0)
-    return torch.linalg.qr(torch.randn(inputs, outputs, generator=rng, dtype=torch.float64))[0].float()
+    rng = torch.Generator("cpu").manual_seed(0)
+    gaussian = torch.randn(inputs, outputs, generator=rng, dtype=torch.float64, device="cpu")
+    return torch.linalg.qr(gaussian)[0].float().numpy()

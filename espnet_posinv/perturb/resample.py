@@ -3,8 +3,11 @@
 import math
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch.nn import functional as F
+
+from espnet_posinv.device import to_device
 
 ZERO_CROSSINGS = 6  # of the sinc on either side; torchaudio's defaults, so that its users get equal numbers
 ROLLOFF = 0.99  # cut-off frequency, as a share of the lower Nyquist frequency
@@ -32,7 +35,8 @@ def resample(wav: torch.Tensor, source: int, target: int) -> torch.Tensor:
     source, target = source // common, target // common
     if source == target:
         return wav
-    filters, reach = _filters(source, target, wav.device, wav.dtype)
+    table, reach = _filters(source, target)
+    filters = to_device(torch.from_numpy(table).to(wav.dtype), wav.device)
     length = wav.shape[-1]
     padded = F.pad(wav.reshape(-1, length), (reach, reach + source))
     frames = F.conv1d(padded[:, None], filters, stride=source)  # (B, target, blocks of `source` samples)
@@ -41,16 +45,17 @@ def resample(wav: torch.Tensor, source: int, target: int) -> torch.Tensor:
 
 
 @lru_cache
-def _filters(source: int, target: int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, int]:
-    """``(target, 1, taps)``, one filter per offset, made in float64; and the taps before the sample itself.
+def _filters(source: int, target: int) -> tuple[np.ndarray, int]:
+    """``(target, 1, taps)``, one filter per offset, float64; and the taps before the sample itself.
 
-    Kept: on a GPU making them takes longer than applying them.
+    Kept, since making them takes longer than applying them; no tensor, since one that was made under
+    inference_mode could not be trained through.
     """
     cutoff = ROLLOFF * min(source, target)
     reach = math.ceil(ZERO_CROSSINGS * source / cutoff)
-    samples = torch.arange(-reach, reach + source, dtype=torch.float64) / source
-    offsets = torch.arange(target, dtype=torch.float64) / target
-    t = ((samples - offsets[:, None]) * cutoff).clamp(-ZERO_CROSSINGS, ZERO_CROSSINGS)
-    window = torch.cos(math.pi * t / (2 * ZERO_CROSSINGS)).square()
-    filters = torch.sinc(t) * window * (cutoff / source)
-    return filters[:, None].to(device, dtype), reach
+    samples = np.arange(-reach, reach + source) / source
+    offsets = np.arange(target) / target
+    t = ((samples - offsets[:, None]) * cutoff).clip(-ZERO_CROSSINGS, ZERO_CROSSINGS)
+    window = np.cos(math.pi * t / (2 * ZERO_CROSSINGS)) ** 2
+    filters = np.sinc(t) * window * (cutoff / source)
+    return filters[:, None], reach

@@ -1,14 +1,12 @@
 """Frames -> costs -> soft-DTW and back, as two autograd functions (the matrix products: `products.py`)."""
 
-import warnings
 from contextlib import contextmanager
-from functools import cache
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from espnet_posinv.softdtw.backends import kernels_for, products_for
 from espnet_posinv.softdtw.problem import Problem
 
 
@@ -46,7 +44,7 @@ class CostLoss(Function):
     @staticmethod
     def forward(ctx, cost, x_lengths, y_lengths, gamma, band):
         problem = Problem([cost.contiguous()], x_lengths, y_lengths, gamma, band)
-        values, state = problem.kernels().forward(problem, keep=ctx.needs_input_grad[0])
+        values, state = kernels_for(problem).forward(problem, keep=ctx.needs_input_grad[0])
         _save(ctx, state, cost, x_lengths, y_lengths)
         ctx.gamma, ctx.band = gamma, band
         return values[0].to(cost.dtype)
@@ -56,7 +54,7 @@ class CostLoss(Function):
         cost, x_lengths, y_lengths, *state = ctx.saved_tensors
         with torch.no_grad():
             problem = Problem([cost.contiguous()], x_lengths, y_lengths, ctx.gamma, ctx.band)
-            (grad,) = problem.kernels().backward(problem, ctx.plan or state, seed[None])
+            (grad,) = kernels_for(problem).backward(problem, ctx.plan or state, seed[None])
         return _once(grad, seed, cost), None, None, None, None
 
 
@@ -71,7 +69,7 @@ class FrameLoss(Function):
             sides = [multiply.frame_factor(frames, cosine) for frames in (x, y)]
             costs = [multiply.frame_costs(sides[a], sides[b], cosine) for a, b in pairs]
         problem = Problem(costs, x_lengths, y_lengths, gamma, band)
-        values, state = problem.kernels().forward(problem, keep=any(ctx.needs_input_grad[:2]))
+        values, state = kernels_for(problem).forward(problem, keep=any(ctx.needs_input_grad[:2]))
         _save(ctx, state, x, y, *sides[0], *sides[1], x_lengths, y_lengths, *costs)
         ctx.options = gamma, band, cosine, len(costs), len(sides[0])
         loss = values[0] - 0.5 * (values[1] + values[2]) if divergence else values[0]
@@ -89,7 +87,7 @@ class FrameLoss(Function):
         with torch.no_grad(), _alone(x):
             seeds = torch.stack([seed] + [-0.5 * seed] * (groups - 1))
             wanted = [True, need_x, need_y][:groups]
-            E = problem.kernels().backward(problem, ctx.plan or rest[groups:], seeds, wanted)
+            E = kernels_for(problem).backward(problem, ctx.plan or rest[groups:], seeds, wanted)
             both = multiply.alignment_factor(E[0], seed)
             x_parts, y_parts = [(both, False, y_side)], [(both, True, x_side)]
             # The folded T and E have the same symmetric part, and x stands on both sides of its own cost.
@@ -104,7 +102,7 @@ class FrameLoss(Function):
 
 def alignment(problem: Problem) -> Tensor:
     """E (B, N, M) of a problem of one group."""
-    kernels = problem.kernels()
+    kernels = kernels_for(problem)
     cost = problem.costs[0].contiguous()
     problem = Problem([cost], problem.x_lengths, problem.y_lengths, problem.gamma, problem.band)
     _, state = kernels.forward(problem, keep=True)
@@ -122,6 +120,28 @@ def valid_frames(x: Tensor, y: Tensor, x_lengths: Tensor, y_lengths: Tensor) -> 
     return clean(x, x_lengths), clean(y, y_lengths)
 
 
+def centred(x: Tensor, y: Tensor, y_lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Both without the mean frame of y; the padding of y must be 0.
+
+    Squared distances and their gradients do not change, but |x|^2 + |y|^2 - 2 x.y keeps the digits that a
+    common offset would take.
+    """
+    with torch.no_grad():
+        dtype = torch.promote_types(y.dtype, torch.float32)
+        mean = y.sum(1, keepdim=True, dtype=dtype) / y_lengths[:, None, None]
+    return x - mean, y - mean
+
+
+def unit_frames(x: Tensor) -> Tensor:
+    """x / |x|, in float32 at least; a frame of zeros has no direction: it stays 0 and gets no gradient.
+
+    So does one whose norm is below 1e-18, whose square is no normal float32.  NaN where |x|^2 overflows.
+    """
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x / norm.masked_fill(norm.isinf(), torch.nan).masked_fill(norm < 1e-18, torch.inf)
+
+
 def frame_costs(x: Tensor, y: Tensor, cosine: bool) -> Tensor:
     """Costs (B, N, M) of frames x (B, N, D) and y (B, M, D); with `cosine` the frames must have norm 1."""
     multiply = products_for(x)
@@ -130,36 +150,8 @@ def frame_costs(x: Tensor, y: Tensor, cosine: bool) -> Tensor:
         return multiply.frame_costs(*sides, cosine)
 
 
-def products_for(x: Tensor):
-    """The module that multiplies frames on their device; a grid of CUDA has room for 65535 pairs."""
-    narrow = x.dtype != torch.float64 and len(x) < 1 << 16
-    if narrow and x.device.type == "cuda" and _has_tensor_cores(x.device.index):
-        from espnet_posinv.softdtw import cuda_products as multiply
-    else:
-        from espnet_posinv.softdtw import products as multiply
-    return multiply
-
-
 @contextmanager
 def _alone(x: Tensor):
     """On the device of x, which need not be the current one, and in the dtypes given: autocast is off."""
     with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):
         yield
-
-
-@cache
-def _has_tensor_cores(device: int) -> bool:
-    """Whether the card has some for us, and Triton, which torch brings on Linux, can compile for it."""
-    if find_spec("triton") is None or torch.cuda.get_device_capability(device) < (8, 0):
-        return False
-    try:
-        from espnet_posinv.softdtw.cuda_products import frame_factor
-
-        with torch.cuda.device(device):
-            frame_factor(torch.zeros(1, 1, 1, device="cuda"), False)
-    except Exception as error:  # it wants a C compiler and Python's headers, and says so in many ways
-        reason = f"{type(error).__name__}: {error}"
-        text = f"soft-DTW: matrix products in float32, which take longer: Triton fails here, {reason}"
-        warnings.warn(text, stacklevel=2)
-        return False
-    return True

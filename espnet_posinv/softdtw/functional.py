@@ -2,19 +2,42 @@
 
 import math
 import operator
-from functools import lru_cache
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from espnet_posinv.softdtw.autograd import CostLoss, FrameLoss, alignment, frame_costs, valid_frames
+from espnet_posinv.softdtw.autograd import (
+    CostLoss,
+    FrameLoss,
+    alignment,
+    centred,
+    frame_costs,
+    unit_frames,
+    valid_frames,
+)
 from espnet_posinv.softdtw.problem import Problem
 
 DISTANCES = ("sqeuclidean", "cosine")
 
 
+def _uncompiled(function):
+    """Decorator: torch.compile breaks its graph at `function`, whose numba kernels it cannot look into.
+
+    `torch.compiler.disable` by itself would import torch's compiler, which takes as long as a first call.
+    """
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(function)(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return call
+
+
+@_uncompiled
 def soft_dtw(
     x: Tensor | None = None,
     y: Tensor | None = None,
@@ -39,7 +62,8 @@ def soft_dtw(
             them is never read and gets gradient 0.
         gamma: smoothing, in the unit of the costs; gamma -> 0 gives DTW.
         distance: "sqeuclidean" ``|x_i - y_j|^2``, or "cosine" ``1 - cos(x_i, y_j)``.
-        normalize_frames: divide each frame by its L2 norm first.
+        normalize_frames: divide each frame by its L2 norm first.  A frame of zeros stays what it is (its
+            cosine with any other is 0) and gets no gradient.
         band: Sakoe-Chiba band in frames of the shorter sequence around the straight line between the corners.
 
     Returns:
@@ -61,6 +85,7 @@ def soft_dtw(
     return FrameLoss.apply(x, y, x_lengths, y_lengths, *options)
 
 
+@_uncompiled
 def soft_dtw_divergence(
     x: Tensor,
     y: Tensor,
@@ -83,6 +108,7 @@ def soft_dtw_divergence(
     return FrameLoss.apply(x, y, x_lengths, y_lengths, *options)
 
 
+@_uncompiled
 def soft_alignment(
     x: Tensor | None = None,
     y: Tensor | None = None,
@@ -104,7 +130,6 @@ def soft_alignment(
     with torch.no_grad():
         if cost is None:
             x, y, x_lengths, y_lengths = _check_frames(x, y, x_lengths, y_lengths, distance, normalize_frames)
-            x, y = valid_frames(x, y, x_lengths, y_lengths)
             cost = frame_costs(x, y, distance == "cosine")
         elif x is not None or y is not None:
             raise ValueError("soft_alignment: give x and y, or cost, not both")
@@ -144,6 +169,8 @@ class SoftDTW(nn.Module):
 
 
 def _check_gamma(gamma) -> float:
+    if isinstance(gamma, bool):
+        raise TypeError(f"soft-DTW: gamma must be a number, got {gamma}")
     if isinstance(gamma, Tensor) and gamma.requires_grad:
         raise TypeError("soft-DTW: gamma must be a number; its gradient is not implemented")
     gamma = float(gamma)
@@ -156,6 +183,8 @@ def _check_band(band) -> int:
     if band is None:
         return -1
     try:
+        if isinstance(band, bool):
+            raise TypeError
         band = operator.index(band)
     except TypeError:
         raise TypeError(f"soft-DTW: band must be an integer number of frames or None, got {band!r}") from None
@@ -186,7 +215,7 @@ def _check_lengths(name: str, lengths, like: Tensor, width: int) -> Tensor:
         raise ValueError(f"soft-DTW: {name} would be 0 for shape {tuple(like.shape)}; give >= 1 frame")
     batch = like.shape[0]
     if lengths is None:
-        return _all_full(batch, width) if like.is_cpu else torch.full((batch,), width, device=like.device)
+        return torch.full((batch,), width, device=like.device)
     lengths = torch.as_tensor(lengths)
     if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
         raise TypeError(f"soft-DTW: {name} must be integers, got {lengths.dtype}")
@@ -197,13 +226,7 @@ def _check_lengths(name: str, lengths, like: Tensor, width: int) -> Tensor:
         for b, length in enumerate(lengths.tolist()):
             if not 1 <= length <= width:
                 raise ValueError(f"soft-DTW: {name}[{b}] = {length} must lie in 1..{width}")
-    return lengths.to(like.device, torch.int64)
-
-
-@lru_cache(maxsize=64)
-def _all_full(batch: int, width: int) -> Tensor:
-    """Kept: two are a twentieth of a short call.  Not on a GPU, where a CUDA graph might own them."""
-    return torch.full((batch,), width)
+    return _saveable(lengths.to(like.device, torch.int64))
 
 
 def _check_cost(cost, x_lengths, y_lengths) -> tuple[Tensor, Tensor, Tensor]:
@@ -231,7 +254,9 @@ def _check_frames(x, y, x_lengths, y_lengths, distance, normalize_frames):
     if ragged:
         x, y = valid_frames(x, y, x_lengths, y_lengths)
     if normalize_frames or distance == "cosine":
-        x, y = (F.normalize(_at_least_float32(frames), dim=-1) for frames in (x, y))
+        x, y = unit_frames(x), unit_frames(y)
+    if distance == "sqeuclidean":
+        x, y = centred(x, y, y_lengths)
     return x, y, x_lengths, y_lengths
 
 
@@ -241,4 +266,10 @@ def _at_least_float32(tensor: Tensor) -> Tensor:
 
 def _tracked(tensor: Tensor) -> Tensor:
     """Under no_grad too an autograd function is told that a tensor wants a gradient, and would keep state."""
-    return tensor if torch.is_grad_enabled() else tensor.detach()
+    return _saveable(tensor) if torch.is_grad_enabled() else tensor.detach()
+
+
+def _saveable(tensor: Tensor) -> Tensor:
+    """A copy of what was made under inference_mode, outside of it: autograd saves no such tensors."""
+    copy = tensor.is_inference() and not torch.is_inference_mode_enabled()
+    return tensor.clone() if copy else tensor

@@ -1,17 +1,18 @@
-"""What a kernel is asked to solve."""
+"""What a backend is asked to solve."""
 
-from functools import cache
 from typing import NamedTuple
 
 from torch import Tensor
 
 
 class Problem(NamedTuple):
-    """A batch of alignments, in one group or three.
+    """A batch of pairs of sequences, with one cost matrix for each pair, or three.
 
     costs: [(B, N, M)], contiguous, float32 or float64; for a divergence also x against x (B, N, N) and y
-        against y (B, M, M).  These two are symmetric and are solved on and above their diagonals (see
-        `cpu.py`): their alignments E are folded, T[i,j] = E[i,j] + E[j,i] for i < j, T[i,i] = E[i,i].
+        against y (B, M, M).  These two groups are symmetric and are folded along their diagonals: a path that
+        would step across walks along its mirror image instead, on the diagonal the upper neighbour counts
+        twice, in place of the left one, and cells below are forbidden.  Half the work is gone, and their
+        alignments are folded too, T[i,j] = E[i,j] + E[j,i] for i < j, T[i,i] = E[i,i].
     x_lengths, y_lengths: int64 (B,), on the same device.
     band: Sakoe-Chiba band (`reference.row_interval`), or -1.
     """
@@ -27,16 +28,3 @@ class Problem(NamedTuple):
         rows = self.y_lengths if group == 2 else self.x_lengths
         columns = self.x_lengths if group == 1 else self.y_lengths
         return rows, columns
-
-    def kernels(self):
-        """The module that solves problems on this device: `forward` and `backward`."""
-        return _kernels(self.costs[0].device.type)
-
-
-@cache
-def _kernels(device_type: str):
-    if device_type == "cuda":
-        from espnet_posinv.softdtw import cuda as kernels
-    else:
-        from espnet_posinv.softdtw import cpu as kernels
-    return kernels

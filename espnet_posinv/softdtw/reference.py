@@ -18,10 +18,11 @@ digits as R has before the decimal point of R / gamma.
 import math
 
 import numpy as np
-from numba import njit
+
+from espnet_posinv.softdtw.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def row_interval(i, n, m, band, symmetric):
     """First and last column of row i that a path may use, for an (n, m) problem.
 
@@ -41,7 +42,7 @@ def row_interval(i, n, m, band, symmetric):
     return lo, hi
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def forward_backward(cost, n, m, gamma, band, seed, grad):
     """Loss of the leading (n, m) part of `cost` (N, M) float64; `grad` (N, M) becomes `seed` dloss/dcost.
 

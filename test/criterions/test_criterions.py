@@ -288,7 +288,7 @@ def test_statistics_carry_the_criterions_name(upstream):
 @pytest.mark.parametrize(
     ("criterion", "options", "message"),
     [
-        (SSLSoftDTWLoss, {"gamma": 0}, "gamma 0: must be above 0"),
+        (SSLSoftDTWLoss, {"gamma": 0}, "gamma must be positive and finite, got 0.0"),
         (SSLSoftDTWLoss, {"scale": "mean"}, "scale 'mean': one of sum, none"),
         (SSLSoftDTWLoss, {"speeds": [0]}, "speed factor 0"),
         (SSLMSEPadLoss, {"share": [0.1, 0.0]}, "padding share"),

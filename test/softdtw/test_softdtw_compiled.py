@@ -20,8 +20,8 @@ for dtype in (torch.float32, torch.float64):
         loss, E = exact_alignment(cost, gamma)
         print((soft_alignment(cost=cost.to(dtype), gamma=gamma).double() - E).abs().max().item(),
               (soft_dtw(cost=cost.to(dtype), gamma=gamma).double() - loss).abs().max().item())
-from espnet_posinv.softdtw import cpu
-for kernel in (cpu.forward_strips, cpu.backward_strips):
+from espnet_posinv.softdtw.cpu import threads
+for kernel in (threads.forward_strips, threads.backward_strips):
     (asm,) = [asm for kinds, asm in kernel.inspect_asm().items() if "float32" in str(kinds)]
     calls = [line for line in asm.splitlines() if "fma" in line and ("call" in line or "movabs" in line)]
     print("fma" if calls else "", *[name for name in ("zmm", "ymm") if name in asm])
@@ -70,9 +70,72 @@ def test_the_cache_serves_the_next_process_until_a_source_changes(run_python, tm
         return [log.count(f"data {what}") for what in ("saved to", "loaded from")]
 
     saved, _ = saved_and_loaded()
-    functions = 5  # two kernels, which two threads may compile at the same time, and their bookkeeping
+    functions = 3  # two kernels, which two threads may compile at the same time, and what judges
     assert saved >= functions
     assert saved_and_loaded() == [0, functions]
-    with open(package / "softdtw" / "cells.py", "a") as source:
+    with open(package / "softdtw" / "cpu" / "cells.py", "a") as source:
         source.write("# changed\n")
     assert saved_and_loaded()[0] >= functions
+
+
+EXPECTED = 13.26893639552983  # of the definition
+ALONE = """
+import warnings
+import torch
+from espnet_posinv.softdtw import soft_dtw
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    print(soft_dtw(torch.zeros(1, 5, 3), torch.ones(1, 4, 3), gamma=1.0).item())
+print(len([w for w in caught if "NUMBA_CACHE_DIR" in str(w.message)]), *[w.message for w in caught])
+"""
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of soft-DTW by itself, whose cache starts empty."""
+    folder = tmp_path / "package" / "espnet_posinv"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(softdtw.__path__[0], folder / "softdtw", ignore=ignore)
+    return folder.parent
+
+
+def test_without_a_folder_that_can_be_written_it_compiles_and_says_so_once(run_python, package):
+    """As where package and home are read-only; numba is told so, since root may write anywhere."""
+    code = """
+from numba.core import caching
+for name in ("InTree", "UserWide", "UserProvided"):
+    locator = getattr(caching, f"_{name}CacheLocator")
+    locator.from_function = classmethod(lambda cls, function, path: None)
+"""
+    loss, warned = run_python(code + ALONE, cwd=package, PYTHONPATH=str(package)).splitlines()
+    assert float(loss) == pytest.approx(EXPECTED, rel=1e-6)
+    assert warned.startswith("1 ") and "compiles anew" in warned
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5])
+def test_a_file_that_was_cut_off_is_made_anew(run_python, package, tmp_path, kept):
+    """By a full disk or a killed process: index and data files, emptied or halved."""
+    env = {"PYTHONPATH": str(package), "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_DEBUG_CACHE": "1"}
+    run_python(ALONE, cwd=package, **env)
+    for suffix in ("nbi", "nbc"):
+        files = [path for path in (tmp_path / "cache").rglob(f"*.{suffix}") if "softdtw" in str(path)]
+        assert files
+        for path in files:
+            path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+        log = run_python(ALONE, cwd=package, **env)
+        assert "data saved to" in log and "\n0 " in log
+    assert "data saved to" not in run_python(ALONE, cwd=package, **env)
+
+
+def test_a_full_disk_is_said_once_and_no_error(run_python, package):
+    code = """
+from numba.core.caching import FunctionCache
+def full(*_):
+    raise OSError(28, "No space left on device")
+FunctionCache.save_overload = full
+"""
+    loss, warned = run_python(code + ALONE, cwd=package, PYTHONPATH=str(package)).splitlines()
+    assert float(loss) == pytest.approx(EXPECTED, rel=1e-6)
+    assert warned.startswith("1 ") and "No space left on device" in warned

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from espnet_posinv.softdtw import cpu, soft_dtw, soft_dtw_divergence
+from espnet_posinv.softdtw import soft_dtw, soft_dtw_divergence
+from espnet_posinv.softdtw.cpu import kernels as cpu
 
 GAMMAS = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 
@@ -123,9 +124,15 @@ def test_a_second_derivative_raises(loss, weight):
 
 
 def test_inputs_changed_in_place_are_noticed():
-    x, y = random(1, 5, 3), random(1, 4, 3, seed=1)
-    inner = x * 1
-    loss = soft_dtw(inner, y)
+    cost = random(1, 5, 4)
+    inner = cost * 1
+    loss = soft_dtw(cost=inner)
     inner += 1
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.sum().backward()
+    x, y = random(1, 5, 3), random(1, 4, 3, seed=1)
+    (expected,) = torch.autograd.grad(soft_dtw(x, y).sum(), x)
+    inner = x * 1
+    loss = soft_dtw(inner, y)
+    inner += 1  # the frames that are saved are copies
+    assert torch.equal(torch.autograd.grad(loss.sum(), x)[0], expected)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from espnet_posinv.softdtw import cpu, soft_dtw
+from espnet_posinv.softdtw import soft_dtw
+from espnet_posinv.softdtw.cpu import kernels as cpu
 from espnet_posinv.softdtw.problem import Problem
 
 

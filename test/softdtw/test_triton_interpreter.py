@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from espnet_posinv.softdtw import autograd
+from espnet_posinv.softdtw import backends
 
 needs_triton = pytest.mark.skipif(
     find_spec("triton") is None, reason="no Triton (it comes with torch's CUDA wheels)"
@@ -31,4 +31,4 @@ def test_a_card_for_which_triton_cannot_compile_takes_float32(monkeypatch):
     """Without a C compiler, say; here what fails is that there is no such card."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     with pytest.warns(UserWarning, match="products in float32, which take longer: Triton fails here, "):
-        assert not autograd._has_tensor_cores.__wrapped__(99)
+        assert not backends._has_tensor_cores.__wrapped__(99)

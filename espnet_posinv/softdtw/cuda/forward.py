@@ -1,4 +1,4 @@
-"""The CUDA kernel of the forward pass: Z by strips (`cuda_strips`), cell by cell (`cuda_cells`).
+"""The CUDA kernel of the forward pass: Z by strips (`strips`), cell by cell (`cells`).
 
 Costs come from memory by rows and go to the lanes by anti-diagonals, through a ring of 64 columns in shared
 memory, eight rows a chunk: rows 8 g ... 8 g + 7 first need columns 32 b ... 32 b + 31 in chunk 4 b + g.
@@ -9,16 +9,14 @@ import math
 import numpy as np
 from numba import cuda, float32, types
 
-from espnet_posinv.softdtw.cuda_cells import FLOOR, INFINITY, extremes, next_cell, power_of, weights_of
-from espnet_posinv.softdtw.cuda_strips import (
+from espnet_posinv.softdtw.cuda.cells import FLOOR, INFINITY, extremes, next_cell, power_of, weights_of
+from espnet_posinv.softdtw.cuda.strips import (
     AHEAD,
     CHUNK,
-    DONE,
     DOUBLES,
     EACH,
     FINISHED,
     FLOATS,
-    INVALID,
     LONGS,
     NEGATIVE,
     NOT_READY,
@@ -28,8 +26,6 @@ from espnet_posinv.softdtw.cuda_strips import (
     RING,
     SHAPE,
     STATE,
-    UNREACHABLE,
-    WIDE,
     WORDS,
     ZERO,
     number_of,
@@ -40,7 +36,7 @@ from espnet_posinv.softdtw.cuda_strips import (
     wait,
     word_of,
 )
-from espnet_posinv.softdtw.warp import (
+from espnet_posinv.softdtw.cuda.warp import (
     WARP,
     behind,
     bits,
@@ -53,6 +49,10 @@ from espnet_posinv.softdtw.warp import (
     prefetch,
     together,
 )
+from espnet_posinv.softdtw.exponents import INVALID, limits
+from espnet_posinv.softdtw.exponents import judge as _judge
+
+judge, LIMITS = device(_judge), limits(32)
 
 SIGNATURE = types.void(
     *[FLOATS] * 3,
@@ -82,23 +82,11 @@ def _of_steps(ring, lane, k):
 
 
 @device
-def _judge(words, longs, at, last, values, p, steps, gamma):
-    """State and loss of a pair whose strips are all finished; the bounds are derived in `plan.judge`."""
-    m, e = number_of(peek(longs, last))
-    scale = 1.4426950408889634 / gamma
-    negative = from_bits(np.int32(peek(longs, at + NEGATIVE))) * scale
-    positive = from_bits(np.int32(peek(longs, at + POSITIVE))) * scale
-    P, A = steps * (negative + 2.0), steps * positive
-    state = DONE
-    value = -gamma * (math.log(float(m)) + e * 0.6931471805599453)
-    if negative == math.inf:
-        state, value = INVALID, math.nan
-    elif not (max(negative, positive) < 2.0**21 and A + 2.0 * P < 2.0**30 - 2.0**25):
-        state, value = WIDE, math.nan
-    elif e < -(2.0**30) + 2.0**24 + 2.0 * P + 2.0**23:
-        state, value = UNREACHABLE, math.inf
-    words[at + STATE] = state
-    values[p] = value
+def _judged(longs, at, last, steps, gamma):
+    """State and loss of a matrix whose strips are all finished."""
+    negative, positive = (from_bits(np.int32(peek(longs, at + NEGATIVE))),
+                          from_bits(np.int32(peek(longs, at + POSITIVE))))  # fmt: skip
+    return judge(number_of(peek(longs, last)), (negative, positive), steps, gamma, LIMITS)
 
 
 @device
@@ -150,25 +138,25 @@ def _step(t, state, upper, costs, place, constants):
 
 def kernel(
     D0, D1, D2, x_lengths, y_lengths, words, longs, W, values,
-    batch, groups, N, M, strips, columns, band, keep, c_hi, c_lo, limit, gamma,
+    batch, groups, N, M, strips, columns, band, keep, c_hi, c_lo, forbidden, gamma,
 ):  # fmt: skip
-    """One strip of Z; words (a row a strip, `EACH` a pair, a counter) start as NOT_READY.
+    """One strip of Z; words (a row a strip, `EACH` a matrix, a counter) start as NOT_READY.
 
     `longs` are the same words, as a bare address.  The costs D are whole matrices; W (strips, columns + 32,
     32) receives both weights of a cell as one word, if `keep`.
     """
     lane = np.int32(cuda.threadIdx.x & (WARP - 1))
-    pairs = np.int32(batch * groups)
+    matrices = np.int32(batch * groups)
     pitch = np.int32(columns + 2 * PAD)
-    rows = np.int64(pairs) * strips * pitch
-    turn = ticket(words, rows + EACH * pairs)
-    p, s = np.int32(turn % pairs), np.int32(turn // pairs)
-    g, b, height, width, n, m = size(p, batch, N, M, x_lengths, y_lengths)
-    at = rows + EACH * p
+    rows = np.int64(matrices) * strips * pitch
+    turn = ticket(words, rows + EACH * matrices)
+    index, s = np.int32(turn % matrices), np.int32(turn // matrices)
+    g, b, height, width, n, m = size(index, batch, N, M, x_lengths, y_lengths)
+    at = rows + EACH * index
     if n < 1 or n > height or m < 1 or m > width:
         if s == 0 and lane == 0:
             words[at + STATE] = INVALID
-            values[p] = math.nan
+            values[index] = math.nan
         return
     i0 = np.int32(s * WARP)
     if i0 >= n:
@@ -188,11 +176,11 @@ def kernel(
     if s > 0:
         above0 = np.int32(row_interval(i0 - WARP, n, m, band, folded)[0])
         above1 = np.int32(row_interval(i0 - 1, n, m, band, folded)[1] + 1)
-    own = np.int64(p * strips + s) * pitch + PAD
+    own = np.int64(index * strips + s) * pitch + PAD
     above, row = behind(longs, own - pitch), behind(longs, own + c0 - lane)
     steps = np.int32(c1 - c0 + h - 1)
     D = behind(D, (np.int64(b) * height + i0) * width)
-    W = behind(W, np.int64(p * strips + s) * (columns + WARP) * WARP + lane)
+    W = behind(W, np.int64(index * strips + s) * (columns + WARP) * WARP + lane)
     diagonal = np.int32(i0 + lane if folded else -1)
     first = lane == 0
 
@@ -207,7 +195,7 @@ def kernel(
     j = np.int32(c0 + lane)
     expected = lane < CHUNK and above0 <= j < above1
     word = peek(above, np.int64(j)) if expected else nothing
-    constants, frame = (c_hi, c_lo, limit), (width, h, c0, c1, lane)
+    constants, frame = (c_hi, c_lo, forbidden), (width, h, c0, c1, lane)
     _load_costs(D, frame, np.int32(0), got)
     _store_costs(got, ring, np.int32(0), lane)
     for k in range(np.int32(0), steps, np.int32(CHUNK)):
@@ -258,5 +246,5 @@ def kernel(
     cuda.threadfence()
     together()
     if lane == 0 and cuda.atomic.add(words, at + FINISHED, 1) == (n - 1) // WARP - 1:
-        last = np.int64(p * strips + (n - 1) // WARP) * pitch + PAD + m - 1
-        _judge(words, longs, at, last, values, p, n + m, gamma)
+        last = np.int64(index * strips + (n - 1) // WARP) * pitch + PAD + m - 1
+        words[at + STATE], values[index] = _judged(longs, at, last, n + m, gamma)

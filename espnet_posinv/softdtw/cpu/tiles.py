@@ -1,33 +1,28 @@
-"""Square tiles of costs and gradients on their way between a matrix and the lanes of a strip.
+"""Squares of costs and gradients on their way between a matrix and the lanes of a strip.
 
-A tile has 16 x 16 floats or 8 x 8 doubles, so that each of its rows is as long as a cache line.  It is
-transposed in blocks as wide as a register, whose rows are those of a vector (`emitter.Emitter.place`).  Rows
-of which only a part is cells are read and written under masks.
+A square has 16 x 16 floats or 8 x 8 doubles, so that each of its rows is as long as a cache line; those of 64
+rows make a tile.  It is transposed in blocks as wide as a register, whose rows are those of a vector
+(`emitter.Emitter.place`).  Rows of which only a part is cells are read and written under masks.
 """
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from espnet_posinv.softdtw.emitter import ROWS, Emitter
-from espnet_posinv.softdtw.simd import FORMATS, INT32, INT64, Lanes
-
-
-def side(size: int) -> int:
-    """Rows and steps of a tile of numbers of `size` bytes."""
-    return 64 // size
+from espnet_posinv.softdtw.cpu.emitter import ROWS, Emitter
+from espnet_posinv.softdtw.cpu.vectors import FORMATS, INT32, INT64, Lanes
 
 
 def prefetch_rows(emit: Emitter, address, stride, t, to_write: bool) -> None:
     """Step t's share of the 64 rows of a tile, `stride` bytes apart."""
-    build, share = emit.build, ROWS // side(emit.fmt.size)
+    build, share = emit.build, ROWS // emit.side
     for v in range(share):
         row = build.add(build.mul(t, ir.Constant(INT64, share)), ir.Constant(INT64, v))
         emit.prefetch(build.add(address, build.mul(row, stride)), to_write)
 
 
 def _transposed(emit: Emitter, rows: list[Lanes]) -> list[Lanes]:
-    """A square block transposed: log2(lanes) rounds that swap off-diagonal blocks of size 1, 2, 4, ..."""
+    """A block transposed: log2(lanes) rounds that swap off-diagonal blocks of size 1, 2, 4, ..."""
     lanes, size = emit.fmt.lanes, 1
     values = [row.value for row in rows]
     while size < lanes:
@@ -44,16 +39,16 @@ def _transposed(emit: Emitter, rows: list[Lanes]) -> list[Lanes]:
 
 
 def _rows(emit: Emitter, v: int) -> list[int]:
-    """The rows of a group that stand in its vector v (see `emitter.Emitter.place`)."""
-    vectors = emit.group // emit.fmt.lanes
+    """The rows of a square that stand in its vector v (see `emitter.Emitter.place`)."""
+    vectors = emit.side // emit.fmt.lanes
     return [v + k * vectors for k in range(emit.fmt.lanes)]
 
 
 def _each_block(emit: Emitter, window, step, copy) -> None:
-    """Emit copy(v, column, cells) for the blocks of a tile: a vector's rows, as many steps from `column` on.
+    """Emit copy(v, column, cells) for a square's blocks: a vector's rows, as many steps from `column` on.
 
     cells(row) says of a row's steps in this block whether all are cells, whether some are, and which; for a
-    tile that has cells only (window = 0), `cells` is None.  Step t of row i is a cell if
+    square that has cells only (window = 0), `cells` is None.  Step t of row i is a cell if
     window[i, 0] <= step + t < window[i, 1] (integers of the format's width).
     """
     build, fmt = emit.build, emit.fmt
@@ -80,70 +75,48 @@ def _each_block(emit: Emitter, window, step, copy) -> None:
     with build.if_else(build.icmp_signed("==", window, ir.Constant(INT64, 0))) as branches:
         for branch, part in zip(branches, (False, True), strict=True):
             with branch:
-                for v in range(emit.group // fmt.lanes):
-                    for column in range(0, side(fmt.size), fmt.lanes):
+                for v in range(emit.side // fmt.lanes):
+                    for column in range(0, emit.side, fmt.lanes):
                         copy(v, column, cells_from(column) if part else None)
 
 
-def emit_reading(
-    emit: Emitter, source, source_stride, target, window, step, seen, outside, transform
-) -> None:
-    """Emit transform(costs) of one tile, from rows `source_stride` bytes apart into (steps, ROWS).
-
-    It is `outside` where the tile has no cell (`window`: see `_each_block`).  A vector of integers at `seen`
-    keeps the largest bits as unsigned integers: those of negative, infinite and NaN costs are above others'.
-    """
-    build, fmt = emit.build, emit.fmt
-
-    def copy(v, column, cells):
-        values = []
-        largest = emit.load(seen, integer=True)
-        for row in _rows(emit, v):
-            address = build.add(
-                emit.address(source, column), build.mul(source_stride, ir.Constant(INT64, row))
-            )
-            mask = cells(row)[2] if cells else None
-            costs = emit.load_where(mask, address) if cells else emit.load(address)
-            largest = largest.maximum_unsigned(costs.as_integer())
-            value = transform(costs)
-            values.append(value.where(mask, outside) if cells else value)
-        emit.store(largest, seen)
-        for t, lanes in enumerate(_transposed(emit, values)):
-            emit.store(lanes, target, offset=(column + t) * ROWS + v * fmt.lanes)
-
-    _each_block(emit, window, step, copy)
-
-
 @intrinsic
-def read_tile(typing, source, source_stride, target, window, step, seen, like):
-    """Costs of one tile, +inf where it has no cell (`emit_reading`); `like` is a number like these."""
+def read_square(typing, source, source_stride, target, window, step, seen, like):
+    """Costs of one square, from rows `source_stride` bytes apart into (steps, ROWS); `like`: one like them.
+
+    +inf where the square has no cell (`window`: see `_each_block`).  A vector of integers at `seen` keeps the
+    largest bits as unsigned integers: those of negative, infinite and NaN costs are above others'.
+    """
 
     def generate(context, build, signature, arguments):
         emit = Emitter(context, build, FORMATS[like])
-        emit_reading(emit, *arguments[:-1], float("inf"), lambda costs: costs)
+        fmt = emit.fmt
+        source, source_stride, target, window, step, seen, _ = arguments
+
+        def copy(v, column, cells):
+            values = []
+            largest = emit.load(seen, integer=True)
+            for row in _rows(emit, v):
+                address = build.add(
+                    emit.address(source, column), build.mul(source_stride, ir.Constant(INT64, row))
+                )
+                mask = cells(row)[2] if cells else None
+                costs = emit.load_where(mask, address) if cells else emit.load(address)
+                largest = largest.maximum_unsigned(costs.as_integer())
+                values.append(costs.where(mask, float("inf")) if cells else costs)
+            emit.store(largest, seen)
+            for t, lanes in enumerate(_transposed(emit, values)):
+                emit.store(lanes, target, offset=(column + t) * ROWS + v * fmt.lanes)
+
+        _each_block(emit, window, step, copy)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6, like), generate
 
 
 @intrinsic
-def none_above(typing, seen, largest):
-    """Whether all costs of which `seen` was kept (`emit_reading`) lie between 0 and `largest`."""
-
-    def generate(context, build, signature, arguments):
-        emit = Emitter(context, build, FORMATS[largest])
-        bits, limit = emit.load(arguments[0], integer=True), emit.broadcast(arguments[1])
-        positive = build.icmp_signed(">=", bits.value, bits.same(0).value)
-        fine = build.and_(positive, build.fcmp_ordered("<=", bits.as_real().value, limit.value))
-        each = ir.IntType(emit.fmt.lanes)
-        return build.icmp_signed("==", build.bitcast(fine, each), ir.Constant(each, -1))
-
-    return types.boolean(types.int64, largest), generate
-
-
-@intrinsic
-def write_tile(typing, source, target, target_stride, window, step, factor):
-    """`factor` times a tile (steps, ROWS), into rows `target_stride` bytes apart: its cells (`window`)."""
+def write_square(typing, source, target, target_stride, window, step, factor):
+    """`factor` times a square of (steps, ROWS), its cells (`window`), to rows `target_stride` bytes apart."""
 
     def generate(context, build, signature, arguments):
         emit = Emitter(context, build, FORMATS[factor])

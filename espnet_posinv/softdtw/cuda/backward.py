@@ -1,15 +1,14 @@
-"""The CUDA kernel of the backward pass: E by strips (`cuda_strips`), from the weights of the forward pass.
+"""The CUDA kernel of the backward pass: E by strips (`strips`), from the weights of the forward pass.
 
-From the lanes' anti-diagonals to the rows of memory the gradient goes as the costs came (`cuda_forward`).
+From the lanes' anti-diagonals to the rows of memory the gradient goes as the costs came (`forward`).
 """
 
 import numpy as np
 from numba import cuda, float32, types
 
-from espnet_posinv.softdtw.cuda_strips import (
+from espnet_posinv.softdtw.cuda.strips import (
     AHEAD,
     CHUNK,
-    DONE,
     EACH,
     FLOATS,
     LONGS,
@@ -19,7 +18,6 @@ from espnet_posinv.softdtw.cuda_strips import (
     RING,
     SHAPE,
     STATE,
-    UNREACHABLE,
     WORDS,
     ZERO,
     of_first_lanes,
@@ -28,7 +26,7 @@ from espnet_posinv.softdtw.cuda_strips import (
     ticket,
     wait,
 )
-from espnet_posinv.softdtw.warp import (
+from espnet_posinv.softdtw.cuda.warp import (
     WARP,
     behind,
     bits,
@@ -42,13 +40,14 @@ from espnet_posinv.softdtw.warp import (
     prefetch,
     together,
 )
+from espnet_posinv.softdtw.exponents import DONE, UNREACHABLE
 
 SIGNATURE = types.void(*[FLOATS] * 3, *[LONGS] * 3, WORDS, *[LONGS] * 2, FLOATS, *SHAPE)
 
 
 @device
 def _hand_back(state, edge, weights, t, last, seed):
-    """E of a cell, given what it sends to the left, up and up-left; see `cell_sweeps.sweep_tile_back`."""
+    """E of a cell, given what it sends to the left, up and up-left; see `cpu/sweeps.py`."""
     to_left, to_above, to_diag, _ = state
     given = lane_above(to_above)
     gradient = (edge[t] if last else given) + (to_left + seed)  # what comes by the shuffle comes last
@@ -73,12 +72,12 @@ def kernel(
     Each cell hands its E on by its own weights: to the left, up and up-left.
     """
     lane = np.int32(cuda.threadIdx.x & (WARP - 1))
-    pairs = np.int32(batch * groups)
+    matrices = np.int32(batch * groups)
     pitch = np.int32(columns + 2 * PAD)
-    rows = np.int64(pairs) * strips * pitch
+    rows = np.int64(matrices) * strips * pitch
     turn = ticket(words, rows)
-    p, s = np.int32(turn % pairs), np.int32(strips - 1 - turn // pairs)
-    g, b, height, width, n, m = size(p, batch, N, M, x_lengths, y_lengths)
+    index, s = np.int32(turn % matrices), np.int32(strips - 1 - turn // matrices)
+    g, b, height, width, n, m = size(index, batch, N, M, x_lengths, y_lengths)
     i0 = np.int32(s * WARP)
     if i0 >= height or (wanted >> g) & 1 == 0:
         return
@@ -88,7 +87,7 @@ def kernel(
     elif g == 2:
         G = G2
     G = behind(G, (np.int64(b) * height + i0) * width)
-    found = state[rows + EACH * p + STATE]
+    found = state[rows + EACH * index + STATE]
     folded = g > 0
     if i0 >= n or found != DONE:
         for r in range(min(WARP, height - i0)):
@@ -109,13 +108,13 @@ def kernel(
     if i0 + h < n:
         below0 = np.int32(max(c0, row_interval(i0 + WARP, n, m, band, folded)[0] - 1))
         below1 = np.int32(min(c1, row_interval(min(i0 + 2 * WARP, n) - 1, n, m, band, folded)[1] + 1))
-    own = np.int64(p * strips + s) * pitch + PAD
+    own = np.int64(index * strips + s) * pitch + PAD
     below, row = behind(longs, own + pitch), behind(longs, own + c0)
     steps = np.int32(c1 - c0 + h - 1)
-    W = behind(W, np.int64(p * strips + s) * (columns + WARP) * WARP + lane)
+    W = behind(W, np.int64(index * strips + s) * (columns + WARP) * WARP + lane)
     seed, start = ZERO, np.int32(-1)
     if i0 + h == n and lane == h - 1:
-        seed, start = seeds[p], np.int32(steps - 1)
+        seed, start = seeds[index], np.int32(steps - 1)
 
     ring = cuda.shared.array((WARP, RING), float32)
     final = np.int32((steps - 1) // CHUNK)

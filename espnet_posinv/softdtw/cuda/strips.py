@@ -3,7 +3,7 @@
 At step k, lane l holds the cell of row l and column k - l, so that all 32 are independent; a lane gets
 its neighbour's number from the lane beside it by a shuffle.
 
-Strips of one pair run at the same time on different multiprocessors.  A warp writes each number of its last
+Strips of one matrix run at the same time on different multiprocessors.  A warp writes each number of its last
 row (backwards: of its first) into global memory as one 64-bit word, the next one reads it as soon as it
 differs from NOT_READY: the words are their own flags, so no fence and no barrier is needed.  Warps take their
 strip from a counter, in an order in which every strip comes after the one that it depends on, so whoever
@@ -17,8 +17,7 @@ words of the neighbour) is read a chunk or more ahead, what it makes is stored b
 import numpy as np
 from numba import cuda, types
 
-from espnet_posinv.softdtw.reference import row_interval as _row_interval
-from espnet_posinv.softdtw.warp import (
+from espnet_posinv.softdtw.cuda.warp import (
     WARP,
     anywhere,
     bits,
@@ -27,14 +26,14 @@ from espnet_posinv.softdtw.warp import (
     of_lane,
     peek,
 )
+from espnet_posinv.softdtw.reference import row_interval as _row_interval
 
 CHUNK = 8  # steps without a branch; columns that are handed over at a time
 AHEAD = 5  # chunks that what comes from memory is asked for before it is loaded
 RING = 2 * WARP  # columns of what goes between rows and anti-diagonals
 PAD = WARP + CHUNK  # words before and behind a row, which the warp's first and last steps may write
 NOT_READY = -1  # no mantissa (1 <= m < 2) and no finite number has these bits
-DONE, UNREACHABLE, INVALID, WIDE = range(4)  # a pair's state, as in `cpu.py`
-STATE, NEGATIVE, POSITIVE, FINISHED, EACH = range(5)  # words of a pair, behind the rows
+STATE, NEGATIVE, POSITIVE, FINISHED, EACH = range(5)  # words of a matrix, behind the rows
 ZERO, ONE, NAN = np.float32(0), np.float32(1), np.float32(np.nan)
 
 FLOATS, LONGS, DOUBLES = map(types.CPointer, (types.float32, types.int64, types.float64))
@@ -78,9 +77,9 @@ def ticket(words, i):
 
 
 @device
-def size(p, batch, N, M, x_lengths, y_lengths):
-    """Group, pair of the group, rows and columns of the matrix, rows and columns in use."""
-    g, b = np.int32(p // batch), np.int32(p % batch)
+def size(index, batch, N, M, x_lengths, y_lengths):
+    """Group and pair of a matrix, its rows and columns, and those in use."""
+    g, b = np.int32(index // batch), np.int32(index % batch)
     n = np.int32(y_lengths[b] if g == 2 else x_lengths[b])
     m = np.int32(x_lengths[b] if g == 1 else y_lengths[b])
     return g, b, np.int32(M if g == 2 else N), np.int32(N if g == 1 else M), n, m

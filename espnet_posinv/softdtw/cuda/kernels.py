@@ -1,25 +1,28 @@
-"""CUDA: buffers and launches for `cuda_forward` and `cuda_backward`, one each way, without waiting.
+"""CUDA: buffers and launches for `forward` and `backward`, one each way, without waiting.
 
 numba compiles the kernels to PTX; they are launched on torch's stream, through the driver, with bare
 addresses, in a few microseconds, where numba's own launch takes a millisecond for this many arrays.
 
-float64 costs are computed on the CPU (exactly, and the host waits for it).  A pair with a cost of 2^21
-gamma and more or with exponents that do not fit 32 bits gives NaN here, where the CPU changes to a wider
+float64 costs are computed on the CPU (exactly, and the host waits for it).  A matrix with a cost of
+2^21 gamma and more or with exponents that do not fit 32 bits gives NaN here, where the CPU changes to a wider
 format: the host cannot know of it without waiting.
 """
 
 import ctypes
 import re
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 import torch
 from numba import cuda, types
 
-from espnet_posinv.softdtw import cpu, cuda_backward, cuda_forward
-from espnet_posinv.softdtw.cuda_strips import EACH, NOT_READY, PAD, WORDS
+from espnet_posinv.softdtw.cpu import kernels as cpu
+from espnet_posinv.softdtw.cuda import backward as backward_kernel
+from espnet_posinv.softdtw.cuda import forward as forward_kernel
+from espnet_posinv.softdtw.cuda.strips import EACH, NOT_READY, PAD, WORDS
+from espnet_posinv.softdtw.cuda.warp import SIMULATED, WARP
+from espnet_posinv.softdtw.exponents import arithmetic
 from espnet_posinv.softdtw.problem import Problem
-from espnet_posinv.softdtw.warp import SIMULATED, WARP
 
 
 def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
@@ -29,13 +32,15 @@ def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
         values, state = cpu.forward(_on_cpu(problem), keep)
         return values.to(cost.device), state
     geometry, strips, rows = _geometry(problem)
-    pairs = len(problem.costs) * len(cost)
-    words = _words(rows + EACH * pairs + 1, cost)
+    matrices = len(problem.costs) * len(cost)
+    words = _words(rows + EACH * matrices + 1, cost)
     W = words.new_empty(strips * (geometry[5] + WARP) * WARP if keep else 0)
     values = torch.empty(len(problem.costs), len(cost), dtype=torch.float64, device=cost.device)
     tensors = *_three(problem.costs), problem.x_lengths, problem.y_lengths, words, words, W, values
-    scalars = *geometry, int(keep), *_constants(problem.gamma), problem.gamma
-    _launch(cuda_forward, strips, tensors, scalars)
+    constants = arithmetic(problem.gamma, double=False)
+    c = float(constants.c_hi), float(constants.c_lo), float(constants.forbidden)
+    scalars = *geometry, int(keep), *c, problem.gamma
+    _launch(forward_kernel, strips, tensors, scalars)
     return values, (words, W) if keep else ()
 
 
@@ -52,18 +57,12 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
     words = _words(rows + 1, cost)
     tensors = *grads, problem.x_lengths, problem.y_lengths, state[0], words, words, state[1], seeds
     scalars = *geometry, sum(1 << g for g, w in enumerate(wanted) if w)
-    _launch(cuda_backward, strips, tensors, scalars)
+    _launch(backward_kernel, strips, tensors, scalars)
     return E
 
 
-@lru_cache
-def _constants(gamma: float) -> tuple[float, float, float]:
-    problem = Problem([torch.empty(0)], torch.empty(0), torch.empty(0), gamma, -1)
-    return tuple(float(c) for c in cpu.power_constants(problem))
-
-
 def _geometry(problem: Problem) -> tuple[tuple[int, ...], int, int]:
-    """Batch, groups, N, M, strips of a pair, columns of a row, band; strips and words of rows in all."""
+    """Batch, groups, N, M, strips of a matrix, columns of a row, band; strips and words of rows in all."""
     batch, n, m = problem.costs[0].shape
     groups = len(problem.costs)
     longest = (max(n, m), max(n, m)) if groups > 1 else (n, m)

@@ -5,7 +5,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from espnet_posinv.softdtw.simd import INT32, INT64
+from espnet_posinv.softdtw.cpu.vectors import INT32, INT64
 
 
 @intrinsic

@@ -1,11 +1,9 @@
-"""The arithmetic of `cells` for one lane of a warp: Z of a cell, the gradient's weights, extreme costs."""
+"""The recurrence of `exponents.py` for one lane of a warp: Z, the gradient's weights, extreme costs."""
 
 import numpy as np
 
-from espnet_posinv.softdtw.cells import exponent_floor, forbidden_drop
-from espnet_posinv.softdtw.cuda_strips import ONE, ZERO
-from espnet_posinv.softdtw.simd import FLOAT32
-from espnet_posinv.softdtw.warp import (
+from espnet_posinv.softdtw.cuda.strips import ONE, ZERO
+from espnet_posinv.softdtw.cuda.warp import (
     bits,
     device,
     from_bits,
@@ -15,13 +13,14 @@ from espnet_posinv.softdtw.warp import (
     multiply_add,
     reciprocal,
 )
+from espnet_posinv.softdtw.exponents import exp2_coefficients, exponent_floor, forbidden_drop
 
 FLOOR = np.int32(exponent_floor(32))
 DROP = np.int32(forbidden_drop(32))
 INFINITE = np.int32(0x7F800000)  # the bits of infinity
 INFINITY = np.float32(np.inf)
 MAGIC, MAGIC_BITS = np.float32(1.5 * 2**23), np.int32(0x4B400000)
-P0, P1, P2, P3, P4, P5, P6 = (np.float32(c) for c in FLOAT32.exp2_coefficients())
+P0, P1, P2, P3, P4, P5, P6 = (np.float32(c) for c in exp2_coefficients(23))
 
 
 @device
@@ -30,18 +29,18 @@ def _aligned(m, e, base):
 
 
 @device
-def power_of(d, c_hi, c_lo, limit):
-    """2^(c d) as a number about 1 and a whole exponent; see `cells.power_of_two`."""
+def power_of(d, c_hi, c_lo, forbidden):
+    """2^(c d) as a number about 1 and a whole exponent; see `cpu/cells.py`."""
     shifted = multiply_add(d, c_hi, MAGIC)
     f = multiply_add(d, c_lo, multiply_add(d, c_hi, MAGIC - shifted))
     power = multiply_add(multiply_add(multiply_add(P6, f, P5), f, P4), f, P3)
     power = multiply_add(multiply_add(multiply_add(power, f, P2), f, P1), f, P0)
-    return power, np.int32(bits(shifted) - MAGIC_BITS) if d < limit else np.int32(-DROP)
+    return power, np.int32(bits(shifted) - MAGIC_BITS) if d < forbidden else np.int32(-DROP)
 
 
 @device
 def next_cell(state, edge_m, edge_e, first, diagonal, power, whole):
-    """The next Z of a lane and the weights (w_diag, w_up) of its gradient; see `cells.next_cell`.
+    """The next Z of a lane and the weights (w_diag, w_up) of its gradient; see `cpu/cells.py`.
 
     The state is (m, e) of the left and of the upper left neighbour, and the weights.  The first lane's
     upper neighbour is (edge_m, edge_e); on the diagonal of a folded problem it counts twice, for its mirror

@@ -5,10 +5,8 @@ written as LLVM vectors.  `Lanes` lets that arithmetic read as formulas: each op
 instruction.  How vectors come from memory and go back is in `emitter.py`.
 """
 
-import math
 from dataclasses import dataclass
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -29,21 +27,6 @@ class Format:
     @property
     def size(self) -> int:
         return self.integer.width // 8
-
-    def exp2_coefficients(self) -> list[float]:
-        """Polynomial for 2^f, |f| <= 1/2, to the precision of the format.
-
-        Taylor's series, of which Chebyshev polynomials take one term after the other: that of degree n is as
-        small as one with its leading coefficient can be.  Interpolation would do the same, but where it
-        solves for coefficients in doubles they come out wrong by up to 16 units of their last place.
-        """
-        degree = 6 if self.mantissa_bits == 23 else 12
-        series = [math.log(2) ** k / math.factorial(k) for k in range(2 * degree)]
-        while len(series) > degree + 1:
-            smallest = np.polynomial.Chebyshev.basis(len(series) - 1, domain=[-0.5, 0.5])
-            smallest = smallest.convert(kind=np.polynomial.Polynomial).coef
-            series = (series - smallest * (series[-1] / smallest[-1]))[:-1]
-        return [float(c) for c in series]
 
 
 FLOAT32 = Format(ir.FloatType(), INT32, 23, 127, 16)
@@ -117,11 +100,6 @@ class Lanes:
 
     def maximum_unsigned(self, other) -> "Lanes":
         return self._call("umax", other)
-
-    def larger(self, other) -> "Lanes":
-        """Larger of two real numbers, none of them NaN."""
-        other = self.same(other)
-        return self.where(self.build.fcmp_ordered(">", self.value, other.value), other)
 
     def fma(self, factor, term) -> "Lanes":
         """self * factor + term with one rounding, whatever that costs."""

@@ -4,7 +4,6 @@ A vector is a register of the processor it is compiled for: wider ones LLVM woul
 side, for which 16 registers do not suffice.
 """
 
-from copy import copy
 from dataclasses import replace
 
 from llvmlite import ir
@@ -12,10 +11,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from espnet_posinv.softdtw.simd import FLOAT64, FORMATS, INT32, INT64, Format, Lanes
+from espnet_posinv.softdtw.cpu.vectors import FORMATS, INT32, INT64, Format, Lanes
 
 ROWS = 64  # rows of a strip, lanes of an anti-diagonal: enough to hide a step's latency
-BELOW = 16  # zeros after ROWS numbers, for whoever looks at the rows below the last group
+SIDE_BYTES = 64  # of a square's rows (`tiles.py`): a cache line
 
 
 class Emitter:
@@ -29,13 +28,7 @@ class Emitter:
         self.has_fma = "+fma" in features or "x86" not in triple
         register = 64 if "+avx512f" in features else 32 if "+avx2" in features else 16  # bytes
         self.fmt = replace(fmt, lanes=register // fmt.size)
-        self.group = 64 // fmt.size  # rows, see `place`
-
-    def widened(self) -> "Emitter":
-        """For doubles, as many as there are floats in a register."""
-        other = copy(self)
-        other.fmt = replace(FLOAT64, lanes=self.fmt.lanes)
-        return other
+        self.side = SIDE_BYTES // fmt.size  # rows and steps of a square
 
     def address(self, base, offset):
         """base + offset elements; the offset a Python int."""
@@ -102,23 +95,23 @@ class Emitter:
     def place(self, row):
         """Where row `row` (an int64 value) of a strip stands among the ROWS numbers of a step.
 
-        In each group of as many rows as fill a cache line, lane k of vector v holds row v + k (number of
-        vectors): the row above is in the same lane of the vector before, and only vector 0 needs a shuffle.
+        Of the rows of each square, lane k of vector v holds row v + k (number of vectors): the row above is
+        in the same lane of the vector before, and only vector 0 needs a shuffle.
         """
-        build, vectors = self.build, self.group // self.fmt.lanes
-        within = build.and_(row, ir.Constant(INT64, self.group - 1))
+        build, vectors = self.build, self.side // self.fmt.lanes
+        within = build.and_(row, ir.Constant(INT64, self.side - 1))
         v = build.and_(row, ir.Constant(INT64, vectors - 1))
         lane = build.lshr(within, ir.Constant(INT64, vectors.bit_length() - 1))
         place = build.add(build.mul(v, ir.Constant(INT64, self.fmt.lanes)), lane)
         return build.add(build.sub(row, within), place)
 
     def rows_above(self, last: Lanes, before: Lanes) -> Lanes:
-        """The rows above those of a group's vector 0: last vectors of this group and of the one before."""
+        """The rows above those of a square's vector 0: last vectors of this square and of the one above."""
         lanes = self.fmt.lanes
         return self._shuffled(last, before, [2 * lanes - 1, *range(lanes - 1)])
 
     def rows_below(self, first: Lanes, behind: Lanes) -> Lanes:
-        """The rows below those of a group's last vector: vectors 0 of this group and of the next one."""
+        """The rows below those of a square's last vector: vectors 0 of this square and of the one below."""
         return self._shuffled(first, behind, list(range(1, self.fmt.lanes + 1)))
 
     def _shuffled(self, low: Lanes, high: Lanes, mask: list[int]) -> Lanes:

@@ -1,0 +1,1 @@
+"""soft-DTW on a GPU (numba, and Triton for matrix products): `kernels`, `products`; see ../README.md."""
