@@ -39,7 +39,7 @@ stage() {
     if ${list_stages:-false}; then mode=list; elif ${dry_run:-false}; then mode=dry-run; fi
     _stage_number=$1 _stage_started=$(date +%s)
     # shellcheck disable=SC2154
-    ${python} -m espnet_posinv.recipe.stage begin --plan "${_stage_plan}" --stamps "${expdir}/.stages" \
+    ${python} -m espnet_posinv recipe stage-begin --plan "${_stage_plan}" --stamps "${expdir}/.stages" \
         --range "${stage}" "${stop_stage}" --mode "${mode}" --redo "${redo:-false}" "$@" || status=$?
     case ${status} in
         0) return 0 ;;
@@ -49,7 +49,7 @@ stage() {
 }
 
 stage_done() {
-    ${python} -m espnet_posinv.recipe.stage end --plan "${_stage_plan}" --stamps "${expdir}/.stages" \
+    ${python} -m espnet_posinv recipe stage-end --plan "${_stage_plan}" --stamps "${expdir}/.stages" \
         --started "${_stage_started}" "${_stage_number}" || exit 1
 }
 
@@ -73,7 +73,7 @@ alone() {
 
 as_made() {
     local status=0
-    ${python} -m espnet_posinv.recipe.made_from "$@" --redo "${redo:-false}" --cache "${expdir}/.stages/contents" || status=$?
+    ${python} -m espnet_posinv recipe made-from "$@" --redo "${redo:-false}" --cache "${expdir}/.stages/contents" || status=$?
     case ${status} in
         0) return 0 ;;
         3) return 1 ;;

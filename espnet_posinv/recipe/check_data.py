@@ -1,6 +1,6 @@
 """The data directories of a recipe, checked against what this run does with them; all problems in one list.
 
-    python -m espnet_posinv.recipe.check_data --train data/train data/valid --test data/test \
+    posinv recipe check-data --train data/train data/valid --test data/test \
         --fs 16000 --upstream hubert=transformers:FOLDER --recogniser small=whisper:FOLDER
 
 Called at the end of stage 1 and where stage 3 reads, before anything is trained: a clean signal that is
@@ -8,15 +8,13 @@ missing, stereo, a sample that is not a number, or an utterance that the encoder
 would show up hours later, as a traceback.
 """
 
-import argparse
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from espnet_posinv.kaldi import schema
 from espnet_posinv.kaldi.audio import Info, audio_info
-from espnet_posinv.kaldi.check import Needs, Problem, check_data_dir, report
+from espnet_posinv.kaldi.check import Needs, Problem, check_data_dir
 from espnet_posinv.kaldi.datadir import read_segments
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, entries
@@ -146,39 +144,3 @@ def recogniser_limits(recognisers: Iterable[str], fs: int) -> Iterator[Limit]:
         name, _, what = text.partition("=")
         if longest := LONGEST.get(what.partition(":")[0]):
             yield Limit(f"recogniser {name}", 1, round(longest * fs))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line; called by enh.sh."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--train", nargs="*", default=[], help="directories of training and validation")
-    parser.add_argument("--test", nargs="*", default=[], help="directories of tests")
-    parser.add_argument("--fs", type=int, default=16000, help="rate of the formatted audio, Hz")
-    parser.add_argument("--upstream", action="append", default=[], metavar="TAG=LOADER:MODEL")
-    parser.add_argument("--recogniser", action="append", default=[], metavar="NAME=BACKEND:MODEL")
-    parser.add_argument("--nj", type=int, help="processes")
-    args = parser.parse_args(argv)
-    try:
-        found = check_sets(
-            args.train,
-            args.test,
-            fs=args.fs,
-            train_limits=list(encoder_limits(args.upstream)),
-            test_limits=list(recogniser_limits(args.recogniser, args.fs)),
-            jobs=args.nj,
-        )
-        count = report(found, sys.stderr)
-    except (ValueError, OSError) as error:
-        print(f"check_data: {error}", file=sys.stderr)
-        return 1
-    if count:
-        print(f"check_data: {count} problems in the data; nothing was trained", file=sys.stderr)
-        return 1
-    print(f"check_data: {len(args.train) + len(args.test)} sets are sound")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

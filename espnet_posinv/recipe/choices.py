@@ -1,6 +1,6 @@
 """What a recipe was told to use, tried before the first stage: settings, models, recognisers, metrics, GPUs.
 
-    python -m espnet_posinv.recipe.choices --upstream hubert=transformers:FOLDER \
+    posinv recipe choices --upstream hubert=transformers:FOLDER \
         --recogniser small=whisper:FOLDER conf/finetune.yaml conf/criterion/ssl_mse.yaml
 
 A training needs its SSL model after minutes in a queue, and a recogniser's turn comes after all trainings: a
@@ -10,10 +10,9 @@ fetched here, where there may be a network, and not by a job on a node without o
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 
-from espnet_posinv.recipe.config import ConfigError, get_parser, merged
+from espnet_posinv.recipe.config import ConfigError, merged
 
 EXAMPLES = {
     "upstreams": "hubert=transformers:facebook/hubert-base-ls960",
@@ -94,9 +93,12 @@ def training_settings(words: str) -> dict:
     Raises:
         ConfigError: the words are no settings and files, or do not make a configuration.
     """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("files", nargs="+")
     try:
-        args = get_parser().parse_args([*shlex.split(words), "--output", ""])
-    except (SystemExit, argparse.ArgumentError):
+        args = parser.parse_args(shlex.split(words))
+    except SystemExit:
         raise ConfigError(f"{words}: not of the form --set KEY=VALUE FILE ...") from None
     return merged(args.files, args.set)
 
@@ -152,42 +154,3 @@ class Trial:
                     tried.add(use)
                     if label := self.attempt(try_upstream, text, options):
                         print(label, flush=True)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line; called by enh.sh and by sweeps."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--upstream", action="append", default=[], metavar="TAG=LOADER:MODEL")
-    parser.add_argument("--recogniser", action="append", default=[], metavar="NAME=BACKEND:MODEL")
-    parser.add_argument("--language", default="en")
-    parser.add_argument("--metrics", default="", help="names between commas")
-    parser.add_argument("--ngpu", type=int, default=0, help="GPUs that a training on this machine needs")
-    parser.add_argument("--later", default="", help="folder of models that stage 1 fetches")
-    parser.add_argument(
-        "--training", action="append", default=[], metavar="WORDS", help="settings and files of a training"
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of one training")
-    parser.add_argument("files", nargs="*", help="its configuration; later files win")
-    args = parser.parse_args(argv)
-    trial = Trial(args.later)
-    if args.ngpu:
-        trial.attempt(count_gpus, args.ngpu)
-    trial.attempt(try_metrics, args.metrics)
-    trial.names("upstreams", args.upstream)
-    trial.names("recognisers", args.recogniser)
-    for text in args.recogniser:
-        if not trial.is_to_come(text):
-            trial.attempt(try_recogniser, text, args.language)
-    if args.files:
-        one = shlex.join([*(f"--set={setting}" for setting in args.set), *args.files])
-        trial.trainings([one], args.upstream, check_settings=False)
-    trial.trainings(args.training, args.upstream, check_settings=True)
-    for problem in trial.problems:
-        print(f"choices: {problem}", file=sys.stderr)
-    return 1 if trial.problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -135,9 +135,9 @@ STAND_INS = {
     "posinv probe": probe,
     "posinv report": report,
     "posinv import-nsnet2": import_model,
-    "espnet_posinv.recipe.pack": pack,
-    "espnet_posinv.recipe.choices": lambda args: None,
-    "espnet_posinv.recipe.progress": lambda args: None,
+    "posinv recipe pack": pack,
+    "posinv recipe choices": lambda args: None,
+    "posinv recipe progress": lambda args: None,
 }
 LOAD_MODELS = ("--upstream", "--recogniser")  # of check_data: there are none
 
@@ -155,7 +155,7 @@ def main() -> None:
     if name in STAND_INS:
         STAND_INS[name](given)
         return
-    if module == "espnet_posinv.recipe.check_data":
+    if args[:2] == ["recipe", "check-data"]:
         models = {i + j for i, word in enumerate(args) if word in LOAD_MODELS for j in (0, 1)}
         args = [word for i, word in enumerate(args) if i not in models]
     sys.argv = [module, *args]

@@ -31,7 +31,10 @@ UPSTREAM = "criterions.0.conf.upstream=transformers:x"
         ("scheduler_conf.warmup=1", "unexpected keyword argument 'warmup'"),
         ("separator_conf.x=3", "the model cannot be built: TypeError: NSNet2Separator.__init__() got an"),
         ("criterions.0.conf.gama=1", "unexpected keyword argument 'gama'"),
-        ("criterions.0.conf.gamma=-1", "the model cannot be built: ValueError: gamma -1: must be above 0"),
+        (
+            "criterions.0.conf.gamma=-1",
+            "the model cannot be built: ValueError: soft-DTW: gamma must be positive and finite",
+        ),
         ("output_dir=x", "output_dir: no setting of ESPnet"),
     ],
 )

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from espnet_posinv.recipe.choices import main
+from espnet_posinv.cli import command
+
+main = command("recipe", "choices")
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "egs2/mini_debian/ssl1/mini_hubert"

@@ -181,7 +181,7 @@ try_choices() {
         $(for c in ${se_config} ${se_args} ${finetune_config} ${finetune_args}; do [ ! -f "${c}" ] || echo "${c}"; done) \
         $(each conf/criterion/%.yaml ${criterion}) > /dev/null && return 0
     echo "trying what was chosen: settings, models, recognisers"
-    ${python} -m espnet_posinv.recipe.choices --later "${downloads}" "${words[@]}" || exit 1
+    ${python} -m espnet_posinv recipe choices --later "${downloads}" "${words[@]}" || exit 1
     touch "${expdir}/.stages/choices.$(cksum <<< "${words[*]}" | cut -d ' ' -f 1)"
 }
 
@@ -192,7 +192,7 @@ check_data() {
     for u in ${upstreams}; do [ -z "$(model_folder "${u#*=}")" ] || words+=(--upstream "${u}"); done
     for u in ${recognisers}; do words+=(--recogniser "${u}"); done
     as_made "${expdir}/.stages/data" --value "checked=${words[*]}" --reads $(each ${datadir}/% ${sets}) > /dev/null && return 0
-    ${python} -m espnet_posinv.recipe.check_data "${words[@]}" --nj "${nj}" || exit 1
+    ${python} -m espnet_posinv recipe check-data "${words[@]}" --nj "${nj}" || exit 1
     touch "${expdir}/.stages/data"
 }
 
@@ -200,7 +200,7 @@ check_data() {
 train_one() {
     local dir=${expdir}/$1 log=${expdir}/$1/train.log merged=${expdir}/.$1.yaml t job training
     alone "${expdir}/.stages/$1"; shift
-    ${python} -m espnet_posinv.recipe.config --output "${merged}" "$@" || return 1
+    ${python} -m espnet_posinv recipe config --output "${merged}" "$@" || return 1
     if as_made "${dir}/.finished" --folder --config "${merged}" \
         --refuse "--redo true trains it again, --tag NAME another one beside it" \
         --reads $(for t in "${train_set}" "${valid_set}"; do each "${raw}/${t}/%" wav.scp spk1.scp; done); then
@@ -220,7 +220,7 @@ train_one() {
         --ngpu "${ngpu}" --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
         --multiprocessing_distributed true -- "${training[@]}" 2> >(grep -v '(launch:.*INFO' >&2) &
     job=$!
-    ${python} -m espnet_posinv.recipe.progress --log "${log}" --label "$(basename "${dir}")" --pid ${job} \
+    ${python} -m espnet_posinv recipe progress --log "${log}" --label "$(basename "${dir}")" --pid ${job} \
         --max-epoch "$(sed -n 's/^max_epoch: //p' "${dir}/train.yaml")"
     wait ${job} && touch "${dir}/.finished"
 }
@@ -318,7 +318,7 @@ if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} 
         case ${pretrained} in
             *.th) importer=(espnet_posinv import-demucs --checkpoint "${pretrained}") ;;
             *.onnx) importer=(espnet_posinv import-nsnet2 --onnx "${pretrained}") ;;
-            *) importer=(espnet_posinv.recipe.pack --folder "${pretrained}") ;;
+            *) importer=(espnet_posinv recipe pack --folder "${pretrained}") ;;
         esac
         as_made "${expdir}/${models[0]}/config.yaml" --folder --reads "${pretrained}" --value "args=${import_args}" ||
             ${python} -m "${importer[@]}" --output-dir "${expdir}/${models[0]}" ${import_args}
@@ -413,7 +413,7 @@ if stage 10 "pack: ${expdir}/packed" --reads "${results}" \
     $(for m in "${tuned[@]}"; do echo "${expdir}/${m}/config.yaml" "$(model "${m}")"; done) \
     --writes $(each "${expdir}/packed/%/config.yaml" "${tuned[@]}"); then
     for m in "${tuned[@]}"; do
-        ${python} -m espnet_posinv.recipe.pack --config "${expdir}/${m}/config.yaml" --model "$(model "${m}")" \
+        ${python} -m espnet_posinv recipe pack --config "${expdir}/${m}/config.yaml" --model "$(model "${m}")" \
             --output-dir "${expdir}/packed/${m}"
     done
     stage_done
