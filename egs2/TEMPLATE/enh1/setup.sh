@@ -66,7 +66,7 @@ for set in train valid test; do
 done
 
 # A folder within the noise folder is a kind of noise. For a test in unseen noise, mix with another folder.
-# shellcheck disable=SC2086 (a list)
+# shellcheck disable=SC2086  # a list
 mix() { posinv data mix-data-dir "$1" "$2" --noise-scp "${noise}" --snrs ${snrs}; }
 mix "${data}/clean/train" "${data}/train"
 mix "${data}/clean/valid" "${data}/valid"
