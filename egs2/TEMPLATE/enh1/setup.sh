@@ -52,7 +52,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . utils/parse_options.sh
 # shellcheck source=/dev/null
 . ./path.sh
-[ -n "${audio}" ] && [ -n "${transcripts}" ] && [ -n "${noise}" ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
+if [ -z "${audio}" ] || [ -z "${transcripts}" ] || [ -z "${noise}" ]; then sed -n '2,4s/^# //p' "$0" >&2; exit 2; fi
 for path in "${audio}" "${transcripts}" "${noise}"; do
     [ -e "${path}" ] || { echo "$0: ${path}: no such file or folder; correct it at the top of run.sh" >&2; exit 2; }
 done
@@ -66,6 +66,7 @@ for set in train valid test; do
 done
 
 # A folder within the noise folder is a kind of noise. For a test in unseen noise, mix with another folder.
+# shellcheck disable=SC2086  # a list
 mix() { posinv data mix-data-dir "$1" "$2" --noise-scp "${noise}" --snrs ${snrs}; }
 mix "${data}/clean/train" "${data}/train"
 mix "${data}/clean/valid" "${data}/valid"
