@@ -4,6 +4,7 @@ ESPnet's own "speed perturbation" stage changes noisy and clean speech together;
 reference alone that gets slower or faster, so that its content stands at other positions.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -47,7 +48,7 @@ def ratio(factor: float | Fraction) -> Fraction:
     if isinstance(factor, Fraction) and factor > 0:
         return factor
     fraction = Fraction(factor).limit_denominator(100) if 0 < factor < float("inf") else Fraction(0)
-    if not fraction or float(fraction) != float(factor):
+    if not fraction or not math.isclose(fraction, factor, rel_tol=1e-9):  # 0.8 + 0.02 is 0.82, nearly
         raise ValueError(
             f"speed factor {factor!r}: must be above 0 and a fraction with a denominator up to 100, like 0.95"
         )
