@@ -28,7 +28,7 @@ _current: ContextVar[Batch] = ContextVar("espnet_posinv_batch", default=Batch())
 
 
 def current_batch() -> Batch:
-    """The batch whose loss is being computed; empty fields where nobody said."""
+    """The batch whose loss is being computed; fields that are not known are None."""
     return _current.get()
 
 

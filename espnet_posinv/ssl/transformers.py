@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import torch
-
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.rename import load_renamed
 from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
@@ -123,9 +121,8 @@ def _read_weights(name: str, local: bool):
     logging.set_verbosity_error()  # its report of unused heads; what matters is checked below
     logging.disable_progress_bar()
     try:
-        model, report = AutoModel.from_pretrained(
-            name, local_files_only=local, dtype=torch.float32, output_loading_info=True
-        )
+        # in the type that they are stored in: the option that names another changed its name in 4.56
+        model, report = AutoModel.from_pretrained(name, local_files_only=local, output_loading_info=True)
     except Exception as error:  # safetensors, pickle, zip, hub: each has its own
         raise ValueError(
             f"transformers:{name}: its weights cannot be read, the file is missing, truncated or of another "
@@ -145,7 +142,7 @@ def _read_weights(name: str, local: bool):
             f"(model_type {model.config.model_type!r}): missing {sorted(missing)[:3]}, "
             f"unknown {sorted(foreign)[:3]}, of another shape {sorted(resized)[:3]}"
         )
-    return model
+    return model.float()
 
 
 def _preprocessing(name: str, local: bool) -> dict:
