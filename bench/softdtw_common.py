@@ -94,7 +94,34 @@ def _tslearn(gamma, device):
     return lambda cost: function.apply(cost, gamma)
 
 
-PEERS = {"maghoumi": _maghoumi, "bgu": _bgu, "pysdtw": _pysdtw, "ddtw": _ddtw, "tslearn": _tslearn}
+def _google(gamma, device):
+    """soft-dtw-divergences: NumPy arrays, one pair at a time, in float64."""
+    if device != "cpu":
+        raise NotImplementedError("CPU only")
+    solve = importlib.import_module("sdtw_div.numba_ops").sdtw_value_and_grad_C
+
+    class Loss(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, cost):
+            solved = [solve(c, gamma) for c in cost.double().numpy()]
+            ctx.save_for_backward(torch.from_numpy(np.stack([E for _, E in solved])).to(cost.dtype))
+            return torch.tensor([value for value, _ in solved], dtype=cost.dtype)
+
+        @staticmethod
+        def backward(ctx, seed):
+            return ctx.saved_tensors[0] * seed[:, None, None]
+
+    return Loss.apply
+
+
+PEERS = {
+    "google": _google,
+    "maghoumi": _maghoumi,
+    "bgu": _bgu,
+    "pysdtw": _pysdtw,
+    "ddtw": _ddtw,
+    "tslearn": _tslearn,
+}
 
 
 def peers(gamma: float, device: str) -> dict:

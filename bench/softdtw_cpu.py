@@ -1,23 +1,24 @@
-"""soft-DTW on the CPU: ours and the installed peers side by side in one process, and what the limit would be.
+"""soft-DTW on the CPU: ours and the installed peers side by side in one process.
 
     pip install --no-deps --target PEERS -r bench/requirements-softdtw.txt
-    PYTHONPATH=PEERS python bench/softdtw_cpu.py [--rounds 15]
+    PYTHONPATH=PEERS python bench/softdtw_cpu.py [--rounds 15] [--parts dp loss threads first]
 
 All take turns; a figure is the smallest of the rounds.  With one thread it is CPU time of the process, which
-other programs on the machine hardly change; with all threads it is elapsed time, and wants a quiet machine
-(the load is printed).  "DP": costs -> loss -> gradient of the costs.  "Whole loss": x -> loss -> dx.  Memory
-is what one whole loss adds to the peak of a process of its own.
+other programs on the machine change less than elapsed time; with all threads it is elapsed time, and wants a
+quiet machine (the load is printed).
 
-Limit: cells times 1.3 ns for the DP (about 42 vector instructions for 16 cells forwards, 25 backwards, at one
-512-bit instruction per cycle of 3.2 GHz), and the FLOPs of the matrix products (costs, dx) over the rate of
-torch.bmm at the same shape.
+dp: costs -> loss -> gradient of the costs, one thread.  loss: x -> loss -> dx, one thread, and the memory
+that it adds to the peak of a process of its own.  threads: dp with all threads.  first: CPU seconds of a
+process's first loss and gradient, with an empty cache and with what that one left in it.
 """
 
 import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numba
@@ -29,7 +30,7 @@ from espnet_posinv.softdtw import soft_dtw
 GAMMA = 0.1
 DP_SHAPES = [(8, 250, 250), (8, 500, 450), (4, 1000, 900), (1, 2000, 2000)]
 LOSS_SHAPES = [(2, 500, 450, 768), (8, 250, 250, 64)]
-CELL_NS = 1.3
+PARTS = ["dp", "loss", "threads", "first"]
 SLOW_SECONDS = 2.0  # who takes longer is measured once
 
 
@@ -61,20 +62,13 @@ def smallest_ms(calls: dict, rounds: int, clock) -> dict[str, float]:
     return best
 
 
-def row(title: str, times: dict, limit: float | None, memory: dict | None = None) -> None:
-    ours = times["ours"]
-    cells = [f"{ours:.2f}"]
-    if limit is not None:
-        cells += [f"{limit:.2f}", f"{ours / limit:.2f}"]
+def row(title: str, times: dict, memory: dict | None = None) -> None:
+    cells = []
     for name, value in times.items():
-        if name == "ours":
-            continue
-        text = value if isinstance(value, str) else f"{value:.1f} ({value / ours:.1f})"
-        if memory and name in memory:
-            text += f", {memory[name]:.0f} MiB"
-        cells.append(text)
-    if memory:
-        cells[0] += f", {memory['ours']:.0f} MiB"
+        text = value if isinstance(value, str) else f"{value:.2f}"
+        if name != "ours" and not isinstance(value, str):
+            text = f"{value:.1f} ({value / times['ours']:.1f})"
+        cells.append(f"{text}, {memory[name]:.0f} MiB" if memory and name in memory else text)
     print(f"| {title} | " + " | ".join(cells) + " |", flush=True)
 
 
@@ -96,16 +90,6 @@ def loss_calls(shape) -> dict:
 
     losses = {"ours": lambda a, b: soft_dtw(a, b, gamma=GAMMA), **frame_peers(GAMMA)}
     return {name: call(loss) for name, loss in losses.items()}
-
-
-def limit_ms(shape, rounds: int) -> float:
-    batch, n, m, *width = shape
-    limit = 1e-6 * CELL_NS * batch * n * m
-    if width:
-        x, y = frames(*shape)
-        product = smallest_ms({"bmm": lambda: torch.bmm(x, y.mT)}, rounds, time.process_time)["bmm"]
-        limit += 2 * product  # costs, and dx
-    return limit
 
 
 def peak_mib(name: str, shape) -> float:
@@ -132,11 +116,35 @@ def high_water_mark() -> float:
     return int(line.split()[1]) / 1024
 
 
+FIRST = """
+import time, torch
+torch.set_num_threads(1)
+from espnet_posinv.softdtw import soft_dtw
+start = time.process_time()
+soft_dtw(cost=torch.rand(2, 100, 90).requires_grad_()).sum().backward()
+print(time.process_time() - start)
+"""
+
+
+def first_calls() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for what in ("an empty cache", "what that left"):
+            command, env = [sys.executable, "-c", FIRST], {**os.environ, "NUMBA_CACHE_DIR": folder}
+            run = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+            print(f"first loss and gradient of a process, {what}: {float(run.stdout):.1f} CPU seconds")
+
+
+def with_threads(count: int, call) -> None:
+    torch.set_num_threads(count)
+    call()
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (all)")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     parser.add_argument("--shape", type=int, nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -146,38 +154,34 @@ def main(argv=None):
         report_memory(options.memory_of, options.shape)
         return
     print({**environment(), "load": round(os.getloadavg()[0], 1)})
-    names = [name for name in dp_calls((1, 4, 4)) if name != "ours"]
-    header = f"| milliseconds (ratio to ours) | ours | limit | ours / limit | {' | '.join(names)} |\n"
-    print("\nOne thread\n\n" + header + "|---" * (len(names) + 4) + "|")
-    for shape in DP_SHAPES:
-        times = smallest_ms(dp_calls(shape), options.rounds, time.process_time)
-        row(f"DP {shape}", times, limit_ms(shape, options.rounds))
-    for shape in LOSS_SHAPES:
-        calls = loss_calls(shape)
-        times = smallest_ms(calls, options.rounds, time.process_time)
-        times = {name: times.get(name, "no loss of frames") for name in ["ours", *names]}
-        memory = {name: peak_mib(name, shape) for name in calls if not isinstance(times[name], str)}
-        row(f"whole loss {shape}", times, limit_ms(shape, options.rounds), memory)
-
-    threads = min(os.cpu_count(), numba.config.NUMBA_NUM_THREADS)
-    print(f"\n{threads} threads, elapsed time; load {os.getloadavg()[0]:.1f}\n")
-    print(
-        f"| milliseconds (ratio to ours) | ours | {' | '.join(names)} |\n" + "|---" * (len(names) + 2) + "|"
-    )
-    for shape in DP_SHAPES:
+    names = list(dp_calls((1, 4, 4)))
+    header = f"\n| milliseconds (ratio to ours) | {' | '.join(names)} |\n" + "|---" * (len(names) + 1) + "|"
+    if "dp" in options.parts:
+        print(header)
+        for shape in DP_SHAPES:
+            row(f"DP {shape}", smallest_ms(dp_calls(shape), options.rounds, time.process_time))
+    if "loss" in options.parts:
+        print(header)
+        for shape in LOSS_SHAPES:
+            calls = loss_calls(shape)
+            times = smallest_ms(calls, options.rounds, time.process_time)
+            times = {name: times.get(name, "no loss of frames") for name in names}
+            memory = {name: peak_mib(name, shape) for name in calls if not isinstance(times[name], str)}
+            row(f"whole loss {shape}", times, memory)
+    if "threads" in options.parts:
+        threads = min(os.cpu_count(), numba.config.NUMBA_NUM_THREADS)
+        print(f"\n{threads} threads, elapsed time; load {os.getloadavg()[0]:.1f}\n{header}")
         torch.set_num_threads(threads)
         numba.set_num_threads(threads)
-        row(f"DP {shape}", smallest_ms(dp_calls(shape), options.rounds, time.perf_counter), None)
-    call = dp_calls((1, 2000, 2000))["ours"]
-
-    def with_threads(count):
-        torch.set_num_threads(count)
-        call()
-
-    calls = {str(count): lambda count=count: with_threads(count) for count in sorted({1, 2, threads})}
-    best = smallest_ms(calls, 5 * options.rounds, time.perf_counter)
-    ratios = ", ".join(f"{count} threads {best['1'] / ms:.2f}" for count, ms in best.items())
-    print(f"\nours, DP (1, 2000, 2000), elapsed time of one thread over that of more: {ratios}")
+        for shape in DP_SHAPES:
+            row(f"DP {shape}", smallest_ms(dp_calls(shape), options.rounds, time.perf_counter))
+        call = dp_calls((1, 2000, 2000))["ours"]
+        calls = {str(n): partial(with_threads, n, call) for n in sorted({1, 2, threads})}
+        best = smallest_ms(calls, 5 * options.rounds, time.perf_counter)
+        ratios = ", ".join(f"{count} threads {best['1'] / ms:.2f}" for count, ms in best.items())
+        print(f"\nours, DP (1, 2000, 2000), elapsed time of one thread over that of more: {ratios}")
+    if "first" in options.parts:
+        first_calls()
 
 
 if __name__ == "__main__":
