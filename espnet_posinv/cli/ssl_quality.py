@@ -13,10 +13,10 @@ import torch
 
 from espnet_posinv.analysis import ssl_quality as q
 from espnet_posinv.analysis.environment import environment
-from espnet_posinv.corpora.asterisk import prompts
 from espnet_posinv.corpora.audio import RATE, read_audio
 from espnet_posinv.corpora.fetch import unpack
 from espnet_posinv.corpora.noises import unseen_noises
+from espnet_posinv.corpora.prompts import prompts
 from espnet_posinv.files import atomic_write
 from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.pretrain.labels import mfcc
@@ -148,7 +148,7 @@ def measure(args, say) -> str:
             n: f"{100 * sum(e * c for e, c in found) / sum(c for _, c in found):.1f}"
             for n, found in by_name.items()
         }
-    noises = list(unseen_noises(args.downloads, args.archives).values())
+    noises = list(unseen_noises([], args.downloads, args.archives).values())
     long = [x for x, _ in sentences(args)[1] if len(x) > 2 * RATE][:24]
     distances = q.noise_distances(features, long, noises, SNRS)
     for i, snr in enumerate(SNRS):

@@ -11,17 +11,10 @@ from espnet_posinv.corpora.attribution import write_attribution
 from espnet_posinv.corpora.mini_debian import SIZES, build
 
 ARCHIVES = (
-    *(
-        f"asterisk-core-sounds-{x}"
-        for x in ("en", "en-g722", "fr", "fr-g722", "it", "it-g722", "ru", "ru-g722")
-    ),
-    *(
-        "ufoai-sound",
-        "lincity-ng-data",
-        "asterisk-moh-opsound-g722",
-        "fillets-ng-data-cs",
-        "fillets-ng-data-nl",
-    ),
+    *(f"asterisk-core-sounds-{x}{y}" for x in ("en", "es", "fr", "it", "ru") for y in ("", "-g722")),
+    *("fillets-ng-data", "fillets-ng-data-cs", "fillets-ng-data-nl"),
+    *("ufoai-sound", "lincity-ng-data", "asterisk-moh-opsound-g722"),
+    *("megaglest-data", "endless-sky-data", "sonic-pi-samples"),
 )
 
 
