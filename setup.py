@@ -10,7 +10,6 @@ exec((here / "espnet_posinv" / "__init__.py").read_text(encoding="utf-8"), versi
 
 asr = [
     "faster-whisper>=1.2",
-    "num2words>=0.5.14",
     "flashlight-text>=0.0.7; python_version < '3.13'",  # beam search of CTC recognisers; no later wheels
 ]
 s3prl = ["espnet-s3prl>=2026.5"]  # the fork that imports beside torchaudio 2.11
@@ -21,6 +20,9 @@ dev = [
     "pytest>=8",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
+    "sphinx>=8",  # documentation
+    "furo>=2024.8",
+    "myst-parser>=4",
 ]
 
 setup(
@@ -49,6 +51,10 @@ setup(
         "pyworld>=0.3.5",
         "setuptools<82",  # pyworld imports pkg_resources
         "jiwer>=4",
+        "whisper-normalizer>=0.1.15",  # what counts as the same words; brings text2num and indic-numtowords
+        "num2words>=0.5.14",
+        "babel>=2.12",
+        "regex",
         "av>=13",  # decodes G.722 in process
         "pesq>=0.0.4",
         "pystoi>=0.4",

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from training_step import Clock, setup, step
 
-from espnet_posinv.analysis.memory import MIB, PeakBytes
+from espnet_posinv.enh.memory import MIB, PeakBytes
 from espnet_posinv.softdtw import soft_dtw_divergence
 
 BASE = {"batch": 8, "N": 250, "M": 250, "D": 256}

@@ -1,6 +1,8 @@
-"""Files that appear under their names complete or not at all."""
+"""Files and folders that appear under their names complete or not at all."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,3 +36,21 @@ def atomic_write(path: str | Path) -> Iterator[TextIO]:
         return
     with replacing(path) as temporary, open(temporary, "w", **text) as file:
         yield file
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, to be filled; it takes its place when the block ends well.
+
+    What `path` held before is deleted then. After an error it is untouched, and the temporary folder is gone.
+    """
+    path = Path(os.path.realpath(path))  # a link may lead to another file system
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        shutil.rmtree(path, ignore_errors=True)
+        scratch.replace(path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -85,5 +85,5 @@ while sleep 1; kill -0 $install 2> /dev/null; do
     fi
 done
 wait $install || { echo "tools/setup.sh: pip could not install the packages (see above; is the package index reachable?)" >&2; exit 1; }
-"$venv/bin/python" "$root/tools/check_install.py" --required-only
+(cd "$root" && "$venv/bin/python" -m espnet_posinv env --required-only)
 echo "$stamp" > "$venv/.stamp"

@@ -1,8 +1,13 @@
 # shellcheck shell=bash
 # stage NUMBER TITLE [--key OPTIONS] [--reads PATH...] [--writes PATH...]: true when the stage has to run.
 # stage_done: what it declared is checked, and it is stamped. To be sourced; see espnet_posinv/recipe/stage.py.
+# as_made PRODUCT [--folder] --reads PATH... [--value NAME=VALUE]...: true when it is there and was made from these,
+# else it is to be made, and what there is of an old one is gone; see espnet_posinv/recipe/made_from.py.
+# submit LAUNCHER LOG COMMAND...: see submit.sh, which is sourced here.
 # beside N COMMAND...: start it beside others, at most N at a time; all_done: wait for them, stop if one failed.
 # Uses the recipe's variables: stage stop_stage expdir redo list_stages dry_run python.
+
+. "$(dirname "${BASH_SOURCE[0]}")/submit.sh"
 
 _stage_plan=$(mktemp)
 trap 'rm -f "${_stage_plan}"' EXIT
@@ -24,6 +29,16 @@ stage() {
 stage_done() {
     ${python} -m espnet_posinv.recipe.stage end --plan "${_stage_plan}" --stamps "${expdir}/.stages" \
         --started "${_stage_started}" "${_stage_number}" || exit 1
+}
+
+as_made() {
+    local status=0
+    ${python} -m espnet_posinv.recipe.made_from "$@" --redo "${redo:-false}" --cache "${expdir}/.stages/contents" || status=$?
+    case ${status} in
+        0) return 0 ;;
+        3) return 1 ;;
+        *) exit 1 ;;
+    esac
 }
 
 _beside_groups=()

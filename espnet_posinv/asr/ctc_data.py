@@ -13,11 +13,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet_posinv.asr.ctc_head import hidden_states
 from espnet_posinv.asr.units import Units
-from espnet_posinv.kaldi.audio import audio_info, read_audio
+from espnet_posinv.kaldi.audio import audio_info, read_mono
 from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.encoder import SSLEncoder
-
-SAMPLE_RATE = 16000
 
 
 @dataclass
@@ -113,7 +112,7 @@ class Features:
     def _compute(self, items: list[Utterance]) -> list[torch.Tensor]:
         if not items:
             return []
-        wavs = [torch.from_numpy(read_audio(item.entry)[0][:, 0]).float() for item in items]
+        wavs = [torch.from_numpy(read_mono(item.entry)).float() for item in items]
         lengths = torch.tensor([len(wav) for wav in wavs], device=self.device)
         padded = pad_sequence(wavs, batch_first=True).to(self.device)
         states, frames = hidden_states(self.encoder, padded, lengths)

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from espnet_posinv.files import atomic_write
-from espnet_posinv.kaldi.audio import fingerprint, read_audio
+from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp, write_scp
-
-SAMPLE_RATE = 16000
+from espnet_posinv.kaldi.state import fingerprint
 
 
 class Recogniser(Protocol):
@@ -101,12 +100,8 @@ class Sets:
 
 def _recognise(recogniser: Recogniser, item: Item) -> str:
     try:
-        samples, rate = read_audio(item.entry)
-        if rate != SAMPLE_RATE or samples.shape[1] != 1:
-            raise DataError(
-                f"{item.entry}: {samples.shape[1]} channel(s) at {rate} Hz, need one at {SAMPLE_RATE} Hz"
-            )
-        return recogniser.transcribe(samples[:, 0].astype("float32"))
+        samples = read_mono(item.entry)
+        return recogniser.transcribe(samples.astype("float32"))
     except Exception as error:  # whatever a back end raises, the user must learn where
         raise DataError(f"utterance {item.utterance}: {error}") from error
 

@@ -16,6 +16,7 @@ from espnet_posinv.asr.decode import Recogniser, Sets, begin
 from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.scp import DataError, read_scp, write_scp
 from espnet_posinv.kaldi.split import even_bounds
+from espnet_posinv.launch.quoting import literal
 
 
 def decode_by_jobs(
@@ -60,7 +61,8 @@ def decode_by_jobs(
     part = f"{log_dir}/part.JOB"
     program = [sys.executable, "-m", "espnet_posinv", "decode", *options, "--nj", "1"]
     program += ["--wav-scp", f"{part}/wav.scp", "--output-dir", part]
-    launch = [*shlex.split(command), f"JOB=1:{jobs}", f"{log_dir}/asr_decode.JOB.log", *program]
+    words = map(literal, program)
+    launch = [*shlex.split(command), f"JOB=1:{jobs}", f"{log_dir}/asr_decode.JOB.log", *words]
     failed = subprocess.run(launch, check=False).returncode
     count = _collect(sets, recogniser, log_dir, order)
     if failed:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.scp import DataError
-from espnet_posinv.scoring.normalize import normalize
+from espnet_posinv.text.normalize import spell
 
 VOICES = {"en": "en-us", "fr": "fr-fr"}  # others: the language's own name
 # Stress, length, aspiration, syllabicity and the marks of a change of language are no phones of their own.
@@ -52,7 +52,7 @@ class Lexicon:
 
     def add(self, texts: Iterable[str], language: str) -> None:
         """Ask espeak-ng for the words that are still missing."""
-        words = {word for text in texts for word in normalize(text, language).split()}
+        words = {word for text in texts for word in spell(text, language).split()}
         new = sorted(word for word in words if (language, word) not in self.table)
         if new:
             phones = pronounce(new, language)
@@ -61,7 +61,7 @@ class Lexicon:
     def phones(self, text: str, language: str) -> str:
         """Phones of a text, between blanks."""
         self.add([text], language)
-        words = normalize(text, language).split()
+        words = spell(text, language).split()
         return " ".join(phone for word in words for phone in self.table[language, word])
 
 
@@ -96,6 +96,6 @@ def symbols(line: str) -> tuple[str, ...]:
     >>> symbols("h ə l ˈoʊ")
     ('h', 'ə', 'l', 'oʊ')
     """
-    plain = _MARKS.sub("", unicodedata.normalize("NFD", line))
+    plain = _MARKS.sub("", unicodedata.spell("NFD", line))
     plain = "".join(c for c in plain if not unicodedata.combining(c) or c == "\u0303")  # nasal vowels stay
-    return tuple(unicodedata.normalize("NFC", plain).split())
+    return tuple(unicodedata.spell("NFC", plain).split())

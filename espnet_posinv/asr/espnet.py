@@ -9,7 +9,8 @@ from pathlib import Path
 
 import yaml
 
-SAMPLE_RATE = 16000
+from espnet_posinv.sample_rate import SAMPLE_RATE
+
 MODEL_FILES = tuple(f"valid.{name}.pth" for name in ("acc.ave", "acc.best", "loss.ave", "loss.best"))
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_posinv.asr.lexicon import phones_of, pronouncer
 from espnet_posinv.kaldi.scp import DataError
-from espnet_posinv.scoring.normalize import normalize
+from espnet_posinv.text.lexicon import phones_of, pronouncer
+from espnet_posinv.text.normalize import spell
 
 BLANK, SPACE = "<blank>", "|"
 KINDS = ("characters", "pieces", "phones")
@@ -22,7 +22,7 @@ class Units:
         kind: one of `KINDS`.
         tokens: unit of each output; the first is the blank.
         language: of the text normalisation that comes first.
-        lexicon: for phones, see :func:`~espnet_posinv.asr.lexicon.pronouncer`; not needed to recognise.
+        lexicon: for phones, see :func:`~espnet_posinv.text.lexicon.pronouncer`; not needed to recognise.
         pieces: for pieces, the sentencepiece model.
     """
 
@@ -38,7 +38,7 @@ class Units:
         Raises:
             DataError: phones of a word that the lexicon lacks.
         """
-        text = normalize(text, self.language)
+        text = spell(text, self.language)
         if self.kind == "phones":
             return phones_of(text, pronouncer(self.lexicon))
         if self.kind == "pieces":
@@ -84,7 +84,7 @@ def learn(
         raise DataError(f"units {kind!r}: there are {', '.join(KINDS)}")
     if kind == "phones" and not lexicon:
         raise DataError("phones need a lexicon: a file of lines WORD PHONE PHONE ..., or g2p_en")
-    lines = [line for line in (normalize(text, language) for text in texts) if line]
+    lines = [line for line in (spell(text, language) for text in texts) if line]
     if not lines:
         raise DataError("the training transcripts hold no word")
     if kind == "pieces":

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-SAMPLE_RATE = 16000
+from espnet_posinv.sample_rate import SAMPLE_RATE
+
 FRAMES_PER_SECOND = 100
 MARGIN = 2.0  # seconds that stay empty at the end of a short window
 FILES = ("config.json", "model.bin", "tokenizer.json")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-SAMPLE_RATE = 16000
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
 @dataclass(frozen=True)

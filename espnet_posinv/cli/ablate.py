@@ -17,8 +17,8 @@ def options(parser):
 
 def run(args):
     """Run the command."""
-    from espnet_posinv.analysis.ablation import read_ablation, run_ablation, train_one
-    from espnet_posinv.analysis.ablation_table import collect
+    from espnet_posinv.ablation.grid import read_ablation, run_ablation, train_one
+    from espnet_posinv.ablation.table import collect
 
     say = partial(print, flush=True)
     if args.train is not None:

@@ -14,7 +14,9 @@ def options(parser):
     parser.add_argument(
         "--recogniser", required=True, help="BACKEND:MODEL, as whisper:downloads/whisper-base"
     )
-    parser.add_argument("--output-dir", required=True, help="gets convergence.png, .md and .json")
+    parser.add_argument(
+        "--output-dir", required=True, help="gets convergence.png, convergence.md and section.json"
+    )
     parser.add_argument(
         "--upstream", help="encoder of the criterions' values; default: that of the trainings"
     )
@@ -34,27 +36,29 @@ def run(args):
         args.error(f"--recogniser {args.recogniser}: give BACKEND:MODEL, as whisper:FOLDER")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
 
-    from espnet_posinv.analysis.convergence import Measures, measure, unequal_settings, upstream_of
-    from espnet_posinv.analysis.convergence_report import write_convergence
-    from espnet_posinv.analysis.convergence_summary import curves, summarise
     from espnet_posinv.asr.backend import build
+    from espnet_posinv.convergence.measure import Measures, measure, upstream_of
+    from espnet_posinv.convergence.report import write_convergence
+    from espnet_posinv.criterions import PAPER
+    from espnet_posinv.report.systems import read_systems
 
-    upstream = args.upstream or upstream_of(args.experiments)
+    systems = read_systems(args.experiments)
+    upstream = args.upstream or upstream_of(systems.values())
     recogniser, _ = build(backend, model, language=args.language)
     signal = tuple(args.signal.replace(",", " ").split())
-    measures = Measures(recogniser, args.language, upstream, signal, args.device)
+    criterions = tuple(dict.fromkeys([*PAPER, *(s.criterion for s in systems.values() if s.criterion)]))
+    measures = Measures(recogniser, args.language, upstream, signal, criterions, args.device)
     measured = measure(args.experiments, args.data, measures, nj=args.nj)
-    seeds, table = curves(measured)
-    rows = summarise(table, args.fraction)
-    count = len(next(iter(measured.values()))[0][1])
+    first = next(iter(systems.values()))
+    unequal = sorted({key for system in systems.values() for key in system.differences(first)})
     setting = (
-        f"Development set {args.data}: {count} utterances. Recogniser: {backend} "
-        f"{os.path.basename(model)}. Encoder of the criterions' values, "
-        f"whose keys have their defaults: {upstream}. Settings of the trainings that differ, besides "
-        f"criterion and seed: {', '.join(unequal_settings(args.experiments)) or 'none'}."
+        f"Development set {args.data}: {len(next(iter(measured.values()))[0][1])} utterances. Recogniser: "
+        f"{backend} {os.path.basename(model)}. Criterions are measured through {upstream} with their default "
+        f"settings. Settings of the trainings that differ, besides criterion and seed: "
+        f"{', '.join(unequal) or 'none'}."
     )
     title = f"Convergence: {os.path.basename(upstream.rstrip('/'))}"
     write_convergence(
-        args.output_dir, table, rows, fraction=args.fraction, seeds=seeds, setting=setting, title=title
+        args.output_dir, measured, systems, fraction=args.fraction, setting=setting, title=title
     )
     print(f"convergence: {sum(map(len, measured.values()))} checkpoints, {args.output_dir}/convergence.md")

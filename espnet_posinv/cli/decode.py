@@ -48,7 +48,7 @@ def run(args):
     recogniser, unused = build(args.backend, args.model, **options)
     if unused := [name for name in unused if name != "language"]:
         names = ", ".join("--" + name.replace("_", "-") for name in unused)
-        print(f"asr_decode: {names}: not used by back end {args.backend}", file=sys.stderr)
+        print(f"posinv decode: {names}: not used by back end {args.backend}", file=sys.stderr)
     if args.cmd:
         words = [
             word
@@ -60,4 +60,4 @@ def run(args):
         count = decode_by_jobs(recogniser, words, pairs, command=args.cmd, nj=args.nj, log_dir=log_dir)
     else:
         count = decode(recogniser, pairs, nj=args.nj)
-    print(f"asr_decode: {count} utterances recognised, texts in {', '.join(args.output_dir)}")
+    print(f"posinv decode: {count} utterances recognised, texts in {', '.join(args.output_dir)}")

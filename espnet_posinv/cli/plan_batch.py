@@ -2,7 +2,7 @@
 
     python -m espnet_posinv plan-batch --config exp/ssl_softdtw_hubert_seed1/train.yaml --gpu-memory 24
 
-espnet_posinv/analysis/memory.py tells where the numbers come from.
+espnet_posinv/enh/memory.py tells where the numbers come from.
 """
 
 
@@ -20,7 +20,7 @@ def options(parser):
 
 def run(args):
     """Run the command."""
-    from espnet_posinv.analysis.memory import MIB, TrainingStep, describe, measure
+    from espnet_posinv.enh.memory import MIB, TrainingStep, describe, measure
 
     step = TrainingStep(args.config, args.device)
     found = measure(step, args.measure)

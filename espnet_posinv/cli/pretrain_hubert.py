@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from espnet_posinv.pretrain.train import Plan, export, train
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import load_encoder
 
 
@@ -62,7 +63,9 @@ def run(args):
         plan = Plan(args.steps, args.batch, args.seconds, args.rate, seed=args.seed)
         args.work.mkdir(parents=True, exist_ok=True)
         streams = load(args.speech, round(args.seconds * 50) * 320, args.device)
-        say(f"{len(streams.names)} streams, {len(streams.audio) / 16000 / 3600:.1f} h with speed copies")
+        say(
+            f"{len(streams.names)} streams, {len(streams.audio) / SAMPLE_RATE / 3600:.1f} h with speed copies"
+        )
         for iteration in args.iterations:
             train(streams, args.work, iteration, plan, args.minutes, say, teacher=teacher)
     if args.export:

@@ -4,6 +4,7 @@ Files that were made of the same encoder, audio and options are kept.
 """
 
 from functools import partial
+from pathlib import Path
 
 
 def options(parser):
@@ -28,7 +29,8 @@ def options(parser):
 
 def run(args):
     """Run the command."""
-    from espnet_posinv.analysis.probe import Settings, describe, inputs, probe, read_probe, write_probe
+    from espnet_posinv.probe.probe import Settings, inputs, probe
+    from espnet_posinv.probe.report import read_probe, write_probe
 
     options = {"criterions": tuple(args.criterions)} if args.criterions is not None else {}
     settings = Settings(
@@ -43,5 +45,5 @@ def run(args):
     result = read_probe(args.output_dir, inputs(args.upstream, args.data, settings))
     if result is None:
         result = probe(args.upstream, args.data, settings, partial(print, flush=True))
-        write_probe(result, args.output_dir)
-    print(describe(result))
+    write_probe(result, args.output_dir)
+    print((Path(args.output_dir) / "probe.md").read_text(encoding="utf-8"))

@@ -26,12 +26,8 @@ def options(parser):
     )
     parser.add_argument("--test-sets", required=True, help="names, separated by blanks, in order of columns")
     parser.add_argument("--clean-set", default="", help="the test set without noise")
-    parser.add_argument("--pretrained", default="nsnet2", help="the system that fine-tuning started from")
     parser.add_argument(
         "--utterances", type=int, default=3, help="to listen to in the page, of each set with noise"
-    )
-    parser.add_argument(
-        "--add", action="append", default=[], help="a further Markdown file with pictures for the page"
     )
 
 
@@ -39,19 +35,21 @@ def run(args):
     """Run the command."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-    from espnet_posinv.analysis.report import Places, write_report
-    from espnet_posinv.analysis.report_html import write_html_report
+    from espnet_posinv.report.experiment import Places, load
+    from espnet_posinv.report.html import write_html_report
+    from espnet_posinv.report.markdown import write_report
 
-    places = Places(
-        scores=Path(args.scores_dir),
-        data=Path(args.data_dir),
-        experiments=Path(args.exp_dir),
-        test_sets=args.test_sets.split(),
-        clean_set=args.clean_set,
-        pretrained=args.pretrained,
+    experiment = load(
+        Places(
+            scores=Path(args.scores_dir),
+            data=Path(args.data_dir),
+            experiments=Path(args.exp_dir),
+            test_sets=args.test_sets.split(),
+            clean_set=args.clean_set,
+        )
     )
-    write_report(places, args.output, title=args.title)
+    write_report(experiment, args.output, title=args.title)
     print(f"report: {args.output}")
     if args.html:
-        write_html_report(places, args.html, title=args.title, utterances=args.utterances, add=args.add)
+        write_html_report(experiment, args.html, title=args.title, utterances=args.utterances)
         print(f"report: {args.html}, {Path(args.html).stat().st_size / 1e6:.1f} MB")

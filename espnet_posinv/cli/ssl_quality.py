@@ -11,17 +11,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet_posinv.analysis import ssl_quality as q
-from espnet_posinv.analysis.environment import environment
-from espnet_posinv.corpora.audio import RATE, read_audio
+from espnet_posinv.corpora.audio import read_audio
 from espnet_posinv.corpora.fetch import unpack
 from espnet_posinv.corpora.noises import unseen_noises
 from espnet_posinv.corpora.prompts import prompts
 from espnet_posinv.files import atomic_write
 from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.pretrain.labels import mfcc
-from espnet_posinv.scoring.normalize import normalize
+from espnet_posinv.probe import ssl_quality as q
+from espnet_posinv.report.environment import environment
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import load_encoder
+from espnet_posinv.text.normalize import spell
 
 SNRS = (20, 15, 10, 5, 0, -5)
 
@@ -76,9 +77,9 @@ def sentences(args) -> tuple[list, list]:
     """English `(samples, letters)` of 1 to 13 s, 60 % to train the CTC layer; no text stands in both."""
     train, test = [], []
     for p in prompts("en", args.downloads, args.archives)[: args.utterances]:
-        text = "".join(c for c in normalize(p.text) if c in q.ALPHABET).strip()
+        text = "".join(c for c in spell(p.text) if c in q.ALPHABET).strip()
         x = p.read()
-        if text and 1 <= len(x) / RATE <= 13:
+        if text and 1 <= len(x) / SAMPLE_RATE <= 13:
             in_train = hashlib.sha256(text.encode()).digest()[0] < 0.6 * 256
             (train if in_train else test).append((levelled(x), text))
     return train, test
@@ -149,11 +150,15 @@ def measure(args, say) -> str:
             for n, found in by_name.items()
         }
     noises = list(unseen_noises([], args.downloads, args.archives).values())
-    long = [x for x, _ in sentences(args)[1] if len(x) > 2 * RATE][:24]
+    long = [x for x, _ in sentences(args)[1] if len(x) > 2 * SAMPLE_RATE][:24]
     distances = q.noise_distances(features, long, noises, SNRS)
     for i, snr in enumerate(SNRS):
         columns[f"{snr} dB"] = {n: f"{distances[n][i]:.2f}" for n in names}
-    crops = [x[: 4 * RATE] for x, _ in (*sentences(args)[0], *sentences(args)[1]) if len(x) > 4 * RATE]
+    crops = [
+        x[: 4 * SAMPLE_RATE]
+        for x, _ in (*sentences(args)[0], *sentences(args)[1])
+        if len(x) > 4 * SAMPLE_RATE
+    ]
     tables = [features(x) for x in crops]
     half = len(tables) // 2
     columns["position R2"] = {

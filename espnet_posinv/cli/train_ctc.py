@@ -7,6 +7,8 @@ Speech recognition as in SUPERB: --head blstm, characters. Phoneme recognition: 
 from functools import partial
 from pathlib import Path
 
+from espnet_posinv.sample_rate import SAMPLE_RATE
+
 
 def options(parser):
     """Declare the arguments."""
@@ -64,7 +66,7 @@ def run(args):
     encoder = load_encoder(args.upstream, layers=layers, dtype=args.dtype).to(args.device)
     train_set = read_set(args.train_scp, args.train_text, units, encoder, say, strict=False)
     valid_set = read_set(args.valid_scp, args.valid_text, units, encoder, say, strict=True)
-    hours = sum(item.samples for item in train_set) / 16000 / 3600
+    hours = sum(item.samples for item in train_set) / SAMPLE_RATE / 3600
     say(f"{len(train_set)} utterances, {hours:.2f} h; {len(units.tokens)} {units.kind}; {encoder.label}")
     head = {"kind": args.head}
     if args.head == "blstm":

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from espnet_posinv.corpora.audio import RATE
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
 def voice(name: str) -> str:
@@ -40,7 +40,7 @@ def speech(path: Path) -> dict[str, np.ndarray]:
 
 def _mp3(data: bytes) -> np.ndarray:
     with av.open(io.BytesIO(data), format="mp3") as container:
-        resampler = av.AudioResampler(format="fltp", layout="mono", rate=RATE)
+        resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
         blocks = [f.to_ndarray()[0] for frame in container.decode(audio=0) for f in resampler.resample(frame)]
         blocks += [f.to_ndarray()[0] for f in resampler.resample(None)]
     return np.concatenate(blocks)

@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-RATE = 16000
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
 def read_audio(path: str | Path, seconds: float = float("inf")) -> np.ndarray:
@@ -25,12 +25,12 @@ def read_audio(path: str | Path, seconds: float = float("inf")) -> np.ndarray:
         with av.open(str(path), format=form) as container:
             if not container.streams.audio:
                 raise ValueError(f"{path}: no audio stream")
-            resampler = av.AudioResampler(format="fltp", layout="mono", rate=RATE)
+            resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
             for frame in container.decode(audio=0):
                 seen = len(blocks)
                 blocks += [f.to_ndarray()[0] for f in resampler.resample(frame)]
                 count += sum(map(len, blocks[seen:]))
-                if count >= seconds * RATE:
+                if count >= seconds * SAMPLE_RATE:
                     break
             if blocks:
                 blocks += [f.to_ndarray()[0] for f in resampler.resample(None)]
@@ -38,4 +38,4 @@ def read_audio(path: str | Path, seconds: float = float("inf")) -> np.ndarray:
         raise ValueError(f"{path}: cannot be decoded: {error}") from None
     if not blocks:
         raise ValueError(f"{path}: no samples in it")
-    return np.concatenate(blocks)[: round(seconds * RATE) if seconds < float("inf") else None]
+    return np.concatenate(blocks)[: round(seconds * SAMPLE_RATE) if seconds < float("inf") else None]

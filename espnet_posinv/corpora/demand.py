@@ -5,7 +5,6 @@ The corpus's own layout, below any folder: ``TBUS/ch01.wav`` ... ``ch16.wav``, a
 What is at 48 kHz is resampled: SCAFE is published in no other way, the other environments are in both.
 """
 
-import io
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,10 +16,11 @@ import soxr
 
 from espnet_posinv.corpora.download import download
 from espnet_posinv.files import replacing
+from espnet_posinv.kaldi.audio import read_channel
 from espnet_posinv.kaldi.scp import DataError, write_scp
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
-RATE = 16000
-RATES = (RATE, 48000)  # as published
+RATES = (SAMPLE_RATE, 48000)  # as published
 CHANNELS = 16
 SOURCES = (
     "https://zenodo.org/records/1227121/files/{}?download=1",
@@ -125,21 +125,20 @@ def read_recording(recording: Recording) -> np.ndarray:
     """
     path, member = recording
     name = f"{path}:{member}" if member else str(path)
+    data = None
     try:
-        if member is None:
-            samples, rate = soundfile.read(path, dtype="float32")
-        else:
+        if member is not None:
             with zipfile.ZipFile(path) as archive:
-                samples, rate = soundfile.read(io.BytesIO(archive.read(member)), dtype="float32")
+                data = archive.read(member)
     except KeyError:
         raise DataError(f"{path}: no {member} in it; is it the zip of this environment?") from None
-    except (zipfile.BadZipFile, soundfile.LibsndfileError) as error:
+    except zipfile.BadZipFile as error:
         raise DataError(f"{name}: cannot be read ({error}); fetch it again") from None
-    if samples.ndim != 1 or not len(samples):
-        raise DataError(f"{name}: shape {samples.shape}, one channel with samples is expected")
+    samples, rate = read_channel(name, data=data)
     if rate not in RATES:
         raise DataError(f"{name}: {rate} Hz; DEMAND has 16000 or 48000 Hz: fetch the environment again")
-    return samples if rate == RATE else soxr.resample(samples, rate, RATE)
+    samples = samples.astype(np.float32)
+    return samples if rate == SAMPLE_RATE else soxr.resample(samples, rate, SAMPLE_RATE)
 
 
 def write_noises(find: Callable[[str], Recording], target: Path) -> dict[str, float]:
@@ -164,9 +163,9 @@ def write_noises(find: Callable[[str], Recording], target: Path) -> dict[str, fl
                 noise = read_recording(find(environment))
                 noise = noise[round(first * len(noise)) : round(last * len(noise))]
                 with replacing(path) as temporary:
-                    soundfile.write(temporary, noise, RATE, subtype="PCM_16", format="WAV")
+                    soundfile.write(temporary, noise, SAMPLE_RATE, subtype="PCM_16", format="WAV")
             table[environment] = str(path)
             samples += soundfile.info(path).frames
         write_scp(target / f"{part}.scp", table)
-        minutes[part] = samples / RATE / 60
+        minutes[part] = samples / SAMPLE_RATE / 60
     return minutes

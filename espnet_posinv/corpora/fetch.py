@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from espnet_posinv.corpora.catalogue import ARCHIVES, Archive
+from espnet_posinv.files import new_folder
 
 NO_NETWORK = (
     "temporary failure resolving",
@@ -104,21 +105,17 @@ def unpack(name: str, downloads: Path, own: Iterable[Path] = ()) -> Path:
     target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     check_space(target.parent, 2 * archive.size)
-    scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
     try:
-        if archive.kind == "deb":
-            _run(["dpkg-deb", "-x", str(source.resolve()), str(scratch)], scratch, archive)
-        else:
-            with zipfile.ZipFile(source) as z:
-                z.extractall(scratch)
-        scratch.chmod(0o755)
-        os.replace(scratch, target)
+        with new_folder(target) as scratch:
+            if archive.kind == "deb":
+                _run(["dpkg-deb", "-x", str(source.resolve()), str(scratch)], scratch, archive)
+            else:
+                with zipfile.ZipFile(source) as z:
+                    z.extractall(scratch)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise FetchError(f"{target}: no space left on the disk while unpacking {source}") from None
         raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return target
 
 

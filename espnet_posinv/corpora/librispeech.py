@@ -8,10 +8,8 @@ tarballs::
 """
 
 import gzip
-import os
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
@@ -21,10 +19,11 @@ import soundfile
 
 from espnet_posinv.corpora.download import download
 from espnet_posinv.corpora.fetch import check_space
+from espnet_posinv.files import new_folder
 from espnet_posinv.kaldi.datadir import write_data_dirs
 from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
-RATE = 16000
 MIRRORS = (
     "https://www.openslr.org/resources/12",
     "https://openslr.elda.org/resources/12",
@@ -104,25 +103,21 @@ def _unpack(tarball: Path, name: str, target: Path) -> None:
     """Unpack ``LibriSpeech/<name>`` of a tarball; `target` appears when it is complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     check_space(target.parent, tarball.stat().st_size)
-    scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
     try:
-        with tarfile.open(tarball, "r:gz") as tar:
+        with new_folder(target) as scratch, tarfile.open(tarball, "r:gz") as tar:
             for member in tar:
                 path = PurePosixPath(member.name)
                 if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
                     raise DataError(f"{tarball}: {member.name!r} is no plain file below its folder; not used")
                 if path.parts[:2] == ("LibriSpeech", name) and (file := tar.extractfile(member)):
-                    (scratch / path).parent.mkdir(parents=True, exist_ok=True)
-                    with file, open(scratch / path, "wb") as out:
+                    to = scratch.joinpath(*path.parts[2:])
+                    to.parent.mkdir(parents=True, exist_ok=True)
+                    with file, open(to, "wb") as out:
                         shutil.copyfileobj(file, out, 1 << 20)
-        found = scratch / "LibriSpeech" / name
-        if not found.is_dir():
-            raise DataError(f"{tarball}: no LibriSpeech/{name} in it")
-        os.replace(found, target)
+            if not any(scratch.iterdir()):
+                raise DataError(f"{tarball}: no LibriSpeech/{name} in it")
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{tarball}: broken or cut off ({error}); delete it and fetch it again") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def read_part(folder: Path) -> dict[str, tuple[Path, str, str]]:
@@ -170,10 +165,10 @@ def check_recording(path: Path) -> None:
         raise DataError(
             f"{path}: cannot be read as audio ({error.error_string}); unpack the part again"
         ) from None
-    if (info.samplerate, info.channels) != (RATE, 1):
+    if (info.samplerate, info.channels) != (SAMPLE_RATE, 1):
         raise DataError(
             f"{path}: {info.channels} channel(s) at {info.samplerate} Hz, where LibriSpeech has one at "
-            f"{RATE}: unpack the part again, or name a folder with the published files in db.sh"
+            f"{SAMPLE_RATE}: unpack the part again, or name a folder with the published files in db.sh"
         )
 
 

@@ -12,8 +12,6 @@ the tests and the noises of training, the same in every size.
 """
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +20,13 @@ from typing import NamedTuple
 import numpy as np
 import soundfile as sf
 
-from espnet_posinv.corpora.audio import RATE
 from espnet_posinv.corpora.fetch import check_space
 from espnet_posinv.corpora.membership import divide, draw, same_text
 from espnet_posinv.corpora.noises import seen_noises, unseen_noises
 from espnet_posinv.corpora.prompts import LANGUAGES, Prompt, prompts
-from espnet_posinv.files import atomic_write, replacing
+from espnet_posinv.files import atomic_write, new_folder, replacing
 from espnet_posinv.perturb.noise import NoiseCutter, active_level, mix_at_snr
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 VERSION = 2  # of what is made; directories of another one are made again
 LONGEST = 8.0  # seconds of a training utterance; longer prompts make the seen babble
@@ -107,7 +105,7 @@ def build(
         say(f"{data}: {', '.join(keys)} are there already")
         return
     data.mkdir(parents=True, exist_ok=True)
-    check_space(data, seconds * RATE * 2)
+    check_space(data, seconds * SAMPLE_RATE * 2)
     say("reading speech and noise")
     parts = divide(p for language in LANGUAGES for p in prompts(language, downloads, own))
     test = test_order(parts)
@@ -165,7 +163,7 @@ def test_order(parts: dict[str, list[Prompt]]) -> list[tuple[str, Prompt, np.nda
                 if text in texts:
                     continue
                 x = prompt.read()
-                if TEST_SECONDS[0] <= len(x) / RATE <= TEST_SECONDS[1]:
+                if TEST_SECONDS[0] <= len(x) / SAMPLE_RATE <= TEST_SECONDS[1]:
                     texts.add(text)
                     chosen.append((group, prompt, x))
                     break
@@ -175,8 +173,8 @@ def test_order(parts: dict[str, list[Prompt]]) -> list[tuple[str, Prompt, np.nda
 def _by_length(items: list[Prompt]) -> tuple[list, list[Prompt]]:
     """Training `(prompt, samples)`, and the prompts that are too long for it."""
     spoken = [(p, p.read()) for p in items]
-    short = [(p, x) for p, x in spoken if 0.3 <= len(x) / RATE <= LONGEST]
-    return short, [p for p, x in spoken if len(x) / RATE > LONGEST]
+    short = [(p, x) for p, x in spoken if 0.3 <= len(x) / SAMPLE_RATE <= LONGEST]
+    return short, [p for p, x in spoken if len(x) / SAMPLE_RATE > LONGEST]
 
 
 def _valid(items: list[Prompt], count: int) -> list[Spoken]:
@@ -186,7 +184,7 @@ def _valid(items: list[Prompt], count: int) -> list[Spoken]:
         text = same_text(prompt.text)
         if len(chosen) == count:
             break
-        if text not in chosen and 2 * RATE <= len(x := prompt.read()) <= LONGEST * RATE:
+        if text not in chosen and 2 * SAMPLE_RATE <= len(x := prompt.read()) <= LONGEST * SAMPLE_RATE:
             chosen[text] = _spoken(prompt, x, "valid")
     return list(chosen.values())
 
@@ -198,7 +196,7 @@ def _dev_utterances(items: list[Prompt], taken: set[str]) -> list[Spoken]:
         text = same_text(prompt.text)
         if prompt.language == "en" and len(text.split()) >= DEV_WORDS and text not in {*taken, *left}:
             left[text] = (prompt, prompt.read())
-    spoken = [(p, x) for p, x in left.values() if len(x) / RATE <= DEV_SECONDS]
+    spoken = [(p, x) for p, x in left.values() if len(x) / SAMPLE_RATE <= DEV_SECONDS]
     pieces = _joined(spoken, np.random.default_rng(30))
     return [
         Spoken(f"{speaker}-dev{i:02d}", speaker, text, "voices", x)
@@ -234,9 +232,9 @@ def _joined(spoken: list, rng: np.random.Generator) -> list[tuple[str, str, np.n
         prompt, x = spoken[i]
         text, parts = open_pieces.pop(prompt.speaker, ("", []))
         if parts:
-            parts.append(np.zeros(int(rng.uniform(0.1, 0.3) * RATE), np.float32))
+            parts.append(np.zeros(int(rng.uniform(0.1, 0.3) * SAMPLE_RATE), np.float32))
         text, parts = f"{text} {prompt.text}".strip(), [*parts, x]
-        if sum(map(len, parts)) >= JOIN_TO * RATE:
+        if sum(map(len, parts)) >= JOIN_TO * SAMPLE_RATE:
             pieces.append((prompt.speaker, text, np.concatenate(parts)))
         else:
             open_pieces[prompt.speaker] = (text, parts)
@@ -268,7 +266,9 @@ def write_noises(folder: Path, name: str, noises: dict[str, np.ndarray]) -> None
     for kind, x in sorted(noises.items()):
         path = folder / name / f"{kind}.flac"
         with replacing(path) as temporary:
-            sf.write(temporary, x * min(1.0, 0.99 / np.abs(x).max()), RATE, subtype="PCM_16", format="FLAC")
+            sf.write(
+                temporary, x * min(1.0, 0.99 / np.abs(x).max()), SAMPLE_RATE, subtype="PCM_16", format="FLAC"
+            )
         lines.append(f"{kind} {path}\n")
     with atomic_write(folder / f"{name}.scp") as file:
         file.write("".join(lines))
@@ -280,35 +280,31 @@ def write_set(folder: Path, utterances: Iterable[Utterance], key: dict) -> tuple
     Returns:
         Number of utterances and hours.
     """
-    part = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    lines = {name: [] for name in ("text", "utt2spk", "utt2lang", "utt2group", "utt2noise", "utt2snr")}
-    speakers: dict[str, list[str]] = {}
-    samples = 0
-    for u in utterances:
-        written: dict[int, Path] = {}
-        for name, x in u.wavs.items():  # what is clean anyway is written once
-            path = written.setdefault(id(x), Path("wav") / name / f"{u.key}.wav")
-            if not (part / path).exists():
-                (part / path).parent.mkdir(parents=True, exist_ok=True)
-                sf.write(part / path, x, RATE, subtype="PCM_16")
-            lines.setdefault(f"{name}.scp", []).append(f"{u.key} {folder / path}")
-        for name, value in (
-            ("text", u.text),
-            ("utt2spk", u.speaker),
-            ("utt2lang", u.speaker.split("-")[0]),
-            ("utt2group", u.group),
-            ("utt2noise", u.noise),
-        ):
-            lines[name].append(f"{u.key} {value}")
-        lines["utt2snr"].append(f"{u.key} {u.snr:g}")
-        speakers.setdefault(u.speaker, []).append(u.key)
-        samples += len(u.wavs["wav"])
-    lines["spk2utt"] = [f"{speaker} {' '.join(sorted(keys))}" for speaker, keys in speakers.items()]
-    for name, rows in lines.items():
-        (part / name).write_text("\n".join(sorted(rows)) + "\n", encoding="utf-8")
-    (part / "made.json").write_text(json.dumps(key) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
-    return len(lines["utt2spk"]), samples / RATE / 3600
+    with new_folder(folder) as part:
+        lines = {name: [] for name in ("text", "utt2spk", "utt2lang", "utt2group", "utt2noise", "utt2snr")}
+        speakers: dict[str, list[str]] = {}
+        samples = 0
+        for u in utterances:
+            written: dict[int, Path] = {}
+            for name, x in u.wavs.items():  # what is clean anyway is written once
+                path = written.setdefault(id(x), Path("wav") / name / f"{u.key}.wav")
+                if not (part / path).exists():
+                    (part / path).parent.mkdir(parents=True, exist_ok=True)
+                    sf.write(part / path, x, SAMPLE_RATE, subtype="PCM_16")
+                lines.setdefault(f"{name}.scp", []).append(f"{u.key} {folder / path}")
+            for name, value in (
+                ("text", u.text),
+                ("utt2spk", u.speaker),
+                ("utt2lang", u.speaker.split("-")[0]),
+                ("utt2group", u.group),
+                ("utt2noise", u.noise),
+            ):
+                lines[name].append(f"{u.key} {value}")
+            lines["utt2snr"].append(f"{u.key} {u.snr:g}")
+            speakers.setdefault(u.speaker, []).append(u.key)
+            samples += len(u.wavs["wav"])
+        lines["spk2utt"] = [f"{speaker} {' '.join(sorted(keys))}" for speaker, keys in speakers.items()]
+        for name, rows in lines.items():
+            (part / name).write_text("\n".join(sorted(rows)) + "\n", encoding="utf-8")
+        (part / "made.json").write_text(json.dumps(key) + "\n")
+    return len(lines["utt2spk"]), samples / SAMPLE_RATE / 3600

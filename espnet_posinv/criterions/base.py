@@ -13,6 +13,7 @@ from espnet_posinv.criterions.stored import StoredReferences
 from espnet_posinv.device import to_device
 from espnet_posinv.perturb.seeding import generator
 from espnet_posinv.perturb.speed import change_speed, changed_length
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import SSLEncoder, load_encoder
 from espnet_posinv.ssl.masking import span_mask
 
@@ -46,7 +47,7 @@ class SSLLoss(TimeDomainLoss):
         layer_weights: Sequence[float] | None = None,
         normalize_frames: bool = False,
         normalize_input: bool | None = None,
-        sample_rate: int = 16000,
+        sample_rate: int = SAMPLE_RATE,
         ssl_dtype: str = "float32",
         recompute: bool = False,
         references: str | None = None,
@@ -140,6 +141,23 @@ class SSLLoss(TimeDomainLoss):
         if not loss.detach().isfinite().all():
             self._explain(loss, ref, inf, lengths)
         return loss
+
+    @abstractmethod
+    def compare(
+        self, x: torch.Tensor, y: torch.Tensor, x_frames: torch.Tensor, y_frames: torch.Tensor
+    ) -> torch.Tensor:
+        """How far two sequences of features are apart by this criterion, with its own scaling.
+
+        The loss, the position probe and the report's alignments all measure by it.
+
+        Args:
+            x: ``(B, N, D)``, F(enhanced).
+            y: ``(B, M, D)``, F(reference); where frames are compared one by one, N = M.
+            x_frames, y_frames: ``(B,)``, how many of the N and M frames are the utterance's.
+
+        Returns:
+            ``(B,)``.
+        """
 
     @abstractmethod
     def distance(self, ref: torch.Tensor, inf: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

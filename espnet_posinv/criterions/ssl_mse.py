@@ -35,7 +35,10 @@ class SSLMSELoss(SSLLoss):
     def distance(self, ref, inf, lengths):
         clean, _ = self.encode_clean(ref, lengths)
         enhanced, frames = self.encoder(inf.device)(inf, lengths)
-        if self.normalize_frames:
-            clean, enhanced = F.normalize(clean, dim=-1), F.normalize(enhanced, dim=-1)
         self.report(frames=frames)
-        return mean_square(enhanced, clean, frames)
+        return self.compare(enhanced, clean, frames, frames)
+
+    def compare(self, x, y, x_frames, y_frames):
+        if self.normalize_frames:
+            x, y = F.normalize(x, dim=-1), F.normalize(y, dim=-1)
+        return mean_square(x, y, x_frames)

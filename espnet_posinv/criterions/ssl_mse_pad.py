@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 
-from espnet_posinv.criterions.base import SSLLoss
-from espnet_posinv.criterions.ssl_mse import mean_square
+from espnet_posinv.criterions.ssl_mse import SSLMSELoss
 from espnet_posinv.device import to_device
 from espnet_posinv.perturb.padding import Padding, pad
 
 
-class SSLMSEPadLoss(SSLLoss):
+class SSLMSEPadLoss(SSLMSELoss):
     """SSL-MSE with silence around the clean waveform; the frames of the silence are stripped again.
 
     The clean content is encoded ``left / hop`` frames later than the enhanced one, so what depends on the
@@ -25,7 +23,7 @@ class SSLMSEPadLoss(SSLLoss):
             (:class:`espnet_posinv.perturb.padding.Padding`); the paper does not say.
         pad_in_statistics: True: the encoder's normalisations along time also count the pad, which then
             changes amplitudes as well.  False: the pad moves positions and nothing else.
-        **options: see :class:`SSLLoss`.
+        **options: see :class:`espnet_posinv.criterions.base.SSLLoss`.
     """
 
     def __init__(
@@ -60,7 +58,5 @@ class SSLMSEPadLoss(SSLLoss):
         index = index + to_device(left, inf.device)[:, None] // hop
         index = index.clamp(max=clean.shape[1] - 1)  # only frames behind the utterance run into the limit
         clean = clean.gather(1, index[..., None].expand(-1, -1, clean.shape[2]))
-        if self.normalize_frames:
-            clean, enhanced = F.normalize(clean, dim=-1), F.normalize(enhanced, dim=-1)
         self.report(frames=frames, left=left, right=right)
-        return mean_square(enhanced, clean, frames)
+        return self.compare(enhanced, clean, frames, frames)

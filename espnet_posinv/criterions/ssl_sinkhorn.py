@@ -47,8 +47,14 @@ class SSLSinkhornLoss(SSLLoss):
     def distance(self, ref, inf, lengths):
         clean, _ = self.encode_clean(ref, lengths)
         enhanced, frames = self.encoder(inf.device)(inf, lengths)
-        clean, enhanced = F.normalize(clean, dim=-1), F.normalize(enhanced, dim=-1)
-        valid = span_mask(torch.zeros_like(frames), frames, enhanced.shape[1])
-        weights = valid / frames[:, None]  # frames of the padding have none
         self.report(frames=frames)
-        return self.divergence(weights, enhanced, weights, clean)
+        return self.compare(enhanced, clean, frames, frames)
+
+    def compare(self, x, y, x_frames, y_frames):
+        x, y = F.normalize(x, dim=-1), F.normalize(y, dim=-1)
+        return self.divergence(_weights(x, x_frames), x, _weights(y, y_frames), y)
+
+
+def _weights(x: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+    """``(B, N)``: equal over the utterance's frames, none on those of the padding."""
+    return span_mask(torch.zeros_like(frames), frames, x.shape[1]) / frames[:, None]

@@ -8,7 +8,7 @@ import torch
 from espnet_posinv.criterions.base import SSLLoss
 from espnet_posinv.criterions.batch import current_batch
 from espnet_posinv.perturb.speed import Speed
-from espnet_posinv.softdtw import soft_dtw, soft_dtw_divergence
+from espnet_posinv.softdtw import soft_alignment, soft_dtw, soft_dtw_divergence
 
 SCALES = ("sum", "none")
 
@@ -79,16 +79,25 @@ class SSLSoftDTWLoss(SSLLoss):
             factors = [self.speed.draw(g) for g in self.generators(len(ref))]
             clean, clean_frames = self.encode_clean(ref, lengths, factors)
         enhanced, frames = self.encoder(inf.device)(inf, lengths)
-        if self.projection is not None:
-            matrix = _projection(enhanced.shape[-1], self.projection).to(enhanced)
-            clean, enhanced = clean @ matrix, enhanced @ matrix
-        loss = self.distance_of(
-            enhanced, clean, x_lengths=frames, y_lengths=clean_frames, **self.softdtw_options
-        )
-        if self.scale == "sum":
-            loss = loss / (frames + clean_frames)
         self.report(frames=frames, reference_frames=clean_frames, speed=factors)
-        return loss
+        return self.compare(enhanced, clean, frames, clean_frames)
+
+    def compare(self, x, y, x_frames, y_frames):
+        loss = self._apply(self.distance_of, x, y, x_frames, y_frames)
+        return loss / (x_frames + y_frames) if self.scale == "sum" else loss
+
+    def align(
+        self, x: torch.Tensor, y: torch.Tensor, x_frames: torch.Tensor, y_frames: torch.Tensor
+    ) -> torch.Tensor:
+        """The expected alignment ``(B, N, M)`` behind ``compare``, without gradient."""
+        with torch.no_grad():
+            return self._apply(soft_alignment, x, y, x_frames, y_frames)
+
+    def _apply(self, function, x, y, x_frames, y_frames):
+        if self.projection is not None:
+            matrix = _projection(x.shape[-1], self.projection).to(x)
+            x, y = x @ matrix, y @ matrix
+        return function(x, y, x_lengths=x_frames, y_lengths=y_frames, **self.softdtw_options)
 
     def _perturbed(self, ref):
         """The data's own perturbed references and their lengths."""

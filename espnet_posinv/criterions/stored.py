@@ -5,14 +5,14 @@ utt2rms, the level of what was encoded, and encoder.json, which says what made t
 """
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import kaldiio
-import soundfile
 import torch
 
+from espnet_posinv.files import new_folder
+from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.scp import read_scp
 from espnet_posinv.perturb.speed import change_speed
 
@@ -101,8 +101,8 @@ def store_references(
         output: folder, must not exist.
 
     Raises:
-        ValueError: the folder exists, an utterance in two directories, or audio of several channels or
-            another sample rate.
+        ValueError: the folder exists, an utterance in two directories, or audio that cannot be read, has
+            several channels or another sample rate.
     """
     output = Path(output)
     if output.exists():
@@ -114,27 +114,20 @@ def store_references(
         if twice:
             raise ValueError(f"{folder}/spk1.scp: {twice[0]} was in an earlier directory already")
         paths |= more
-    part = output.with_name(f"{output.name}.part")
-    part.mkdir(parents=True, exist_ok=True)
-    device = next(encoder.parameters()).device
-    written, levels = 0, []
-    with kaldiio.WriteHelper(f"ark,scp:{part}/features.ark,{part}/features.scp") as write:
-        for utterance, path in paths.items():
-            wav, rate = soundfile.read(path, dtype="float32")
-            if wav.ndim != 1 or rate != encoder.sample_rate:
-                raise ValueError(
-                    f"{path}: must be one channel at {encoder.sample_rate} Hz, has {wav.shape}, {rate} Hz"
-                )
-            wav = torch.from_numpy(wav)[None].to(device)
-            levels.append(f"{utterance} {wav.square().mean().sqrt().item()}\n")
-            for speed in speeds:
-                moved, lengths = change_speed(wav, torch.tensor([wav.shape[1]], device=device), [speed])
-                write(key(utterance, speed), encoder(moved, lengths)[0][0].cpu().numpy())
-                written += 1
-    # the list names its archive by path: let it be the final one
-    scp = (part / "features.scp").read_text(encoding="utf-8")
-    (part / "features.scp").write_text(scp.replace(f"{part}/", f"{output}/"), encoding="utf-8")
-    (part / "utt2rms").write_text("".join(levels), encoding="utf-8")
-    (part / "encoder.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, output)
+    with new_folder(output) as part:
+        device = next(encoder.parameters()).device
+        written, levels = 0, []
+        with kaldiio.WriteHelper(f"ark,scp:{part}/features.ark,{part}/features.scp") as write:
+            for utterance, path in paths.items():
+                wav = torch.from_numpy(read_mono(path, encoder.sample_rate)).float()[None].to(device)
+                levels.append(f"{utterance} {wav.square().mean().sqrt().item()}\n")
+                for speed in speeds:
+                    moved, lengths = change_speed(wav, torch.tensor([wav.shape[1]], device=device), [speed])
+                    write(key(utterance, speed), encoder(moved, lengths)[0][0].cpu().numpy())
+                    written += 1
+        # the list names its archive by path: let it be the final one
+        scp = (part / "features.scp").read_text(encoding="utf-8")
+        (part / "features.scp").write_text(scp.replace(f"{part}/", f"{output}/"), encoding="utf-8")
+        (part / "utt2rms").write_text("".join(levels), encoding="utf-8")
+        (part / "encoder.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return written

@@ -14,6 +14,7 @@ import yaml
 from espnet_posinv.enh.demucs import DEPTH, FLOOR, KERNEL, OVERSAMPLING, STRIDE, DemucsSeparator
 from espnet_posinv.enh.nsnet2_import import CONFIG
 from espnet_posinv.files import atomic_write, replacing
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 # Arguments which change what the network computes, and the only value of each that we have.
 FIXED = {
@@ -28,7 +29,7 @@ FIXED = {
     "normalize": True,
     "glu": True,
     "floor": FLOOR,
-    "sample_rate": 16000,
+    "sample_rate": SAMPLE_RATE,
 }
 
 

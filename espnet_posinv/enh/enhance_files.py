@@ -9,6 +9,7 @@ import soundfile
 
 from espnet_posinv.enh.enhancer import Enhancer
 from espnet_posinv.files import replacing
+from espnet_posinv.kaldi.audio import read_channel
 from espnet_posinv.kaldi.scp import read_scp, write_scp
 
 
@@ -34,10 +35,7 @@ def enhance_files(
     recordings = named_recordings(inputs)
     for name, path in recordings.items():
         target = output / f"{name}.wav"
-        try:
-            wav, rate = soundfile.read(path, dtype="float32")
-        except soundfile.LibsndfileError as error:
-            raise ValueError(f"{path}: cannot be read as audio ({error})") from error
+        wav, rate = read_channel(path)
         try:
             (enhanced,) = enhancer([wav], rate, wet=wet)
         except ValueError as error:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 import yaml
 
+from espnet_posinv.sample_rate import SAMPLE_RATE
+
 CHECKPOINTS = ("model.pth", "valid.loss.best.pth", "valid.*.best.pth", "latest.pth")
 
 
@@ -28,7 +30,7 @@ class Enhancer:
     def __init__(
         self,
         model: torch.nn.Module,
-        sample_rate: int = 16000,
+        sample_rate: int = SAMPLE_RATE,
         *,
         segment: float = 30.0,
         overlap: float = 1.0,
@@ -74,7 +76,7 @@ class Enhancer:
         if not config.is_file():
             raise ValueError(f"{folder}: no model here; looked for {config}")
         values = yaml.safe_load(config.read_text(encoding="utf-8"))
-        path = _checkpoint(folder, checkpoint)
+        path = checkpoint_of(folder, checkpoint)
         model = PosinvEnhancementTask.build_model(Namespace(**{**values, "criterions": None, "init": None}))
         try:
             model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -164,7 +166,12 @@ def fade(start: int, stop: int, length: int, overlap: int) -> np.ndarray:
     return weight
 
 
-def _checkpoint(folder: Path, name: str | None) -> Path:
+def checkpoint_of(folder: Path, name: str | None = None) -> Path:
+    """The checkpoint of an experiment folder: `name`, or the first of `CHECKPOINTS` that is there.
+
+    Raises:
+        ValueError: there is none, or several that fit.
+    """
     for pattern in CHECKPOINTS if name is None else (name,):
         found = sorted(folder.glob(pattern))
         if len(found) == 1:

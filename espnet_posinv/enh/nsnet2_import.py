@@ -12,6 +12,7 @@ import yaml
 
 from espnet_posinv.enh.nsnet2 import NSNet2Separator
 from espnet_posinv.files import atomic_write, replacing
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 # Names and shapes of the weights in the onnx graph; the numbers are the exporter's. Matrices of linear
 # layers are stored as (in, out), GRU weights as (direction, 3 * units, in).
@@ -147,7 +148,7 @@ def import_nsnet2(onnx_file: str | Path, output_dir: str | Path, *, tolerance: f
     """
     separator = NSNet2Separator(1).eval()
     separator.load_state_dict(read_weights(onnx_file))
-    noise = np.random.default_rng(0).standard_normal(16000) * np.logspace(-4, 0, 16000) * 0.3
+    noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE) * np.logspace(-4, 0, SAMPLE_RATE) * 0.3
     difference = gain_difference(separator, onnx_file, noise)
     if not difference <= tolerance:
         raise ValueError(

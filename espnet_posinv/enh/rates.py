@@ -6,6 +6,8 @@ speech at double speed, without a word.
 
 import soundfile
 
+from espnet_posinv.sample_rate import SAMPLE_RATE
+
 KEYS = ("speech_mix", "speech", "speech_ref1", "perturbed_ref1")
 
 
@@ -30,7 +32,9 @@ def check_sample_rates(criterions: list[dict], files: list[tuple[str, str, str]]
     Raises:
         ValueError: they differ.
     """
-    wanted = {c["name"]: c["conf"].get("sample_rate", 16000) for c in criterions if "upstream" in c["conf"]}
+    wanted = {
+        c["name"]: c["conf"].get("sample_rate", SAMPLE_RATE) for c in criterions if "upstream" in c["conf"]
+    }
     for scp, key, kind in files:
         if kind != "sound" or key not in KEYS:
             continue

@@ -4,22 +4,14 @@ from types import ModuleType
 
 from espnet2.tasks import enh, enh_s2t
 
-from espnet_posinv.criterions.ssl_mse import SSLMSELoss
-from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
-from espnet_posinv.criterions.ssl_sinkhorn import SSLSinkhornLoss
-from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
+from espnet_posinv.criterions import CLASSES, criterion_class
 from espnet_posinv.enh.chunks import repair_chunk_iterator
 from espnet_posinv.enh.demucs import DemucsSeparator
 from espnet_posinv.enh.noise_mixing import NAME as NOISE_MIXING
 from espnet_posinv.enh.noise_mixing import NoiseMixing
 from espnet_posinv.enh.nsnet2 import NSNet2Separator
 
-CRITERIONS = {
-    "ssl_mse": SSLMSELoss,
-    "ssl_mse_pad": SSLMSEPadLoss,
-    "ssl_softdtw": SSLSoftDTWLoss,
-    "ssl_sinkhorn": SSLSinkhornLoss,
-}
+CRITERIONS = {name: criterion_class(name) for name in CLASSES}
 SEPARATORS = {"demucs": DemucsSeparator, "nsnet2": NSNet2Separator}
 
 

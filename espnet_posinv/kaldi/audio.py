@@ -1,22 +1,22 @@
 """Entries of a wav.scp: paths, ``command |`` and ``file.ark:offset``, opened and checked."""
 
-import hashlib
 import io
 import os
 import re
-import struct
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import soundfile
 
+from espnet_posinv.kaldi import cut_off
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 _ARCHIVE = re.compile(r"(.+):(\d+)(\[.*\])?")
-_UNKNOWN_LENGTH = 0x7FFFF000  # a program that writes into a pipe puts a size from here up
+# Times of segments are written to 1/100 s, or finer: so far one may end behind its recording.
+ROUNDING = 0.01
 
 
 class Info(NamedTuple):
@@ -40,6 +40,44 @@ def archive_of(entry: str) -> str | None:
     return match[1] if match and not Path(entry).exists() else None
 
 
+def read_mono(entry: str | Path, rate: int = SAMPLE_RATE, *, data: bytes | None = None) -> np.ndarray:
+    """The samples of an entry that must have one channel at this rate.
+
+    Args:
+        entry: value of a wav.scp line, or a path.
+        rate: Hz.
+        data: the audio file's content, where ``entry`` only names it.
+
+    Returns:
+        Samples (T,), float64 in [-1, 1].
+
+    Raises:
+        DataError: another rate, several channels, or as :func:`read_audio`.
+
+    Example:
+        >>> read_mono("clean/a.flac")[:2]  # doctest: +SKIP
+        array([-0.00027466,  0.00015259])
+    """
+    samples, found = read_channel(entry, data=data)
+    if found != rate:
+        raise DataError(
+            f"{entry}: {found} Hz, need {rate} Hz (scripts/audio/format_wav_scp.sh --fs {rate} resamples)"
+        )
+    return samples
+
+
+def read_channel(entry: str | Path, *, data: bytes | None = None) -> tuple[np.ndarray, int]:
+    """The samples (T,) of an entry with one channel, and their rate in Hz; see :func:`read_mono`."""
+    entry = str(entry)
+    samples, rate = read_audio(entry) if data is None else decode(data, entry)
+    if samples.shape[1] != 1:
+        raise DataError(
+            f"{entry}: {samples.shape[1]} channels, need one (scripts/audio/format_wav_scp.sh --ref-channels "
+            "chooses)"
+        )
+    return samples[:, 0], rate
+
+
 def read_audio(entry: str, start: float = 0.0, end: float = -1.0) -> tuple[np.ndarray, int]:
     """The samples of an entry, or of a part of it.
 
@@ -56,7 +94,7 @@ def read_audio(entry: str, start: float = 0.0, end: float = -1.0) -> tuple[np.nd
             cut off, or the part lies outside.
     """
     if is_pipe(entry):
-        samples, rate = _decode(io.BytesIO(_run(entry)), entry)
+        samples, rate = decode(run_pipe(entry), entry)
     elif archive_of(entry):
         samples, rate = _from_archive(entry)
     else:
@@ -67,14 +105,19 @@ def read_audio(entry: str, start: float = 0.0, end: float = -1.0) -> tuple[np.nd
 
 def cut(samples: np.ndarray, rate: int, start: float, end: float, entry: str) -> np.ndarray:
     """The part of a recording from ``start`` to ``end`` seconds (-1: to its end)."""
-    first, last = _bounds(len(samples), rate, start, end, entry)
+    first, last = bounds(len(samples), rate, start, end, entry)
     return samples[first:last]
 
 
-def _bounds(samples: int, rate: int, start: float, end: float, entry: str) -> tuple[int, int]:
-    """First and last sample of a part; hand-made segments may end up to half a second too late."""
+def bounds(samples: int, rate: int, start: float, end: float, entry: str) -> tuple[int, int]:
+    """First sample of a part, and the one behind its last.
+
+    Raises:
+        DataError: it begins behind the recording's end, holds no sample, or ends behind the recording by more
+            than `ROUNDING`.
+    """
     first, last = round(start * rate), samples if end == -1 else round(end * rate)
-    if first >= samples or first >= last or last > samples + rate // 2:
+    if first >= samples or first >= last or last > samples + round(ROUNDING * rate):
         length = samples / rate
         raise DataError(f"{entry}: the part from {start:g} to {end:g} s is not within its {length:g} s")
     return first, min(last, samples)
@@ -104,17 +147,11 @@ def audio_info(entry: str) -> Info:
     return Info(info.samplerate, info.channels, info.frames, info.format, info.subtype)
 
 
-def fingerprint(table: Mapping[str, str]) -> str:
-    """Hash of ids, entries, and of the size and time of files: changes when the audio does."""
-    digest = hashlib.sha256()
-    for utterance in sorted(table):
-        entry = table[utterance]
-        digest.update(f"{utterance} {entry}".encode())
-        path = archive_of(entry) or entry
-        if not is_pipe(entry) and os.path.exists(path):
-            status = os.stat(path)
-            digest.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+def decode(data: bytes, entry: str) -> tuple[np.ndarray, int]:
+    """The samples (T, channels) of an audio file's content, and their rate; ``entry`` names it in errors."""
+    if problem := cut_off.lacking(io.BytesIO(data), len(data)):
+        raise DataError(f"{entry}: {problem}")
+    return _decode(io.BytesIO(data), entry)
 
 
 def _decode(source, entry: str, start: float = 0.0, end: float = -1.0) -> tuple[np.ndarray, int]:
@@ -123,7 +160,7 @@ def _decode(source, entry: str, start: float = 0.0, end: float = -1.0) -> tuple[
             if file.frames == 0:
                 raise DataError(f"{entry}: holds no sample")
             rate = file.samplerate
-            first, last = _bounds(file.frames, rate, start, end, entry)
+            first, last = bounds(file.frames, rate, start, end, entry)
             file.seek(first)
             samples = file.read(last - first, dtype="float64", always_2d=True)
     except soundfile.SoundFileError as error:
@@ -143,6 +180,14 @@ def _finite(samples: np.ndarray, entry: str) -> np.ndarray:
 def _from_archive(entry: str) -> tuple[np.ndarray, int]:
     import kaldiio
 
+    path, offset = _ARCHIVE.fullmatch(entry).group(1, 2)
+    try:
+        with open(path, "rb") as file:
+            file.seek(int(offset))
+            if problem := cut_off.lacking(file, os.stat(path).st_size):
+                raise DataError(f"{entry}: {problem}")
+    except OSError as error:
+        raise DataError(f"{entry}: {error.strerror}") from None
     try:
         loaded = kaldiio.load_mat(entry)
     except Exception as error:  # kaldiio raises whatever its parts do
@@ -160,7 +205,7 @@ def _from_archive(entry: str) -> tuple[np.ndarray, int]:
     return _finite(samples.reshape(len(samples), -1).astype(np.float64), entry), int(rate)
 
 
-def _run(entry: str) -> bytes:
+def run_pipe(entry: str) -> bytes:
     """Output of a pipe entry; every command of the pipeline must succeed."""
     command = entry.rstrip()[:-1]
     done = subprocess.run(
@@ -178,25 +223,17 @@ def _run(entry: str) -> bytes:
 
 
 def _check_file(path: str) -> None:
-    """Raise if a file is missing, empty, or a wav file shorter than its header says."""
+    """Raise if a file is missing, empty, or shorter than its header says."""
     try:
         size = os.stat(path).st_size
+        if size == 0:
+            raise DataError(f"{path}: empty file")
+        with open(path, "rb") as file:
+            problem = cut_off.lacking(file, size)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
-    if size == 0:
-        raise DataError(f"{path}: empty file")
-    with open(path, "rb") as file:
-        if file.read(4) != b"RIFF":
-            return
-        file.seek(12)
-        while len(head := file.read(8)) == 8:
-            name, length = head[:4], struct.unpack("<I", head[4:])[0]
-            if name == b"data":
-                present = size - file.tell()
-                if present < length < _UNKNOWN_LENGTH:
-                    raise DataError(f"{path}: cut off: {present} of {length} bytes of samples are there")
-                return
-            file.seek(length + length % 2, os.SEEK_CUR)
+    if problem:
+        raise DataError(f"{path}: {problem}")
 
 
 def _cause(error: Exception) -> str:

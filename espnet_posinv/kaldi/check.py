@@ -7,7 +7,8 @@ from typing import NamedTuple, TextIO
 
 from espnet_posinv.kaldi import schema
 from espnet_posinv.kaldi.datadir import keyed_by
-from espnet_posinv.kaldi.scp import as_number, entries
+from espnet_posinv.kaldi.scp import BYTE_ORDER_MARK, as_number, entries
+from espnet_posinv.kaldi.scp import fields as words
 
 
 class Problem(NamedTuple):
@@ -40,7 +41,8 @@ _SURROGATE = re.compile("[\udc80-\udcff]")
 def check_data_dir(path: str | Path, needs: Needs = Needs()) -> Iterator[Problem]:  # noqa: B008 (immutable)
     """Check the files of a data directory against their formats and against each other.
 
-    Audio is not opened: see :mod:`espnet_posinv.kaldi.check_audio`. One file is in memory at a time.
+    Audio is not opened: see :mod:`espnet_posinv.kaldi.check_audio`. One file is in memory at a time. Lists
+    whose names do not tell what they are keyed by are not looked at, unless `needs` names them.
 
     Yields:
         Problem: none if the directory is sound.
@@ -58,11 +60,6 @@ def check_data_dir(path: str | Path, needs: Needs = Needs()) -> Iterator[Problem
     if "utt2spk" not in files:
         yield Problem(f"{path}/utt2spk", 0, "no such file", "write a line 'utterance speaker' per utterance")
         return
-    for name in sorted(files - schema.VERBATIM):
-        if not (schema.keyed_by(name, segmented=segmented) or name in needs.extra_utt_files):
-            todo = "move it away, or name it in --utt-extra-files if it is"
-            yield Problem(f"{path}/{name}", 0, "its name does not tell what it is keyed by", todo)
-
     speaker: dict[str, str] = {}
     yield from _read(path / "utt2spk", speaker, fields=1)
     if needs.spk_sort:
@@ -73,23 +70,23 @@ def check_data_dir(path: str | Path, needs: Needs = Needs()) -> Iterator[Problem
         segments: dict[str, str] = {}
         yield from _read(path / "segments", segments, fields=3, value_problem=_segment_problem)
         yield from _compare(path / "segments", segments, speaker.keys(), "utterance", "utt2spk")
-        recos = {value.split()[0] for value in segments.values() if value}
+        recos = {words(value)[0] for value in segments.values() if value}
         del segments
 
-    names = {n for n in files if schema.keyed_by(n, segmented=segmented)} | (files & needs.extra_utt_files)
-    for name in sorted(names - {"utt2spk", "segments"}):
+    kinds = {name: schema.keyed_by(name, segmented=segmented) for name in files}
+    ids: schema.Ids = {"utt": speaker.keys(), "spk": spks, "reco": recos}
+    for name in files & needs.extra_utt_files:
+        kinds[name] = kinds[name] or schema.keyed_by_keys(path / name, ids)
+    for name in sorted(n for n, kind in kinds.items() if kind and n not in ("utt2spk", "segments")):
         file, table = path / name, {}
         yield from _read(file, table, fields=_fields(name), value_problem=_VALUES.get(name))
         if name == "spk2utt":
             yield from _inverse(file, table, speaker)
             continue
-        keyed = keyed_by(name, table, speaker, segmented=segmented)
-        ids, noun, source = {
-            "utt": (speaker.keys(), "utterance", "utt2spk"),
-            "spk": (spks, "speaker", "utt2spk"),
-            "reco": (recos, "recording", "segments" if segmented else "utt2spk"),
-        }[keyed]
-        yield from _compare(file, table, ids, noun, source)
+        keyed = keyed_by(name, table, speaker, segmented=segmented) or kinds[name]
+        noun = {"utt": "utterance", "spk": "speaker", "reco": "recording"}[keyed]
+        source = "segments" if segmented and keyed == "reco" else "utt2spk"
+        yield from _compare(file, table, ids[keyed], noun, source)
 
 
 def report(problems: Iterable[Problem], out: TextIO, most: int = 100) -> int:
@@ -139,8 +136,8 @@ def _read(
         if not value:
             if not optional_value:
                 yield Problem(name, number, f"{key!r} has no value", "delete or complete the line")
-        elif fields is not None and value.count(" ") + 1 != fields and len(value.split()) != fields:
-            what = f"{key!r} has {len(value.split())} values instead of {fields}: {value!r}"
+        elif fields is not None and len(words(value)) != fields:
+            what = f"{key!r} has {len(words(value))} values instead of {fields}: {value!r}"
             yield Problem(name, number, what, "correct the line")
         elif value_problem and (what := value_problem(value)):
             yield Problem(name, number, f"{key!r}: {what}", "correct the line")
@@ -158,7 +155,11 @@ def _bytes_problems(path: Path) -> Iterator[Problem]:
             yield Problem(str(path), 0, "no newline at the end: some tools skip the last line", FIX)
         file.seek(0)
         number = 0
+        mark = BYTE_ORDER_MARK.encode()
         while block := file.read(1 << 20):
+            if mark in block and (block.startswith(mark) or b"\n" + mark in block):
+                yield Problem(str(path), 0, "byte-order mark, which others take for a part of an id", FIX)
+                return
             if b"\r" in block:
                 line = number + block[: block.index(b"\r")].count(b"\n") + 1
                 yield Problem(str(path), line, "carriage return (a DOS line end?)", FIX)
@@ -182,11 +183,11 @@ def _compare(
 def _inverse(path: Path, table: Mapping[str, str], speaker: Mapping[str, str]) -> Iterator[Problem]:
     """Where spk2utt is not the inverse of utt2spk."""
     for number, spk, value in entries(path, errors="surrogateescape"):
-        for utt in value.split() if table.get(spk) == value else ():
+        for utt in words(value) if table.get(spk) == value else ():
             if speaker.get(utt) != spk:
                 other = f"has speaker {speaker[utt]!r}" if utt in speaker else "does not exist"
                 yield Problem(str(path), number, f"utterance {utt!r} of {spk!r} {other} in utt2spk", FIX)
-    listed = {utt for value in table.values() for utt in value.split()}
+    listed = {utt for value in table.values() for utt in words(value)}
     for utt in sorted(speaker.keys() - listed):
         yield Problem(str(path), 0, f"utterance {utt!r} of {speaker[utt]!r} is missing", FIX)
 
@@ -211,7 +212,7 @@ def _fields(name: str) -> int | None:
 
 def _segment_problem(value: str) -> str | None:
     try:
-        start, end = map(float, value.split()[1:])
+        start, end = map(float, words(value)[1:])
     except ValueError:
         return f"times that are not numbers: {value!r}"
     return None if start >= 0 and (end > start or end == -1) else f"runs from {start:g} to {end:g} s"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from espnet_posinv.kaldi import schema
-from espnet_posinv.kaldi.audio import Info, audio_info
+from espnet_posinv.kaldi.audio import Info, audio_info, bounds
 from espnet_posinv.kaldi.check import Problem
 from espnet_posinv.kaldi.datadir import Segment, read_segments
 from espnet_posinv.kaldi.parallel import parallel_map
@@ -91,10 +91,11 @@ def _lengths(path: Path, files: set[str], audio: dict[str, Info]) -> Iterator[Pr
         except DataError:
             return  # reported by the check of the text files
     for number, (utt, (reco, start, end)) in enumerate(parts.items(), 1):
-        length = seconds.get(reco)
-        if length is not None and max(start, end) > length:
-            what = f"{utt!r} runs to {max(start, end):g} s, its recording ends at {length:g} s"
-            yield Problem(str(path / "segments"), number, what, "correct the times")
+        if reco in audio:
+            try:
+                bounds(audio[reco].samples, audio[reco].rate, start, end, reco)
+            except DataError as error:
+                yield Problem(str(path / "segments"), number, f"{utt!r}: {error}", "correct the times")
     seconds |= {
         utt: (seconds[reco] if end == -1 else end) - start
         for utt, (reco, start, end) in parts.items()

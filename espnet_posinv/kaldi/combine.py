@@ -1,25 +1,32 @@
 """Several data directories as one."""
 
+import filecmp
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from espnet_posinv.kaldi.datadir import DataDir
 from espnet_posinv.kaldi.scp import DataError
 
 
-def combined(sources: Sequence[DataDir]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each file that all sources have, with the entries of all of them.
+def combined(sources: Sequence[DataDir], extra: Sequence[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each list that all sources have, with the entries of all of them.
 
     A file that some source lacks would cover only part of the utterances: it is left out, and said
     so on stderr. But utt2uniq is completed with the utterances' own ids, and segments with whole
     recordings, since that is what their absence means.
 
+    Args:
+        sources: the directories.
+        extra: names of lists to merge that are keyed by something else.
+
     Raises:
         DataError: an id has different entries in two sources (all such ids are listed, up to 20).
     """
-    names = sorted({name for data in sources for name in data.names} - {"spk2utt"})
-    for name in names:
-        lacking = [data for data in sources if name not in data.names]
+    names = {name for data in sources for name in data.names}
+    names |= {name for name in extra if any((data.path / name).exists() for data in sources)}
+    for name in sorted(names - {"spk2utt"}):
+        lacking = [data for data in sources if not (data.path / name).exists()]
         if lacking and name not in ("utt2uniq", "segments"):
             where = ", ".join(str(data.path) for data in lacking)
             print(f"combine_data: {name} is left out, since {where} has none", file=sys.stderr)
@@ -27,11 +34,36 @@ def combined(sources: Sequence[DataDir]) -> Iterator[tuple[str, dict[str, str]]]
         yield name, _merge(name, sources)
 
 
+def common(sources: Sequence[DataDir], extra: Sequence[str] = ()) -> list[Path]:
+    """Files keyed by nothing of the directories (noises.scp, spk2enroll.json), which are copied as they are.
+
+    Where two sources have different ones, none is the right one: it is left out, and said so on stderr.
+    """
+    found: dict[str, list[Path]] = {}
+    for data in sources:
+        for name in data.verbatim:
+            found.setdefault(name, []).append(data.path / name)
+    keyed = {name for data in sources for name in data.names}
+    same = []
+    for name, (first, *others) in found.items():
+        if name in extra or name in keyed:
+            continue
+        if differs := [str(p) for p in others if not filecmp.cmp(first, p, shallow=False)]:
+            print(
+                f"combine_data: {name} is left out: {differs[0]} is not {first}; --extra-files {name} merges "
+                "their lines",
+                file=sys.stderr,
+            )
+            continue
+        same.append(first)
+    return same
+
+
 def _merge(name: str, sources: Sequence[DataDir]) -> dict[str, str]:
     merged: dict[str, str] = {}
     conflicts = []
     for data in sources:
-        if name in data.names:
+        if (data.path / name).exists():
             table = data.read(name)
         elif name == "utt2uniq":
             table = {utt: utt for utt in data.utts}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from espnet_posinv.kaldi import schema
-from espnet_posinv.kaldi.scp import DataError, as_number, read_scp, write_scp
+from espnet_posinv.kaldi.scp import DataError, as_number, fields, read_scp, write_scp
 
 
 class Segment(NamedTuple):
@@ -28,34 +28,42 @@ class DataDir:
 
     Args:
         path: the directory.
-        unknown: what to do with a file whose name does not tell what it is keyed by: "refuse" it,
-            "copy" it as it is, or "drop" it.
-        by_utterance: unknown files that are keyed by utterance.
 
     Raises:
-        DataError: no such directory, no utt2spk or an empty one, or an unknown file that is refused.
+        DataError: no such directory, no utt2spk or an empty one.
     """
 
-    def __init__(self, path: str | Path, *, unknown: str = "refuse", by_utterance: Iterable[str] = ()):
+    def __init__(self, path: str | Path):
         self.path = Path(path)
         if not self.path.is_dir():
             raise DataError(f"{path}: no such directory")
-        files = {p.name for p in self.path.iterdir() if p.is_file() and not p.name.startswith(".")}
-        if "utt2spk" not in files:
+        self._files = sorted(p.name for p in self.path.iterdir() if p.is_file() and p.name[0] != ".")
+        if "utt2spk" not in self._files:
             raise DataError(f"{path}/utt2spk: no such file; write a line 'utterance speaker' per utterance")
         if not (self.path / "utt2spk").stat().st_size:
             raise DataError(f"{path}/utt2spk: the file is empty; there is no utterance to work on")
-        self.segmented = "segments" in files
-        self._by_utterance = files.intersection(by_utterance)
-        known = {n for n in files if schema.keyed_by(n, segmented=self.segmented)}
-        self.names = sorted(known | self._by_utterance)
-        self.unknown = sorted(files.difference(self.names, schema.VERBATIM))
-        if self.unknown and unknown == "refuse":
-            raise DataError(
-                f"{path}: cannot tell what {', '.join(self.unknown)} is keyed by; move it away, or give "
-                "--unknown-files copy (as it is), --unknown-files drop, or --utt-extra-files (by utterance)"
-            )
-        self.verbatim = sorted(files & schema.VERBATIM) + (self.unknown if unknown == "copy" else [])
+        self.segmented = "segments" in self._files
+
+    @cached_property
+    def _keyed(self) -> dict[str, schema.Keyed | None]:
+        """By what each file is keyed; None: by nothing of this directory."""
+        keyed = {name: schema.keyed_by(name, segmented=self.segmented) for name in self._files}
+        if None in keyed.values():
+            ids = schema.ids_of(self.path)
+            for name in [name for name, kind in keyed.items() if kind is None]:
+                keyed[name] = schema.keyed_by_keys(self.path / name, ids)
+        return keyed
+
+    @property
+    def names(self) -> list[str]:
+        """Files whose entries go with the utterances, speakers or recordings."""
+        return [name for name, kind in self._keyed.items() if kind]
+
+    @property
+    def verbatim(self) -> list[str]:
+        """Files that are copied as they are: lists of something else, and what is no list."""
+        others = [name for name, kind in self._keyed.items() if kind is None]
+        return [name for name in others if schema.is_text(self.path / name)]
 
     def read(self, name: str) -> dict[str, str]:
         """The entries of one file; DataError names the line that is malformed."""
@@ -75,7 +83,7 @@ class DataDir:
         """Speaker of each utterance, in the file's order."""
         table = self.read("utt2spk")
         for line, (utt, spk) in enumerate(table.items(), 1):
-            if " " in spk or "\t" in spk:
+            if len(fields(spk)) != 1:
                 raise DataError(f"{self.path}/utt2spk:{line}: {utt!r} has more than one speaker: {spk!r}")
         return table
 
@@ -97,18 +105,21 @@ class DataDir:
             raise DataError(f"{self.path}/segments: no {utt!r} of utt2spk; run utils/fix_data_dir.sh")
         return self.segments[utt].reco
 
-    def keyed_by(self, name: str, table: Mapping[str, str]) -> schema.Keyed:
-        """By what a file of this directory is keyed."""
-        return keyed_by(name, table, self.utt2spk, segmented=self.segmented)
+    def keyed_by(
+        self, name: str, table: Mapping[str, str], utts: Container[str] | None = None
+    ) -> schema.Keyed:
+        """By what a file of `names` is keyed; `utts`: the utterances, if utt2spk is not to be relied on."""
+        utts = self.utt2spk if utts is None else utts
+        return keyed_by(name, table, utts, segmented=self.segmented) or self._keyed[name]
 
 
-def keyed_by(name: str, keys: Iterable[str], utts: Container[str], *, segmented: bool) -> schema.Keyed:
+def keyed_by(name: str, keys: Iterable[str], utts: Container[str], *, segmented: bool) -> schema.Keyed | None:
     """By what a file is keyed; where both of two conventions exist, its content decides.
 
     With segments, reference signals (spk1.scp) may be given per recording or per utterance; cmvn.scp
-    may be given per speaker or per utterance. An unknown name means: by utterance.
+    may be given per speaker or per utterance. None if the name does not tell.
     """
-    keyed = schema.keyed_by(name, segmented=segmented) or "utt"
+    keyed = schema.keyed_by(name, segmented=segmented)
     two_ways = name == "cmvn.scp" or (segmented and schema.is_audio(name) and name != "wav.scp")
     return "utt" if two_ways and keys and all(key in utts for key in keys) else keyed
 
@@ -122,7 +133,7 @@ def read_segments(path: str | Path) -> dict[str, Segment]:
     segments = {}
     for line, (utt, value) in enumerate(read_scp(path).items(), 1):
         try:
-            reco, start, end = value.split()
+            reco, start, end = fields(value)
             segment = Segment(reco, float(start), float(end))
         except ValueError:
             raise DataError(f"{path}:{line}: expected 'utt reco start end', got {utt!r} {value!r}") from None
@@ -157,7 +168,8 @@ def write_data_dirs(
         paths: the directories, made if need be.
         tables: (file name, entries for each directory) pairs; may be a generator, so that one file
             is in memory at a time.
-        verbatim: files to copy into each.
+        verbatim: files to copy into each that has none, or an older one: what is newer there was made for
+            there, like the formatted audio of a list of noises.
     """
     with ExitStack() as stack:
         stages = [stack.enter_context(_staged(Path(path))) for path in paths]
@@ -168,20 +180,25 @@ def write_data_dirs(
                 if name == "utt2spk":
                     write_scp(stage / "spk2utt", spk2utt({u: table[u] for u in sorted(table)}))
         for file in verbatim:
-            for stage in stages:
-                shutil.copyfile(file, stage / file.name)
+            for path, stage in zip(paths, stages, strict=True):
+                there = Path(path) / file.name
+                if not there.exists() or there.stat().st_mtime_ns < file.stat().st_mtime_ns:
+                    shutil.copyfile(file, stage / file.name)
 
 
 @contextmanager
 def _staged(path: Path) -> Iterator[Path]:
     """A temporary folder that becomes data directory ``path``, or whose files replace those in it."""
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    stage = path.with_name(f".{path.name}.{os.getpid()}.stage")
+    # Files can be moved within a file system only, and a directory may be the root of one of its own.
+    there = path.is_dir()
+    stage = (path if there else path.parent) / f".{path.name}.{os.getpid()}.stage"
     shutil.rmtree(stage, ignore_errors=True)  # of a process that was killed and had this id
     try:
         stage.mkdir()
         yield stage
-        if not path.exists():
+        if not there:
             stage.replace(path)
             return
         for file in list(path.iterdir()):

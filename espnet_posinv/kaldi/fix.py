@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from espnet_posinv.kaldi import schema
-from espnet_posinv.kaldi.datadir import DataDir, keyed_by, spk2utt, write_data_dirs
+from espnet_posinv.kaldi.datadir import DataDir, spk2utt, write_data_dirs
 from espnet_posinv.kaldi.scp import DataError, entries
+from espnet_posinv.kaldi.scp import fields as words
 
 Say = Callable[[str], None]
 
@@ -16,15 +17,17 @@ Say = Callable[[str], None]
 def fix_data_dir(path: str | Path, say: Say = print, *, extra_utt_files: Iterable[str] = ()) -> bool:
     """Sort the files, drop incomplete utterances, make spk2utt anew.
 
-    An utterance stays if every file keyed by utterance has it (with segments: and its recording is in
-    every file of audio). Files that follow from the audio (utt2dur, ...) do not decide; one that is
+    An utterance stays if every file that must have it does: those whose names say that they are keyed by
+    utterance (with segments: and its recording is in every file of audio), and `extra_utt_files`. Other lists
+    that turn out to be keyed by utterance, speaker or recording follow, those keyed by something else are
+    left as they are. Files that follow from the audio (utt2dur, ...) do not decide either; one that is
     incomplete is removed, to be made again. What is dropped is said. The files as they were are kept
     in ``.backup/<date>-<time>``.
 
     Args:
         path: the directory.
         say: gets one line for each thing done.
-        extra_utt_files: files keyed by utterance though their name does not tell so.
+        extra_utt_files: further files that must have every utterance.
 
     Returns:
         Whether anything was changed.
@@ -34,10 +37,11 @@ def fix_data_dir(path: str | Path, say: Say = print, *, extra_utt_files: Iterabl
             different values, a line of utt2spk or segments with the wrong number of fields, a file
             that is not UTF-8. Nothing is changed then.
     """
-    data = DataDir(path, unknown="drop", by_utterance=extra_utt_files)
-    if data.unknown:
-        say(f"{data.path}: not known what {', '.join(data.unknown)} is keyed by: left as it is")
-    repair = _Repair(data, say)
+    data = DataDir(path)
+    extra = [name for name in extra_utt_files if (data.path / name).exists()]
+    if other := [name for name in extra if name not in data.names]:
+        say(f"{data.path}: {', '.join(other)}: keyed by no utterance: left as it is")
+    repair = _Repair(data, say, extra)
     tables = ((name, repair.kept(name)) for name in data.names if name != "spk2utt")
     changed = {name for name, table in tables if _text(table) != (data.path / name).read_bytes()}
     speakers = spk2utt({utt: repair.speaker[utt] for utt in sorted(repair.utts)})
@@ -61,7 +65,7 @@ def fix_data_dir(path: str | Path, say: Say = print, *, extra_utt_files: Iterabl
 class _Repair:
     """Which utterances and recordings stay; files are read twice, never kept."""
 
-    def __init__(self, data: DataDir, say: Say):
+    def __init__(self, data: DataDir, say: Say, extra: Iterable[str]):
         self.data, self.say = data, say
         conflicts: list[str] = []
         self.reason: dict[str, str] = {}
@@ -71,11 +75,12 @@ class _Repair:
         self.reco = {}
         if data.segmented:
             segments = self._entries("segments", conflicts)
-            self.reco = {utt: value.split()[0] for utt, value in segments.items()}
+            self.reco = {utt: words(value)[0] for utt, value in segments.items()}
         for name in sorted(set(data.names) - {"utt2spk", "spk2utt"}):
             table = self._entries(name, conflicts)
             keyed = self._keyed_by(name, table)
-            if name not in schema.DERIVED and keyed != "spk":
+            must = name in extra or schema.keyed_by(name, segmented=data.segmented)
+            if must and name not in schema.DERIVED and keyed != "spk":
                 for utt in [u for u in self.utts if self._key(keyed, u) not in table]:
                     self.utts.discard(utt)
                     self.reason[utt] = f"not in {name}"
@@ -112,7 +117,7 @@ class _Repair:
         return self.reco.get(utt, "") if keyed == "reco" and self.data.segmented else utt
 
     def _keyed_by(self, name: str, table: dict[str, str]) -> schema.Keyed:
-        return keyed_by(name, table, self.speaker, segmented=self.data.segmented)
+        return self.data.keyed_by(name, table, self.speaker)
 
     def _entries(self, name: str, conflicts: list[str], say: Say = lambda line: None) -> dict[str, str]:
         """A file's usable entries; ``conflicts`` gets what has no single meaning."""
@@ -125,7 +130,7 @@ class _Repair:
                 say(f"{path}:{number}: blank line dropped")
             elif not value and not schema.empty_values(name):
                 say(f"{path}:{number}: {key!r} dropped: it has no value")
-            elif fields and len(value.split()) != fields:
+            elif fields and len(words(value)) != fields:
                 conflicts.append(f"{path}:{number}: {key!r} needs {fields} values, has {value!r}")
             elif table.setdefault(key, value) != value:
                 conflicts.append(

@@ -1,17 +1,16 @@
 """Real audio files of one rate and format from any wav.scp: what training reads."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from espnet_posinv.kaldi import journal
-from espnet_posinv.kaldi.audio import archive_of, is_pipe
 from espnet_posinv.kaldi.datadir import Segment, read_segments
 from espnet_posinv.kaldi.format_task import FORMATS, Part, Task, run_task
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.kaldi.state import state
 
 
 class Formatted(NamedTuple):
@@ -37,7 +36,8 @@ def format_wav_scp(
     """Write each utterance as a 16-bit file; a file that is already as wanted is used where it is.
 
     Outputs are renamed into place when complete and noted in a journal: run again after an
-    interruption, only what is missing, or whose source or options changed, is made.
+    interruption, only what is missing, or whose source or options changed, is made. (A pipe that does not
+    show what it reads is run each time; see :func:`~espnet_posinv.kaldi.state.state`.)
 
     Args:
         scp: wav.scp with paths, pipes or archive offsets.
@@ -64,7 +64,9 @@ def format_wav_scp(
         missing = []
         for part in task.parts:
             entry = before.get(part.utt)
-            if entry and entry.mark == part.mark and entry.is_there():
+            if task.opaque:
+                missing.append(part._replace(noted=entry if entry and entry.is_there() else None))
+            elif entry and entry.mark == part.mark and entry.is_there():
                 done[part.utt] = entry
             else:
                 missing.append(part)
@@ -74,7 +76,7 @@ def format_wav_scp(
     errors, clipped, kept = [], 0, len(done)
     with journal.append(folder) as log:
         # Files are about to be overwritten: what was noted of them must not count if this is killed.
-        log.writelines(journal.line(utt, journal.Entry("-", "-", 0)) for utt in stale)
+        log.writelines(journal.line(utt, journal.NOTHING) for utt in stale)
         log.flush()
         for results in parallel_map(run_task, todo, label=f"format {Path(scp).name}", jobs=jobs):
             for result in results:
@@ -84,6 +86,7 @@ def format_wav_scp(
                     continue
                 done[utt] = journal.Entry(result.part.mark, result.path, result.samples)
                 clipped += result.clipped
+                kept += done[utt] == result.part.noted
                 log.write(journal.line(utt, done[utt]))
             log.flush()
     if errors:
@@ -110,24 +113,13 @@ def _tasks(scp, folder, segments, rate, audio_format, channels, keys) -> Iterato
             of_reco.setdefault(cut.reco, []).append(utt)
     for reco, utts in of_reco.items():
         entry = table[reco]
-        state = _state(entry)
+        seen = state(entry)
         parts = []
         for utt in utts:
             keep = channels.get(utt) if isinstance(channels, Mapping) else channels
             if isinstance(channels, Mapping) and keep is None:
                 raise DataError(f"no channels are given for {utt!r}; add a line for it")
             cut, keep = cuts[utt], None if keep is None else tuple(keep)
-            wish = repr((entry, state, cut.start, cut.end, keep, rate, audio_format))
+            wish = repr((entry, seen, cut.start, cut.end, keep, rate, audio_format))
             parts.append(Part(utt, cut.start, cut.end, keep, hashlib.sha1(wish.encode()).hexdigest()))
-        yield Task(entry, tuple(parts), str(folder), rate, audio_format)
-
-
-def _state(entry: str) -> tuple[int, int] | None:
-    """Time and size of the file behind an entry; None for a pipe, whose command stands for itself."""
-    if is_pipe(entry):
-        return None
-    try:
-        status = os.stat(archive_of(entry) or entry)
-    except OSError:
-        return None  # reported when the entry is opened
-    return status.st_mtime_ns, status.st_size
+        yield Task(entry, tuple(parts), str(folder), rate, audio_format, opaque=seen is None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.kaldi.split import even_bounds
+from espnet_posinv.launch.quoting import literal
 
 
 def run_jobs(
@@ -33,7 +34,7 @@ def run_jobs(
             file.writelines(f"{key}\n" for key in keys[bounds[job] : bounds[job + 1]])
     python = [sys.executable, "-m", "espnet_posinv", "data", "format-wav-scp", *options, "--nj", "1"]
     part = log_dir / "part.JOB"
-    program = [*python, "--keys", f"{log_dir}/keys.JOB", scp, str(part), str(log_dir), folder]
+    program = map(literal, [*python, "--keys", f"{log_dir}/keys.JOB", scp, str(part), str(log_dir), folder])
     launch = [*shlex.split(command), f"JOB=1:{jobs}", f"{log_dir}/format_wav_scp.JOB.log", *program]
     if status := subprocess.run(launch, check=False).returncode:
         logs = "" if status == 255 else f" and {log_dir}/format_wav_scp.*.log"  # 255: nothing was started

@@ -1,5 +1,6 @@
 """Making the formatted audio of one recording: cut, choose channels, resample, write."""
 
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -9,7 +10,8 @@ import soundfile
 import soxr
 
 from espnet_posinv.files import replacing
-from espnet_posinv.kaldi.audio import archive_of, audio_info, cut, is_pipe, read_audio
+from espnet_posinv.kaldi import journal
+from espnet_posinv.kaldi.audio import archive_of, audio_info, cut, decode, is_pipe, read_audio, run_pipe
 from espnet_posinv.kaldi.scp import DataError
 
 FORMATS = ("wav", "flac")
@@ -24,6 +26,7 @@ class Part(NamedTuple):
     end: float
     channels: tuple[int, ...] | None
     mark: str  # another one if the output would be another
+    noted: journal.Entry | None = None  # the output that is there, of an opaque pipe
 
 
 class Task(NamedTuple):
@@ -34,6 +37,7 @@ class Task(NamedTuple):
     folder: str
     rate: int | None
     format: str
+    opaque: bool = False  # a pipe whose output alone tells whether it is another one
 
 
 class Done(NamedTuple):
@@ -48,8 +52,14 @@ class Done(NamedTuple):
 
 def run_task(task: Task) -> list[Done]:
     """Make the outputs of one recording; an error stops only the part it is about."""
-    whole = None
-    results = []
+    results, whole = [], None
+    if task.opaque:
+        try:
+            data = run_pipe(task.entry)
+            task, results = _changed(task, hashlib.sha1(data).hexdigest())
+            whole = decode(data, task.entry) if task.parts else None
+        except DataError as error:
+            return [Done(part, error=str(error)) for part in task.parts]
     for part in task.parts:
         try:
             done = _as_it_is(task, part)
@@ -64,6 +74,16 @@ def run_task(task: Task) -> list[Done]:
             done = Done(part, error=str(error))
         results.append(done)
     return results
+
+
+def _changed(task: Task, hashed: str) -> tuple[Task, list[Done]]:
+    """The parts that an opaque pipe's output, of this hash, makes necessary, and those that are there."""
+    parts = [part._replace(mark=f"{part.mark}.{hashed}") for part in task.parts]
+    there = [part for part in parts if part.noted and part.noted.mark == part.mark]
+    todo = tuple(part for part in parts if part not in there)
+    with journal.append(Path(task.folder)) as log:  # what is overwritten must not count if this is killed
+        log.writelines(journal.line(part.utt, journal.NOTHING) for part in todo if part.noted)
+    return task._replace(parts=todo), [Done(part, part.noted.path, part.noted.samples) for part in there]
 
 
 def _as_it_is(task: Task, part: Part) -> Done | None:

@@ -23,6 +23,9 @@ class Entry(NamedTuple):
         return os.path.isfile(self.path) and os.path.getsize(self.path) > 0
 
 
+NOTHING = Entry("-", "-", 0)  # what was noted before no longer counts
+
+
 def bind(folder: Path, scp: Path) -> None:
     """Reserve a folder for one signal: files are named by utterance, so two would overwrite each other.
 

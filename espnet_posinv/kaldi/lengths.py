@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from espnet_posinv.kaldi.audio import Info, audio_info
+from espnet_posinv.kaldi.audio import Info, audio_info, bounds
 from espnet_posinv.kaldi.datadir import DataDir
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.schema import LENGTHS
@@ -18,17 +18,15 @@ def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: i
         jobs: processes.
 
     Raises:
-        DataError: audio that cannot be opened (all of it is listed, up to 20).
+        DataError: audio that cannot be opened, or a segment that is not within its recording (all are
+            listed, up to 20).
     """
-    data = DataDir(path, unknown="drop")
+    data = DataDir(path)
     wavs = data.read("wav.scp")
     results = parallel_map(_open, list(wavs.values()), label="lengths", jobs=jobs)
     found = dict(zip(wavs, results, strict=True))
     errors = [f"{data.path}/wav.scp: {key!r}: {what}" for key, what in found.items() if isinstance(what, str)]
-    if errors:
-        raise DataError(
-            "\n".join([*errors[:20], *([f"... {len(errors)} in all"] if len(errors) > 20 else [])])
-        )
+    _raise(errors)
     samples = {}
     for utt in data.utts:
         reco = data.reco_of(utt)
@@ -37,8 +35,14 @@ def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: i
         rate, length = found[reco].rate, found[reco].samples
         if data.segmented:
             _, start, end = data.segments[utt]
-            length = (length if end == -1 else min(round(end * rate), length)) - round(start * rate)
+            try:
+                first, last = bounds(length, rate, start, end, wavs[reco])
+            except DataError as error:
+                errors.append(f"{data.path}/segments: {utt!r}: {error}; correct or delete the line")
+                continue
+            length = last - first
         samples[utt] = (length, rate)
+    _raise(errors)
     tables = {
         "utt2num_samples": {utt: str(length) for utt, (length, _) in samples.items()},
         "utt2dur": {utt: f"{length / rate:.6g}" for utt, (length, rate) in samples.items()},
@@ -46,6 +50,12 @@ def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: i
     }
     for name in names:
         write_scp(data.path / name, tables[name])
+
+
+def _raise(errors: list[str]) -> None:
+    if errors:
+        more = [f"... {len(errors)} in all"] if len(errors) > 20 else []
+        raise DataError("\n".join([*errors[:20], *more]))
 
 
 def _open(entry: str) -> Info | str:

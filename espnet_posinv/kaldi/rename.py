@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from espnet_posinv.kaldi.datadir import DataDir
-from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.kaldi.scp import DataError, fields
 
 Rename = Callable[[str], str]
 
@@ -32,7 +32,7 @@ def renamed(
         if name == "utt2spk":
             table = {key: spk(value) for key, value in table.items()}
         elif name == "segments":
-            table = {k: " ".join([reco(v.split()[0]), *v.split()[1:]]) for k, v in table.items()}
+            table = {k: " ".join([reco(fields(v)[0]), *fields(v)[1:]]) for k, v in table.items()}
         new = {rename(key): value for key, value in table.items()}
         if len(new) < len(table):
             raise DataError(

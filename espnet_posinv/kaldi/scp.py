@@ -1,9 +1,13 @@
 """Files of the form ``key value``, one entry a line: strict reading, atomic writing."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from espnet_posinv.files import atomic_write
+
+#: What some programs write before UTF-8 text; joined files have it in later lines too. No part of an id.
+BYTE_ORDER_MARK = "\ufeff"
 
 
 class DataError(ValueError):
@@ -14,7 +18,8 @@ def entries(path: str | Path, *, errors: str = "strict") -> Iterator[tuple[int, 
     """Each line of a file as (line number, key, value), nothing checked but the encoding.
 
     The separator is ASCII blank space only: transcripts may hold any other Unicode space, and
-    ``str.splitlines`` would cut a line at some of them. An entry without a value gives "".
+    ``str.splitlines`` would cut a line at some of them. An entry without a value gives "". A byte-order
+    mark before a key is left out.
     With ``errors="surrogateescape"`` what is not UTF-8 is passed on as lone surrogates.
 
     Raises:
@@ -23,6 +28,8 @@ def entries(path: str | Path, *, errors: str = "strict") -> Iterator[tuple[int, 
     try:
         with open(path, encoding="utf-8", errors=errors, newline="\n") as file:
             for number, line in enumerate(file, 1):
+                if line.startswith(BYTE_ORDER_MARK):
+                    line = line.lstrip(BYTE_ORDER_MARK)
                 key, blank, value = line.partition(" ")
                 if "\t" in key:
                     key, blank, value = line.partition("\t")
@@ -55,6 +62,11 @@ def read_scp(path: str | Path, *, empty_values: bool = False) -> dict[str, str]:
             raise DataError(f"{path}:{number}: key {key!r} was already given in line {first}; delete one")
         table[key] = value
     return table
+
+
+def fields(value: str) -> list[str]:
+    """The words of a value: what ASCII blanks separate, as in `entries`; an id may hold any other space."""
+    return re.findall(r"[^ \t\r\n]+", value)
 
 
 def as_number(text: str) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from espnet_posinv.kaldi import schema
 from espnet_posinv.kaldi.datadir import DataDir
 from espnet_posinv.kaldi.rename import affix, renamed
-from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.kaldi.scp import DataError, fields
 
 _OFFSET = re.compile(r":\d+$")
 _SECONDS = ("utt2dur", "reco2dur")
@@ -24,13 +24,13 @@ def speed_perturbed(data: DataDir, factor: float) -> Iterator[tuple[str, dict[st
 
     Args:
         data: the directory.
-        factor: > 0; 0.9 makes the speech slower, longer and lower.
+        factor: > 0, of up to six digits; 0.9 makes the speech slower, longer and lower.
 
     Raises:
-        DataError: an entry cannot be put behind a pipe (an archive offset).
+        DataError: another factor, or an entry that cannot be put behind a pipe (an archive offset).
     """
-    if not factor > 0:
-        raise DataError(f"speed factor {factor:g} is not above 0")
+    if not 0 < factor < float("inf") or float(f"{factor:g}") != factor:
+        raise DataError(f"speed factor {factor!r}: give a number above 0 of up to six digits, like 0.95")
     for name in (*_SECONDS, "segments"):  # what is malformed is told before anything is written
         if name in data.names:
             _ = data.segments if name == "segments" else data.numbers(name)
@@ -60,6 +60,6 @@ def sped_up(entry: str, factor: float, where: str) -> str:
 
 
 def _stretch(segment: str, factor: float) -> str:
-    reco, start, end = segment.split()
+    reco, start, end = fields(segment)
     scaled = end if float(end) == -1 else f"{float(end) / factor:.4f}"
     return f"{reco} {float(start) / factor:.4f} {scaled}"

@@ -1,7 +1,7 @@
 """Choosing utterances of a data directory."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from espnet_posinv.kaldi.datadir import DataDir
 from espnet_posinv.kaldi.scp import DataError, entries
@@ -10,7 +10,19 @@ from espnet_posinv.kaldi.scp import DataError, entries
 def spread(data: DataDir, count: int) -> list[str]:
     """``count`` utterances spread evenly over the directory."""
     utts = _enough(data, count)
-    return [utts[k * len(utts) // count] for k in range(count)]
+    return [utts[k] for k in _positions(0, len(utts), count)]
+
+
+def _positions(start: int, end: int, count: int) -> Iterator[int]:
+    """`count` of the positions from `start` to `end`, as Kaldi chooses them: half of them from each half."""
+    if end - start == 1:
+        yield from range(start, start + count)
+        return
+    middle = (start + end) // 2
+    if count // 2:
+        yield from _positions(start, middle, count // 2)
+    if count - count // 2:
+        yield from _positions(middle, end, count - count // 2)
 
 
 def first(data: DataDir, count: int) -> list[str]:
@@ -36,11 +48,12 @@ def shortest(data: DataDir, count: int) -> list[str]:
 
 
 def per_speaker(data: DataDir, count: int) -> list[str]:
-    """Up to ``count`` utterances of each speaker, spread evenly over those the speaker has."""
+    """Up to ``count`` utterances of each speaker, spread over those the speaker has."""
     utts: dict[str, list[str]] = {}
     for utt, spk in data.utt2spk.items():
         utts.setdefault(spk, []).append(utt)
-    return [u[k * len(u) // min(count, len(u))] for u in utts.values() for k in range(min(count, len(u)))]
+    steps = {spk: max(1, len(u) // count) for spk, u in utts.items()}
+    return [utt for spk, u in utts.items() for utt in u[: count * steps[spk] : steps[spk]]]
 
 
 def speakers(data: DataDir, count: int, *, seed: int = 0) -> list[str]:

@@ -32,7 +32,7 @@ class Conf:
         stem, extension = os.path.splitext(path)
         for name in (path, f"{stem}.local{extension}"):
             if name == path or os.path.exists(name):
-                with open(name, encoding="utf-8") as file:
+                with open(name, encoding="utf-8-sig") as file:
                     self._read(file, name)
         if not self.command:
             raise UsageError(f"{path}: has no line 'command ...', which says how to submit a job")

@@ -151,4 +151,4 @@ def _number(options, name, least):
 
 
 def _shell_word(word):
-    return word if word and not re.search(r"\s", word) else shlex.quote(word)
+    return word if word and not re.search(r"\s", word, re.ASCII) else shlex.quote(word)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
+from espnet_posinv.sample_rate import SAMPLE_RATE
+
 CUTOFF_HZ = 80.0
 FRAME_S = 0.02
 ACTIVE_DB = 35.0  # a frame is active when it is at most this far below the loudest frame
@@ -48,14 +50,14 @@ def check_signal(x: np.ndarray, name: str) -> np.ndarray:
     return x.astype(np.float32)
 
 
-def highpass(x: np.ndarray, rate: int = 16000, cutoff: float = CUTOFF_HZ) -> np.ndarray:
+def highpass(x: np.ndarray, rate: int = SAMPLE_RATE, cutoff: float = CUTOFF_HZ) -> np.ndarray:
     """Remove what lies below `cutoff` Hz and the mean, without delay: order-2 Butterworth, run both ways."""
     sos = butter(2, cutoff, "highpass", fs=rate, output="sos")
     # Filtering both ways needs some samples to pad with; a very short signal gets what it has.
     return sosfiltfilt(sos, x, padlen=min(len(x) - 1, rate // 10)).astype(np.float32)
 
 
-def active_frames(x: np.ndarray, rate: int = 16000) -> np.ndarray:
+def active_frames(x: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
     """Boolean mask `(T,)`: samples in 20 ms frames at most 35 dB below the loudest frame of `x`.
 
     Raises:
@@ -73,13 +75,13 @@ def active_frames(x: np.ndarray, rate: int = 16000) -> np.ndarray:
     return np.repeat(power >= power.max() * 10 ** (-ACTIVE_DB / 10), size)[: len(x)]
 
 
-def active_level(x: np.ndarray, rate: int = 16000) -> float:
+def active_level(x: np.ndarray, rate: int = SAMPLE_RATE) -> float:
     """Level in dBFS over the active frames of what lies above 80 Hz; a full-scale square wave has 0."""
     x = highpass(check_signal(x, "signal"), rate)
     return float(10 * np.log10(np.mean(x[active_frames(x, rate)].astype(np.float64) ** 2)))
 
 
-def mix_at_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float, rate: int = 16000) -> Mixture:
+def mix_at_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float, rate: int = SAMPLE_RATE) -> Mixture:
     """Add `noise` to `speech` so that the ratio over the active speech is `snr_db`.
 
     Args:
@@ -127,7 +129,7 @@ class NoiseCutter:
     """
 
     rng: np.random.Generator
-    rate: int = 16000
+    rate: int = SAMPLE_RATE
     tries: int = 20
     fade_s: float = field(default=0.05)
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 
+from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.perturb.noise import Mixture, NoiseCutter, SilentNoise, mix_at_snr
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
 class Noisy(NamedTuple):
@@ -36,7 +37,7 @@ class RandomNoise:
 
     noises: Mapping[str, np.ndarray]
     snrs: Sequence[float]
-    rate: int = 16000
+    rate: int = SAMPLE_RATE
     tries: int = 10
 
     def __post_init__(self):
@@ -66,7 +67,7 @@ class RandomNoise:
         raise SilentNoise(f"{self.tries} segments of {', '.join(kinds)} drawn, all of them silent")
 
 
-def read_noises(scp: str | Path, rate: int = 16000) -> dict[str, np.ndarray]:
+def read_noises(scp: str | Path, rate: int = SAMPLE_RATE) -> dict[str, np.ndarray]:
     """Noise recordings (T,) float32 by kind, from a file with lines ``kind path``.
 
     Raises:
@@ -75,10 +76,7 @@ def read_noises(scp: str | Path, rate: int = 16000) -> dict[str, np.ndarray]:
     noises = {}
     for kind, path in read_scp(scp).items():
         try:
-            samples, found = soundfile.read(path, dtype="float32")
-        except soundfile.LibsndfileError as error:
-            raise DataError(f"{scp}: {kind}: {path} cannot be read as audio ({error})") from None
-        if samples.ndim != 1 or found != rate:
-            raise DataError(f"{scp}: {kind}: {path} must have one channel at {rate} Hz, not {found} Hz")
-        noises[kind] = samples
+            noises[kind] = read_mono(path, rate).astype(np.float32)
+        except DataError as error:
+            raise DataError(f"{scp}: {kind}: {error}") from None
     return noises

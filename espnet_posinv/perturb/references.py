@@ -8,6 +8,7 @@ import numpy as np
 import soundfile
 
 from espnet_posinv.files import replacing
+from espnet_posinv.kaldi.audio import read_channel
 from espnet_posinv.kaldi.scp import read_scp, write_scp
 from espnet_posinv.perturb.seeding import generator
 from espnet_posinv.perturb.tempo import Tempo
@@ -50,13 +51,8 @@ def perturb_references(
 def _perturb(path, target, factor, *, tempo):
     if target.exists():
         return
-    try:
-        wav, rate = soundfile.read(path, dtype="float32")
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{path}: cannot be read as audio ({error})") from error
-    if wav.ndim != 1:
-        raise ValueError(f"{path}: {wav.shape[1]} channels; a reference has one")
-    changed = tempo.apply(wav, rate, factor)
+    wav, rate = read_channel(path)
+    changed = tempo.apply(wav.astype(np.float32), rate, factor)
     changed = changed / max(1.0, np.abs(changed).max())  # new phases can make peaks beyond full scale
     with replacing(target) as temporary:
         soundfile.write(temporary, changed, rate, subtype="PCM_16", format="WAV")

@@ -27,8 +27,10 @@ class Speed:
     factors: tuple[float, ...] = (0.9, 1.0, 1.1)
 
     def __post_init__(self):
-        if not self.factors or not all(f > 0 for f in self.factors):
-            raise ValueError(f"speed factors {self.factors}: give one or more numbers above 0")
+        if not self.factors:
+            raise ValueError("speed factors: give one or more numbers above 0")
+        for factor in self.factors:
+            ratio(factor)
 
     def draw(self, rng: np.random.Generator) -> float:
         """One of the factors, all equally likely."""
@@ -36,10 +38,16 @@ class Speed:
 
 
 def ratio(factor: float) -> Fraction:
-    """The factor as a fraction with a denominator up to 100 (0.95 = 19/20): what the resampler works with."""
-    fraction = Fraction(factor).limit_denominator(100)
-    if not fraction:
-        raise ValueError(f"speed factor {factor}: must be 0.01 or more")
+    """The factor as a fraction with a denominator up to 100 (0.95 = 19/20): what the resampler works with.
+
+    Raises:
+        ValueError: it is no such fraction; 1/3 is one, 0.333 is not.
+    """
+    fraction = Fraction(factor).limit_denominator(100) if 0 < factor < float("inf") else Fraction(0)
+    if not fraction or float(fraction) != float(factor):
+        raise ValueError(
+            f"speed factor {factor!r}: must be above 0 and a fraction with a denominator up to 100, like 0.95"
+        )
     return fraction
 
 

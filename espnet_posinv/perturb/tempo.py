@@ -26,8 +26,8 @@ class Tempo:
     method: str = "sox"
 
     def __post_init__(self):
-        if not self.factors or not all(f > 0 for f in self.factors):
-            raise ValueError(f"tempo factors {self.factors}: give one or more numbers above 0")
+        if not self.factors or not all(0 < f < float("inf") and float(f"{f:g}") == f for f in self.factors):
+            raise ValueError(f"tempo factors {self.factors}: give numbers above 0 of up to six digits")
         if self.method not in METHODS:
             raise ValueError(f"tempo method {self.method!r}: one of {', '.join(METHODS)}")
 

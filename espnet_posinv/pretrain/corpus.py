@@ -4,9 +4,7 @@ A stream is a FLAC file per voice, beside `index.tsv`, which lists every utteran
 summary. Training crops windows out of streams, so short prompts cost no padding.
 """
 
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +13,15 @@ import numpy as np
 import soundfile as sf
 
 from espnet_posinv.corpora import amazon_queen
-from espnet_posinv.corpora.audio import RATE, read_audio
+from espnet_posinv.corpora.audio import read_audio
 from espnet_posinv.corpora.fetch import unpack
+from espnet_posinv.files import new_folder
 from espnet_posinv.perturb.noise import active_frames, highpass
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 LEVEL_DB = -26.0
-LONGEST_STREAM = 30 * 60 * RATE  # samples; a longer one begins a new file
-SHORTEST_VOICE = 60 * RATE  # samples; voices with less share a stream
+LONGEST_STREAM = 30 * 60 * SAMPLE_RATE  # samples; a longer one begins a new file
+SHORTEST_VOICE = 60 * SAMPLE_RATE  # samples; voices with less share a stream
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _read(path: Path, least_snr: float) -> np.ndarray | None:
 
 def _clean(x: np.ndarray, least_snr: float) -> np.ndarray | None:
     """The utterance at -26 dBFS, or None when it is too short, silent, clipped or noisy."""
-    if len(x) < 0.3 * RATE or not np.isfinite(x).all():
+    if len(x) < 0.3 * SAMPLE_RATE or not np.isfinite(x).all():
         return None
     if (np.abs(x) > 0.999 * np.abs(x).max()).mean() > 0.002:
         return None  # clipped: before filtering, which would hide it
@@ -122,36 +122,32 @@ def write_streams(folder: Path, items: Iterable[Recording]) -> float:
         folder: appears only when complete.
         items: recordings in any order.
     """
-    part = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    voices: dict[str, list[Recording]] = {}
-    for item in items:
-        voices.setdefault(item.voice, []).append(item)
-    for voice, spoken in list(voices.items()):
-        if sum(len(r.samples) for r in spoken) < SHORTEST_VOICE:
-            voices.setdefault(voice.split("-")[0] + "-others", []).extend(voices.pop(voice))
-    rows, total = [], 0
-    for voice, spoken in sorted(voices.items()):
-        streams: list[list[Recording]] = [[]]
-        for item in spoken:
-            if sum(len(r.samples) for r in streams[-1]) + len(item.samples) > LONGEST_STREAM:
-                streams.append([])
-            streams[-1].append(item)
-        for i, stream in enumerate(streams):
-            name = f"{voice}.{i}.flac"
-            x = np.concatenate([r.samples for r in stream])
-            sf.write(part / name, x, RATE, subtype="PCM_16")
-            start = 0
-            for r in stream:
-                rows.append(f"{name}\t{r.voice}\t{r.name}\t{start}\t{len(r.samples)}")
-                start += len(r.samples)
-            total += start
-    (part / "index.tsv").write_text("\n".join(["file\tvoice\tname\tstart\tsamples", *rows]) + "\n")
-    (part / "voices.tsv").write_text(voices_table(rows))
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
-    return total / RATE / 3600
+    with new_folder(folder) as part:
+        voices: dict[str, list[Recording]] = {}
+        for item in items:
+            voices.setdefault(item.voice, []).append(item)
+        for voice, spoken in list(voices.items()):
+            if sum(len(r.samples) for r in spoken) < SHORTEST_VOICE:
+                voices.setdefault(voice.split("-")[0] + "-others", []).extend(voices.pop(voice))
+        rows, total = [], 0
+        for voice, spoken in sorted(voices.items()):
+            streams: list[list[Recording]] = [[]]
+            for item in spoken:
+                if sum(len(r.samples) for r in streams[-1]) + len(item.samples) > LONGEST_STREAM:
+                    streams.append([])
+                streams[-1].append(item)
+            for i, stream in enumerate(streams):
+                name = f"{voice}.{i}.flac"
+                x = np.concatenate([r.samples for r in stream])
+                sf.write(part / name, x, SAMPLE_RATE, subtype="PCM_16")
+                start = 0
+                for r in stream:
+                    rows.append(f"{name}\t{r.voice}\t{r.name}\t{start}\t{len(r.samples)}")
+                    start += len(r.samples)
+                total += start
+        (part / "index.tsv").write_text("\n".join(["file\tvoice\tname\tstart\tsamples", *rows]) + "\n")
+        (part / "voices.tsv").write_text(voices_table(rows))
+    return total / SAMPLE_RATE / 3600
 
 
 def voices_table(rows: Iterable[str]) -> str:
@@ -162,5 +158,7 @@ def voices_table(rows: Iterable[str]) -> str:
         entry = counts.setdefault(voice, [0, 0])
         entry[0] += 1
         entry[1] += int(samples)
-    lines = [f"{voice}\t{n}\t{samples / RATE / 60:.2f}" for voice, (n, samples) in sorted(counts.items())]
+    lines = [
+        f"{voice}\t{n}\t{samples / SAMPLE_RATE / 60:.2f}" for voice, (n, samples) in sorted(counts.items())
+    ]
     return "\n".join(["voice\trecordings\tminutes", *lines]) + "\n"

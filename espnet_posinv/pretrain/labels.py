@@ -9,6 +9,7 @@ from transformers import HubertModel
 
 from espnet_posinv.pretrain.model import HOP, WINDOW
 from espnet_posinv.pretrain.streams import Streams
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 FIT_FRAMES = 200_000  # drawn at random to fit the clusters on
 CHUNK = 60 * 50  # frames handled at once
@@ -27,7 +28,7 @@ def mfcc(x: torch.Tensor) -> torch.Tensor:
         `(T // 320, 39)`; frame i holds what HuBERT sees at frame i: samples 320 i to 320 i + 400.
     """
     transform = MFCC(
-        16000, 13, melkwargs={"n_fft": WINDOW, "hop_length": HOP // 2, "n_mels": 40, "center": False}
+        SAMPLE_RATE, 13, melkwargs={"n_fft": WINDOW, "hop_length": HOP // 2, "n_mels": 40, "center": False}
     )
     y = transform.to(x.device)(torch.nn.functional.pad(x, (0, WINDOW - HOP // 2)))
     first = compute_deltas(y)

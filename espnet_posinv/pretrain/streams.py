@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 import torch
 from torchaudio.functional import resample
 
+from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.pretrain.model import HOP, WINDOW
 
 SPEEDS = ((1, 1), (9, 10), (11, 10))  # each copy is another voice: pitch and tempo change together
@@ -45,16 +45,14 @@ def load(folder: Path, least: int, device: torch.device | str = "cpu", speeds=SP
 
     Raises:
         FileNotFoundError: no stream in `folder`.
-        ValueError: a stream is not 16 kHz mono.
+        ValueError: a stream cannot be read, or is not 16 kHz mono.
     """
     paths = sorted(p for p in Path(folder).glob("*.*") if p.suffix in (".flac", ".ogg", ".wav"))
     if not paths:
         raise FileNotFoundError(f"{folder}: no .flac, .ogg or .wav in it; make them with --gather")
     parts, lengths, names = [], [], []
-    for path, (x, rate) in zip(paths, ThreadPoolExecutor().map(_read, paths), strict=True):
-        if rate != 16000 or x.ndim != 1:
-            raise ValueError(f"{path}: {rate} Hz, shape {x.shape}; 16000 Hz mono is expected")
-        x = torch.from_numpy(x).to(device)
+    for path, x in zip(paths, ThreadPoolExecutor().map(read_mono, paths), strict=True):
+        x = torch.from_numpy(x).float().to(device)
         for up, down in speeds:
             y = x if up == down else resample(x, up, down)
             size = -(-max(len(y), least) // HOP) * HOP
@@ -67,10 +65,6 @@ def load(folder: Path, least: int, device: torch.device | str = "cpu", speeds=SP
     return Streams(
         torch.cat(parts), torch.from_numpy(starts).to(device), torch.from_numpy(lengths).to(device), names
     )
-
-
-def _read(path: Path) -> tuple[np.ndarray, int]:
-    return sf.read(path, dtype="float32")
 
 
 def crop(streams: Streams, labels: torch.Tensor, batch: int, length: int, generator: torch.Generator):

@@ -15,6 +15,7 @@ from espnet_posinv.files import replacing
 from espnet_posinv.pretrain.labels import Teacher, cluster, hidden_states, mfcc
 from espnet_posinv.pretrain.model import MaskedPrediction, draw_mask, mini_config
 from espnet_posinv.pretrain.streams import Streams, crop
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import SSLEncoder
 
 LABEL_LAYER = 4  # of 6: its hidden states make the clusters of the second iteration
@@ -210,6 +211,7 @@ def export(work: Path, folder: Path, iteration: int = 3) -> int:
     """Write the model of `iteration` as a transformers folder in half precision; returns its parameters."""
     model = load_iteration(work, iteration, "cpu").half()
     teachers = torch.load(work / f"iteration{iteration}.pt", weights_only=True).get("teachers", [])
+    folder = folder.resolve()  # a link may lead to another file system
     part = folder.with_name(f".{folder.name}.partial")
     model.save_pretrained(part)
     # Stored in half precision, to be computed in single: what from_pretrained returns follows this entry.
@@ -226,7 +228,7 @@ def export(work: Path, folder: Path, iteration: int = 3) -> int:
                 "padding_side": "right",
                 "padding_value": 0.0,
                 "return_attention_mask": True,
-                "sampling_rate": 16000,
+                "sampling_rate": SAMPLE_RATE,
             },
             indent=2,
         )

@@ -2,8 +2,7 @@
 
 ESPnet takes criterions from YAML only, so a sweep over criterions, encoders or seeds needs one file each.
 This merges `conf/finetune.yaml`, `conf/criterion/ssl_mse.yaml` and `criterions.0.conf.upstream=...` into the
-configuration an experiment is trained with, and keeps it beside the experiment: an experiment folder never
-continues with a configuration other than the one it was started with.
+configuration an experiment is trained with.
 """
 
 import argparse
@@ -17,7 +16,7 @@ from espnet_posinv.files import atomic_write
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be merged, or that is not the one the experiment was started with."""
+    """A configuration that cannot be merged."""
 
 
 def load(path):
@@ -66,39 +65,8 @@ def merged(files, settings):
     return config
 
 
-def flatten(config, prefix=""):
-    """Yield (dotted key, value) of every leaf."""
-    items = (
-        config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
-    )
-    if not items:
-        yield prefix, config
-    for key, value in items:
-        yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
-
-
-def differences(old, new):
-    """Lines 'key: old -> new' for every leaf in which two configurations differ."""
-    old, new = dict(flatten(old)), dict(flatten(new))
-    return [
-        f"{key}: {old.get(key, '(not set)')} -> {new.get(key, '(not set)')}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key, "(not set)") != new.get(key, "(not set)")
-    ]
-
-
 def write(config, path):
-    """Write the configuration atomically, or raise ConfigError when another one stands there already."""
-    path = Path(path)
-    if path.exists():
-        changed = differences(load(path), config)
-        if changed:
-            raise ConfigError(
-                f"{path.parent} was started with another configuration:\n  "
-                + "\n  ".join(changed)
-                + "\nremove that folder, or give the new experiment another tag (--tag)"
-            )
-        return
+    """Write the configuration; it appears complete."""
     with atomic_write(path) as file:
         yaml.safe_dump(config, file, sort_keys=False)
 

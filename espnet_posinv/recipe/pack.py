@@ -63,12 +63,20 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", type=Path, required=True, help="config.yaml of the experiment")
-    parser.add_argument("--model", type=Path, required=True, help="its checkpoint")
+    parser.add_argument("--folder", type=Path, help="an experiment: its config.yaml and best checkpoint")
+    parser.add_argument("--config", type=Path, help="config.yaml of the experiment")
+    parser.add_argument("--model", type=Path, help="its checkpoint")
     parser.add_argument("--output-dir", type=Path, required=True, help="the packed model's folder")
     args = parser.parse_args(argv)
+    if not (args.folder or (args.config and args.model)):
+        parser.error("give --folder, or --config and --model")
     try:
-        pack(args.config, args.model, args.output_dir)
+        config, model = args.config, args.model
+        if args.folder:
+            from espnet_posinv.enh.enhancer import checkpoint_of
+
+            config, model = config or args.folder / "config.yaml", model or checkpoint_of(args.folder)
+        pack(config, model, args.output_dir)
     except (ValueError, OSError) as error:
         sys.exit(f"pack: {error}")
     print(f"{args.output_dir}: config.yaml, model.pth")

@@ -7,9 +7,10 @@ A recipe declares its stages in order, from shell:
         stage_done
     fi
 
-A stage is *done* when its stamp exists, carries the same key (the options that decide its result), all
-it wrote is there and nothing it read is newer than the stamp. Everything else runs. Standard library only:
-this is called once per stage and has to start in no time.
+A stage is *done* when its stamp exists, carries the same key (the options that decide its result), all it
+wrote is there, and what it read, and what its products were made from (made_from.py), is what it was.
+Everything else runs. A stage refuses to read a product that was made from something else than there is now.
+Standard library only: this is called once per stage and has to start in no time.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from espnet_posinv.files import atomic_write
+from espnet_posinv.recipe.contents import Contents, Fact
+from espnet_posinv.recipe.made_from import differences, stale
 
 RUN, FAIL, SKIP = 0, 1, 3
 
@@ -34,12 +37,13 @@ class Stage:
     key: str = ""
     reads: list[str] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
+    facts: dict[str, Fact] = field(default_factory=dict)  # what it reads, when it begins
 
     def missing(self):
         """Inputs that do not exist."""
         return [path for path in self.reads if not os.path.exists(path)]
 
-    def pending(self, stamp):
+    def pending(self, stamp, contents):
         """Why the stage has to run, or '' when it is done."""
         try:
             old = json.loads(stamp.read_text(encoding="utf-8"))
@@ -52,17 +56,31 @@ class Stage:
         for path in self.writes:
             if not os.path.exists(path):
                 return f"{path} is gone"
-        for path in self.reads:
-            # A folder's time changes with every file put into it, by later stages too: files only.
-            if os.path.isfile(path) and os.path.getmtime(path) > old["finished"]:
-                return f"{path} is newer"
-        return ""
+        if "reads" not in old:
+            return "its stamp does not say what it read"
+        changed = differences(old["reads"], contents.describe(self.reads), gone=False)
+        seen = set()
+        changed += [line for path in self.writes for line in stale(path, contents, seen)]
+        return changed[0] if changed else ""
 
 
 def declared(plan):
     """Stages declared so far in this run, from the plan file (one JSON object a line)."""
     with open(plan, encoding="utf-8") as lines:
         return [Stage(**json.loads(line)) for line in lines]
+
+
+def contents_of(stamps):
+    """Describes files; their hashes are kept beside the stamps."""
+    return Contents(Path(stamps) / "contents")
+
+
+def _maker(path, earlier):
+    """The stage that makes a path, as advice; '' if none does."""
+    for stage in reversed(earlier):
+        if any(_makes(written, path) for written in stage.writes):
+            return f"stage {stage.number} ({stage.title}) makes it: add --stage {stage.number}"
+    return ""
 
 
 def _makes(written, path):
@@ -84,13 +102,16 @@ def begin(stage, plan, stamps, first, last, mode, redo):
         redo: run stages in range even when they are done.
     """
     earlier = declared(plan)
+    inside, contents = first <= stage.number <= last, contents_of(stamps)
+    if mode == "run" and inside:
+        stage.facts = contents.describe(stage.reads)
     with open(plan, "a", encoding="utf-8") as out:
         out.write(json.dumps(asdict(stage)) + "\n")
-    why = stage.pending(Path(stamps) / f"stage{stage.number}.json")
+    if not inside and mode != "list":
+        return SKIP
+    why = stage.pending(Path(stamps) / f"stage{stage.number}.json", contents)
     if mode == "list":
         print(f"{stage.number:3d}  {stage.title:<52} {why or 'done'}", flush=True)
-        return SKIP
-    if not first <= stage.number <= last:
         return SKIP
     if mode == "dry-run":
         print(
@@ -105,18 +126,18 @@ def begin(stage, plan, stamps, first, last, mode, redo):
             f"--- stage {stage.number}: {stage.title}: done, skipped (--redo true runs it again)", flush=True
         )
         return SKIP
+    name = f"stage {stage.number} ({stage.title})"
     for path in stage.missing():
-        makers = [s for s in earlier if any(_makes(w, path) for w in s.writes)]
-        hint = (
-            f"stage {makers[-1].number} ({makers[-1].title}) makes it: add --stage {makers[-1].number}"
-            if makers
-            else "no stage makes it: check the path"
-        )
-        print(
-            f"stage {stage.number} ({stage.title}) needs {path}, which does not exist; {hint}",
-            file=sys.stderr,
-        )
+        hint = _maker(path, earlier) or "no stage makes it: check the path"
+        print(f"{name} needs {path}, which does not exist; {hint}", file=sys.stderr)
         return FAIL
+    seen = set()
+    for path in stage.reads:
+        if changed := stale(path, contents, seen):
+            hint = _maker(path, earlier) or "make it again"
+            print(f"{name} needs {path}, which was made from something else; {hint}", file=sys.stderr)
+            print(*(f"  {line}" for line in changed), sep="\n", file=sys.stderr)
+            return FAIL
     print(f"=== stage {stage.number}: {stage.title} ({time.strftime('%F %T')}; {why or 'redo'})", flush=True)
     return RUN
 
@@ -130,7 +151,10 @@ def end(plan, stamps, number, started):
             return FAIL
     stamp = Path(stamps) / f"stage{number}.json"
     now = time.time()
+    # What it changed in place counts as it left it.
+    facts = stage.facts | contents_of(stamps).describe(set(stage.reads) & set(stage.writes))
     record = {"title": stage.title, "key": stage.key, "finished": now, "seconds": round(now - started, 1)}
+    record["reads"] = facts
     with atomic_write(stamp) as file:
         file.write(json.dumps(record) + "\n")
     print(f"--- stage {number} done in {now - started:.0f} s", flush=True)

@@ -20,13 +20,16 @@ from pathlib import Path
 import numpy as np
 
 from espnet_posinv.files import atomic_write
-from espnet_posinv.kaldi.audio import read_audio
+from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.scoring.bootstrap import rate_interval
+from espnet_posinv.scoring.own_process import Died, in_own_process
 
-SAMPLE_RATE = 16000
 METRICS = ("pesq", "estoi", "si_sdr", "dnsmos")
+# What a metric's values are called, where that is not the metric's own name.
+NAMES = {"dnsmos": ("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak", "dnsmos_p808")}
 PACKAGES = {"pesq": "pesq", "estoi": "pystoi", "si_sdr": "fast_bss_eval", "dnsmos": "speechmos"}
 
 
@@ -35,12 +38,23 @@ class Undefined(ValueError):
 
 
 def pesq(clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
-    """Wide-band PESQ (MOS-LQO); undefined where P.862 finds no utterance, as in silent output."""
+    """Wide-band PESQ (MOS-LQO); undefined where P.862 finds no utterance, as in silent output.
+
+    P.862's code writes behind its tables where a recording has more than 50 utterances, and dies of it
+    sometimes: it runs in a process of its own.
+    """
+    require_sound(clean=clean, enhanced=enhanced)
+    try:
+        return {"pesq": in_own_process(_pesq, clean, enhanced)}
+    except Died as error:
+        raise Undefined(f"P.862's code died ({error}): more than 50 utterances in a recording?") from None
+
+
+def _pesq(clean: np.ndarray, enhanced: np.ndarray) -> float:
     import pesq as library
 
-    _require_sound(clean, enhanced)
     try:
-        return {"pesq": library.pesq(SAMPLE_RATE, clean, enhanced, "wb")}
+        return float(library.pesq(SAMPLE_RATE, clean, enhanced, "wb"))
     except (library.NoUtterancesError, library.BufferTooShortError) as error:
         raise Undefined(str(error)) from None
 
@@ -51,23 +65,37 @@ def estoi(clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
 
     import pystoi
 
-    _require_sound(clean, enhanced)
+    require_sound(clean=clean, enhanced=enhanced)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # pystoi warns and returns 1e-5 where it cannot tell
         try:
             return {"estoi": float(pystoi.stoi(clean, enhanced, SAMPLE_RATE, extended=True))}
         except RuntimeWarning as error:
             raise Undefined(str(error).split(".")[0]) from None
+        except np.exceptions.AxisError:  # not even one frame
+            raise Undefined(f"{len(clean)} samples: less than a frame of 25.6 ms") from None
 
 
 def si_sdr(clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
-    """Scale-invariant SDR of zero-mean signals in dB; undefined for silence and for the clean signal."""
+    """Scale-invariant SDR of zero-mean signals in dB.
+
+    Undefined for silence and constants, and beyond +-100 dB: of a copy of the clean signal it is infinite, of
+    a signal that is orthogonal to it minus infinite, and what is computed of either is rounding.
+    """
     import fast_bss_eval
 
-    clean, enhanced = clean - clean.mean(), enhanced - enhanced.mean()
-    _require_sound(clean, enhanced)
-    # Of a scaled copy of the clean signal the ratio is infinite; what is computed is rounding noise.
-    if 1 - abs(clean @ enhanced) / math.sqrt((clean @ clean) * (enhanced @ enhanced)) < 1e-12:
+    require_sound(clean=clean, enhanced=enhanced)
+    signals = []
+    for name, signal in (("clean", clean), ("enhanced", enhanced)):
+        centred = signal - signal.mean()
+        if np.square(centred).mean() <= 1e-24 * np.square(signal).mean():
+            raise Undefined(f"the {name} signal is constant")
+        signals.append(centred / np.abs(centred).max())
+    clean, enhanced = signals
+    cosine = abs(clean @ enhanced) / math.sqrt((clean @ clean) * (enhanced @ enhanced))
+    if cosine**2 < 1e-10:
+        raise Undefined("minus infinite: the signal is orthogonal to the clean one")
+    if 1 - cosine**2 < 1e-10:
         raise Undefined("infinite: the signal is the clean one")
     return {"si_sdr": float(fast_bss_eval.si_sdr(clean[None], enhanced[None])[0])}
 
@@ -75,22 +103,33 @@ def si_sdr(clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
 def dnsmos(clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
     """DNSMOS of the enhanced signal alone: overall, speech, background (P.835) and P.808.
 
-    A signal shorter than the networks' input is repeated up to that length. Left to itself the library
+    The mean over windows of 9.01 s, one each second: ``floor(T) - 9`` of a signal of T seconds. The library
+    is given one at a time: of itself it leaves out windows 7 to 23, which its floating-point bounds make one
+    sample short. A signal shorter than a window is repeated up to that length. Left to itself the library
     doubles it, to up to twice the length, and averages over windows that all hold the same, shifted: up to
-    nine times the work, and scores that differ a little.
+    nine times the work, and scores that differ a little (by up to 0.23, in the score of speech).
     """
     from speechmos import dnsmos as library
 
+    require_sound(enhanced=enhanced)
     signal = np.clip(enhanced, -1, 1)
-    least = int(library.INPUT_LENGTH * SAMPLE_RATE)
-    out = library.run(signal if len(signal) >= least else np.resize(signal, least), SAMPLE_RATE)
-    names = {"dnsmos_ovrl": "ovrl_mos", "dnsmos_sig": "sig_mos", "dnsmos_bak": "bak_mos"}
-    return {name: float(out[key]) for name, key in (names | {"dnsmos_p808": "p808_mos"}).items()}
+    size = 144160  # 9.01 s
+    if len(signal) < size:
+        signal = np.resize(signal, size)
+    windows = range(max(1, len(signal) // SAMPLE_RATE - 9))
+    starts = [SAMPLE_RATE * k for k in windows]
+    found = [library.run(signal[start : start + size], SAMPLE_RATE) for start in starts]
+    return {
+        name: float(np.mean([each[key] for each in found]))
+        for name, key in zip(NAMES["dnsmos"], ("ovrl_mos", "sig_mos", "bak_mos", "p808_mos"), strict=True)
+    }
 
 
-def _require_sound(clean: np.ndarray, enhanced: np.ndarray) -> None:
-    if not clean.any() or not enhanced.any():
-        raise Undefined(f"the {'enhanced' if clean.any() else 'clean'} signal is silent")
+def require_sound(**signals: np.ndarray) -> None:
+    """Raise :class:`Undefined` that names the first silent signal."""
+    for name, signal in signals.items():
+        if not signal.any():
+            raise Undefined(f"the {name} signal is silent")
 
 
 FUNCTIONS = {"pesq": pesq, "estoi": estoi, "si_sdr": si_sdr, "dnsmos": dnsmos}
@@ -143,15 +182,9 @@ def _score(functions: dict[str, Metric], item: tuple[str, str, str]) -> dict:
     signals = []
     for entry in entries:
         try:
-            samples, rate = read_audio(entry)
+            signals.append(read_mono(entry))
         except DataError as error:
             raise DataError(f"utterance {utterance}: {error}") from None
-        if rate != SAMPLE_RATE or samples.shape[1] != 1:
-            raise DataError(
-                f"utterance {utterance}: {entry}: {samples.shape[1]} channel(s) at {rate} Hz, "
-                f"need one at {SAMPLE_RATE} Hz"
-            )
-        signals.append(samples[:, 0])
     if len(signals[0]) != len(signals[1]):
         raise DataError(
             f"utterance {utterance}: clean speech has {len(signals[0])} samples, enhanced {len(signals[1])} "
@@ -160,11 +193,14 @@ def _score(functions: dict[str, Metric], item: tuple[str, str, str]) -> dict:
     values, undefined = {}, {}
     for metric, function in functions.items():
         try:
-            values |= function(*signals)
+            found = function(*signals)
+            if lost := {name: value for name, value in found.items() if not math.isfinite(value)}:
+                raise Undefined(f"not finite: {lost}")
+            values |= found
         except Undefined as error:
-            values[metric], undefined[metric] = None, str(error)
-    if any(value is not None and not math.isfinite(value) for value in values.values()):
-        raise DataError(f"utterance {utterance}: a metric is not finite: {values}")
+            names = NAMES.get(metric, (metric,))
+            values |= dict.fromkeys(names)
+            undefined |= dict.fromkeys(names, str(error))
     return {**values, **({"undefined": undefined} if undefined else {})}
 
 
@@ -214,3 +250,16 @@ def score_files(
     with atomic_write(output) as file:
         json.dump(result, file, indent=1)
     return total
+
+
+def undefined_lines(output: str | Path) -> list[str]:
+    """A line for each metric and reason, with the utterances that have no value: at most ten are named."""
+    utterances = json.loads(Path(output).read_text(encoding="utf-8"))["utterances"]
+    found: dict[tuple[str, str], list[str]] = {}
+    for utterance, score in utterances.items():
+        for name, reason in score.get("undefined", {}).items():
+            found.setdefault((name, reason), []).append(utterance)
+    return [
+        f"{name} undefined, {reason}: {', '.join(ids[:10])}{f' and {len(ids) - 10} more' * (len(ids) > 10)}"
+        for (name, reason), ids in found.items()
+    ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet_posinv.scoring.signal import Undefined
+from espnet_posinv.scoring.signal import Undefined, require_sound
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class SpeechBERTScore:
         """``{"speech_bert_score": value}`` of two waveforms (T,), 16 kHz; undefined for less than a frame."""
         import torch
 
+        require_sound(clean=clean, enhanced=enhanced)
         encoder = _load(self, os.getpid())
         if min(len(clean), len(enhanced)) < encoder.min_samples:
             raise Undefined(f"shorter than {encoder.min_samples} samples, a frame of {encoder.label}")

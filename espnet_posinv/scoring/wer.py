@@ -8,9 +8,11 @@ from pathlib import Path
 from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.scoring.bootstrap import difference_interval, rate_interval
-from espnet_posinv.scoring.normalize import describe, normalize
 from espnet_posinv.scoring.sclite import run_sclite
 from espnet_posinv.scoring.significance import matched_pairs, permutation
+from espnet_posinv.text.letters import lacks_blanks
+from espnet_posinv.text.lexicon import phones_of, pronouncer
+from espnet_posinv.text.normalize import describe, normalize, spell
 
 UNITS = {"words": "WER", "characters": "CER", "phones": "PER"}
 
@@ -40,18 +42,19 @@ def score_texts(
     Args:
         references: transcript by id.
         hypotheses: recogniser's output by id.
-        language: rules of normalisation, see :func:`~espnet_posinv.scoring.normalize.normalize`.
+        language: rules of normalisation, see :func:`~espnet_posinv.text.normalize.normalize`.
         missing: what a reference without hypothesis is: "error", or "deletions" of all its words.
         unit: what is counted: "words"; "characters" of the words, blanks aside; "phones", which hypotheses
             hold between blanks.
         lexicon: for phones, the dictionary that the transcripts are looked up in
-            (:func:`~espnet_posinv.asr.lexicon.pronouncer`); "" if the references are phones themselves.
+            (:func:`~espnet_posinv.text.lexicon.pronouncer`); "" if the references are phones themselves.
 
     Returns:
         ``{id: {"S", "D", "I", "N", "ref", "hyp"}}``, ids sorted, texts as compared.
 
     Raises:
-        DataError: an id on one side only (a hypothesis without reference always), all named up to ten.
+        DataError: an id on one side only (a hypothesis without reference always), all named up to ten; words
+            of a language that is written without blanks.
     """
     if unit not in UNITS:
         raise DataError(f"unit {unit!r}: there are {', '.join(UNITS)}")
@@ -63,6 +66,14 @@ def score_texts(
             f"{len(absent)} of {len(references)} references have no hypothesis: {_some(absent)}; "
             "decode them, or count their words as deletions (--missing deletions)"
         )
+    if unit == "words":
+        for side, texts in (("references", references), ("hypotheses", hypotheses)):
+            if lacks_blanks(texts.values()):
+                raise DataError(
+                    f"the {side} are written without blanks between words, like "
+                    f"{next(filter(None, texts.values()))!r}: score characters "
+                    "(--unit characters), or cut both sides into words"
+                )
     write_ref, write_hyp = _writers(unit, language, lexicon)
     scores = {}
     for utterance in sorted(references):
@@ -90,10 +101,8 @@ def _writers(unit: str, language: str, lexicon: str):
         return (words, words) if unit == "words" else (characters, characters)
     if not lexicon:
         return as_it_is, as_it_is
-    from espnet_posinv.asr.lexicon import phones_of, pronouncer
-
     pronounce = pronouncer(lexicon)
-    return lambda text: " ".join(phones_of(words(text), pronounce)), as_it_is
+    return lambda text: " ".join(phones_of(spell(text, language), pronounce)), as_it_is
 
 
 def compare(scores: dict[str, dict], baseline: dict[str, dict]) -> dict:

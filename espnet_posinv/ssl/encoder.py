@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from espnet_posinv.device import to_device
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.masking import masked_standardise, span_mask
 
 LOADERS = ("transformers", "torchaudio", "s3prl", "whisper")
@@ -47,7 +48,7 @@ class SSLEncoder(nn.Module):
         layers: int | str | Sequence[int] = -1,
         weights: Sequence[float] | None = None,
         normalize_input: bool = False,
-        sample_rate: int = 16000,
+        sample_rate: int = SAMPLE_RATE,
         dtype: str = "float32",
         recompute: bool = False,
     ):
@@ -195,7 +196,9 @@ def _layer_list(layers, num_layers: int) -> list[int | str]:
     return found
 
 
-def load_encoder(upstream: str, *, sample_rate: int = 16000, normalize_input: bool | None = None, **options):
+def load_encoder(
+    upstream: str, *, sample_rate: int = SAMPLE_RATE, normalize_input: bool | None = None, **options
+):
     """Load a frozen encoder.
 
     Args:

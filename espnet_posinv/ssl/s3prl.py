@@ -8,6 +8,7 @@ import importlib
 import pickle
 from pathlib import Path
 
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import transformers
 from espnet_posinv.ssl.rename import load_renamed
 from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
@@ -115,7 +116,7 @@ def from_model(model, source: str, label: str, normalize_input: bool) -> tuple[W
     load_renamed(network, state, RENAMES, IGNORE, source)
     return network, {
         "label": f"{label} {network.num_layers} x {positions.out_channels} (self-supervised)",
-        "sample_rate": 16000,
+        "sample_rate": SAMPLE_RATE,
         "normalize_input": normalize_input,
     }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.rename import load_renamed
 from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
 
@@ -94,7 +95,7 @@ def from_model(model, preprocessing: dict, source: str) -> tuple[Wav2Vec2Network
     load_renamed(network, state, RENAMES, IGNORE, source)
     return network, {
         "label": f"{FAMILIES[c.model_type]} {c.num_hidden_layers} x {c.hidden_size} (self-supervised)",
-        "sample_rate": preprocessing.get("sampling_rate", 16000),
+        "sample_rate": preprocessing.get("sampling_rate", SAMPLE_RATE),
         # the large layouts were trained on normalised input; their folders say so in preprocessor_config.json
         "normalize_input": preprocessing.get("do_normalize", c.feat_extract_norm == "layer"),
     }

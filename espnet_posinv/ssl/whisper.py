@@ -14,12 +14,13 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.ct2 import read_model
 from espnet_posinv.ssl.masking import span_mask
 from espnet_posinv.ssl.rename import load_renamed
 from espnet_posinv.ssl.transformer import Layer, SelfAttention
 
-N_FFT, MEL_HOP, SAMPLE_RATE = 400, 160, 16000
+N_FFT, MEL_HOP = 400, 160
 
 RENAMES = (
     (r"position_encodings/encodings", "positions"),

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
-RATE, HOP, BANDS = 16000, 160, 40
+HOP, BANDS = 160, 40
 WINDOW, STEP = 160, 77  # frames that the encoder was trained on, and between windows (1.3 of them a second)
 COVERAGE = 0.75  # of the last window that speech must fill
 LEVEL = -30.0  # dBFS that quieter recordings are brought to
@@ -66,7 +67,7 @@ class SpeakerEncoder(nn.Module):
         wav = wav * np.float32(10 ** (max(0.0, LEVEL - level) / 20))
         starts = window_starts(len(wav))
         wav = np.pad(wav, (0, max(0, (starts[-1] + WINDOW) * HOP - len(wav))))
-        mel = librosa.feature.melspectrogram(y=wav, sr=RATE, n_fft=400, hop_length=HOP, n_mels=BANDS)
+        mel = librosa.feature.melspectrogram(y=wav, sr=SAMPLE_RATE, n_fft=400, hop_length=HOP, n_mels=BANDS)
         mel = torch.from_numpy(mel.T.astype(np.float32))
         windows = torch.stack([mel[start : start + WINDOW] for start in starts])
         return nn.functional.normalize(self(windows).mean(0), dim=0)

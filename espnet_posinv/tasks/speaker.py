@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from espnet_posinv.cli.arguments import fields_of
+from espnet_posinv.kaldi.lines import fields_of
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.scoring.bootstrap import LEVEL, rate_interval
 from espnet_posinv.tasks.embedding import embed

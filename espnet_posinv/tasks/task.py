@@ -11,11 +11,10 @@ import numpy as np
 
 from espnet_posinv.asr.backend import find_class, from_spec
 from espnet_posinv.files import atomic_write
-from espnet_posinv.kaldi.audio import read_audio
+from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
 
-SAMPLE_RATE = 16000
 TASKS = ("speaker", "classify")
 
 
@@ -119,12 +118,7 @@ def _embed_one(task: Task, item: tuple[str, str]) -> np.ndarray:
     torch.set_num_threads(1)  # one process a core
     name, entry = item
     try:
-        samples, rate = read_audio(entry)
-        if rate != SAMPLE_RATE or samples.shape[1] != 1:
-            raise DataError(
-                f"{entry}: {samples.shape[1]} channel(s) at {rate} Hz, need one at {SAMPLE_RATE} Hz"
-            )
-        vector = np.asarray(task.embed(samples[:, 0].astype("float32")), dtype=float)
+        vector = np.asarray(task.embed(read_mono(entry).astype("float32")), dtype=float)
         if vector.ndim != 1 or not np.isfinite(vector).all():
             raise DataError(f"{entry}: the model gives no finite vector")
     except Exception as error:  # whatever a model raises, the user must learn where

@@ -95,6 +95,23 @@ def test_jobs_of_a_launcher_lose_nothing_but_what_failed(mine, capsys):
     assert not list((mine / "one/log").glob("part.*"))
 
 
+@pytest.mark.parametrize("name", ["out 1", "o'1 ($x);&"])
+def test_jobs_write_where_they_were_told(mine, name):
+    words = ("--nj", "2", "--cmd", str(UTILS / "run.pl"), "--model", "per_cent")
+    main(
+        [
+            "--backend",
+            "mine.loudness",
+            *words,
+            "--wav-scp",
+            f"{mine}/two.scp",
+            "--output-dir",
+            f"{mine}/{name}",
+        ]
+    )
+    assert read_scp(mine / name / "text") == {"u5": "50 per_cent", "u6": "60 per_cent"}
+
+
 def test_parts_of_a_killed_run_are_collected(mine, capsys):
     # What a run leaves that was killed while its jobs went on: parts with texts, and the list of sets
     from espnet_posinv.asr.decode import decode

@@ -9,16 +9,16 @@ import pytest
 import soundfile as sf
 import torch
 
+from espnet_posinv import cli
 from espnet_posinv.asr import ctc_train
 from espnet_posinv.asr.ctc_data import Features, Utterance, batches, read_set
 from espnet_posinv.asr.ctc_head import Head, hidden_states, load
 from espnet_posinv.asr.ssl_ctc import SSLCTC
 from espnet_posinv.asr.units import Units
-from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.ssl.encoder import load_encoder
 
-main = command("train-ctc")
+main = cli.command("train-ctc")
 
 REPO = Path(__file__).parents[2]
 DOWNLOADS = Path(os.environ.get("POSINV_DOWNLOADS", REPO / "egs2/mini_debian/downloads"))
@@ -90,9 +90,9 @@ def trained(prompts, tmp_path_factory):
 def recognise(prompts, model, output):
     """Score of a recogniser on the prompts, as the two commands give it."""
     sets = ["--wav-scp", f"{prompts}/wav.scp", "--output-dir", f"{output}"]
-    command("decode")(["--backend", "ssl_ctc", "--model", model, *sets])
+    cli.command("decode")(["--backend", "ssl_ctc", "--model", model, *sets])
     files = ["--ref", f"{prompts}/text", "--hyp", f"{output}/text", "--output", f"{output}/score.json"]
-    command("score", "words")(files)
+    cli.command("score", "words")(files)
     return json.loads((output / "score.json").read_text())
 
 

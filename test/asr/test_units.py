@@ -2,10 +2,11 @@ import zipfile
 
 import pytest
 
-from espnet_posinv.asr import lexicon, units
-from espnet_posinv.asr.lexicon import phones_of, pronouncer, read_lexicon
+from espnet_posinv.asr import units
 from espnet_posinv.asr.units import learn
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.text import lexicon
+from espnet_posinv.text.lexicon import phones_of, pronouncer, read_lexicon
 
 TEXTS = ["Press 1, then press star.", "Don't press *!", ""]
 

@@ -7,7 +7,7 @@ import pytest
 from espnet_posinv.asr.whisper import Whisper
 from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import read_scp
-from espnet_posinv.scoring.normalize import normalize
+from espnet_posinv.text.normalize import normalize
 
 main = command("decode")
 
@@ -96,7 +96,7 @@ def test_errors(tmp_path):
     for window in (2, 31):
         with pytest.raises(ValueError, match=f"above 2 and at most 30 seconds, not {window}$"):
             Whisper(str(tmp_path), window=window)
-    with pytest.raises(SystemExit, match=r"asr_decode: .* is no Whisper folder"):
+    with pytest.raises(SystemExit, match=r"posinv decode: .* is no Whisper folder"):
         main(["--wav-scp", "x", "--output-dir", "y", "--model", str(tmp_path)])
     with pytest.raises(SystemExit):
         main(["--wav-scp", "x", "--wav-scp", "z", "--output-dir", "y", "--model", str(tmp_path)])

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from espnet_posinv.asr.whisper_transformers import WhisperTransformers
-from espnet_posinv.scoring.normalize import normalize
 from espnet_posinv.ssl.ct2 import read_model
+from espnet_posinv.text.normalize import normalize
 
 DOWNLOADS = Path(os.environ.get("POSINV_DOWNLOADS", Path(__file__).parents[2] / "egs2/mini_debian/downloads"))
 SOURCE = DOWNLOADS / "whisper-tiny.en"

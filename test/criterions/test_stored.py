@@ -89,7 +89,7 @@ def test_what_does_not_belong_together_is_refused(upstream, data, tmp_path, capl
     }.items():
         with pytest.raises(ValueError, match=message):
             loss(**options)
-    with pytest.raises(ValueError, match=r"there is no nowhere/encoder.json; make it with python -m"):
+    with pytest.raises(ValueError, match=r"there is no nowhere/encoder.json; make it with posinv data store"):
         SSLMSELoss(upstream, references="nowhere")
         with batch_info(lengths=LENGTHS, utt_ids=IDS):
             SSLMSELoss(upstream, references="nowhere")(ref, inf)

@@ -231,7 +231,7 @@ def test_import_refuses_other_models(small, tmp_path):
     path.write_text("nothing of the kind")
     with pytest.raises(ValueError, match="is no file of weights only"):
         read_weights(path)
-    with pytest.raises(SystemExit, match=r"import_demucs: .*absent\.th"):
+    with pytest.raises(SystemExit, match=r"posinv import-demucs: .*absent\.th"):
         main(["--checkpoint", str(tmp_path / "absent.th"), "--output-dir", str(tmp_path / "exp")])
     assert not (tmp_path / "exp").exists()
 

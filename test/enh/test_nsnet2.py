@@ -214,7 +214,7 @@ def test_command(tmp_path, capsys):
     path = write_onnx(tmp_path / "model.onnx")
     main(["--onnx", str(path), "--output-dir", str(tmp_path / "exp")])
     assert "of onnxruntime" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match=r"import_nsnet2: .*absent\.onnx"):
+    with pytest.raises(SystemExit, match=r"posinv import-nsnet2: .*absent\.onnx"):
         main(["--onnx", str(tmp_path / "absent.onnx"), "--output-dir", str(tmp_path / "exp")])
 
 

@@ -1,5 +1,6 @@
 """Opening audio, formatting it, and finding what cannot be used."""
 
+import io
 import os
 import shutil
 import signal
@@ -14,11 +15,12 @@ import pytest
 import soundfile
 
 from espnet_posinv.kaldi import DataError, read_scp, write_data_dirs, write_scp
-from espnet_posinv.kaldi.audio import audio_info, parse_rate, read_audio
+from espnet_posinv.kaldi.audio import audio_info, decode, parse_rate, read_audio, read_channel, read_mono
 from espnet_posinv.kaldi.check_audio import check_audio
 from espnet_posinv.kaldi.format import format_wav_scp
 from espnet_posinv.kaldi.format_task import run_task
 from espnet_posinv.kaldi.lengths import write_lengths
+from espnet_posinv.kaldi.state import fingerprint, state
 
 RATE = 16000
 needs_sox = pytest.mark.skipif(not shutil.which("sox"), reason="sox is not installed")
@@ -48,6 +50,7 @@ def wavs(tmp_path, monkeypatch):
     soundfile.write("nan.wav", bad, RATE, subtype="FLOAT")
     Path("cut.wav").write_bytes(Path("x.wav").read_bytes()[:10001])
     Path("cut.flac").write_bytes(Path("x.flac").read_bytes()[:10001])
+    Path("cut.ark").write_bytes(b"x " + Path("cut.wav").read_bytes())
     Path("zero.wav").touch()
     Path("text.wav").write_text("no audio")
     soundfile.write("none.wav", x[:0], RATE)
@@ -69,12 +72,15 @@ def test_one_scale_whatever_the_source(wavs, entry):
     assert (info.rate, info.channels, info.samples) == (RATE, 1, RATE)
 
 
+CONTAINERS = ["WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "NIST", "CAF", "FLAC"]
 BAD = [
     ("missing.wav", "missing.wav: No such file"),
     ("zero.wav", "zero.wav: empty file"),
     ("none.wav", "none.wav: holds no sample"),
     ("text.wav", "text.wav: cannot be read as audio"),
-    ("cut.wav", "cut.wav: cut off: 9957 of 32000 bytes"),
+    ("cut.wav", "cut.wav: cut off: 9957 of 32000 bytes are there"),
+    ("cat cut.wav |", r"cat cut.wav \|: cut off: 9957 of 32000 bytes are there"),
+    ("cut.ark:2", "cut.ark:2: cut off: 9957 of 32000 bytes are there"),
     ("cut.flac", "cut.flac: .*cut off"),
     ("nan.wav", "nan.wav: sample 77 is .nan., not a finite number"),
     ("cat missing.wav |", "exit status 1: cat: missing.wav: No such file"),
@@ -100,12 +106,33 @@ def test_a_wav_from_a_program_that_did_not_know_the_length(wavs):
     assert audio_info("stream.wav").samples == RATE
 
 
-@pytest.mark.parametrize(("start", "end"), [(2, 3), (0, 1.6), (0.5, 0.5)])
+@pytest.mark.parametrize(("audio_format", "size"), [(f, None) for f in CONTAINERS] + [("OGG", "VORBIS")])
+def test_cut_off_in_every_container(audio_format, size):
+    """libsndfile plays the half that is there."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, integers(10 * RATE) // 2, RATE, format=audio_format, subtype=size or "PCM_16")
+    data = buffer.getvalue()
+    assert len(decode(data, "whole")[0]) == 10 * RATE
+    with pytest.raises(DataError, match=r"half: .*(cut off|cannot be read)"):
+        decode(data[: len(data) // 2], "half")
+
+
+def test_one_channel_at_one_rate(wavs):
+    np.testing.assert_array_equal(read_mono("x.wav"), wavs / 32768)
+    np.testing.assert_array_equal(read_mono("a name", data=Path("x.flac").read_bytes()), wavs / 32768)
+    assert read_channel("8k.wav")[1] == 8000
+    with pytest.raises(DataError, match=r"8k\.wav: 8000 Hz, need 16000 Hz"):
+        read_mono("8k.wav")
+    with pytest.raises(DataError, match=r"stereo\.wav: 2 channels, need one"):
+        read_mono("stereo.wav")
+
+
+@pytest.mark.parametrize(("start", "end"), [(2, 3), (0, 1.02), (0.5, 0.5)])
 @pytest.mark.parametrize("entry", ["x.wav", "cat x.wav |"])
 def test_parts_outside_the_recording(wavs, entry, start, end):
     with pytest.raises(DataError, match="is not within its 1 s"):
         read_audio(entry, start, end)
-    assert len(read_audio(entry, 0.75, 1.2)[0]) == 4000  # a segment may end a little late
+    assert len(read_audio(entry, 0.75, 1.01)[0]) == 4000  # 1.005 s, rounded
 
 
 @pytest.mark.parametrize(("text", "rate"), [("16k", 16000), ("8000", 8000), ("44.1k", 44100), ("none", None)])
@@ -195,6 +222,29 @@ def test_only_what_changed_is_made_again(wavs):
     assert format_wav_scp("in.scp", "out", rate=8000, channels=[0], jobs=1).made == 3
     write_scp("in.scp", {"a": "float.wav", "b": "stereo.wav", "c": "cat x.flac |"})
     assert format_wav_scp("in.scp", "out", rate=8000, channels=[0], jobs=1).made == 1
+
+
+PIPES = ["cat v.wav |", "cat 'v.wav' | cat |", "bash make.sh |", "f=v; cat $f.wav |", "cat v.* |"]
+
+
+@pytest.mark.parametrize("entry", PIPES)
+def test_audio_behind_a_pipe_that_changed_is_made_again(wavs, entry):
+    shutil.copy("x.wav", "v.wav")
+    Path("make.sh").write_text("cat v.wav\n")
+    write_scp("in.scp", {"a": entry})
+    first, seen = format_wav_scp("in.scp", "out", jobs=1), fingerprint({"a": entry})
+    assert first.made == 1 and format_wav_scp("in.scp", "out", jobs=1) == first._replace(made=0)
+    assert fingerprint({"a": entry}) == seen
+    soundfile.write("v.wav", wavs[:8000], RATE)
+    again = format_wav_scp("in.scp", "out", jobs=1)
+    assert (again.made, again.samples) == (1, {"a": 8000})
+    assert fingerprint({"a": entry}) != seen
+
+
+def test_a_pipe_that_shows_what_it_reads_is_not_run(wavs, monkeypatch):
+    monkeypatch.setattr("espnet_posinv.kaldi.state.run_pipe", None)
+    assert fingerprint({"a": "sox x.wav -t wav - speed 0.9 | cat |"})
+    assert state("python x.wav |") is state("cat missing.wav |") is state("cat x.wav | tac |") is None
 
 
 def test_a_file_that_is_being_written_has_not_its_name(wavs, monkeypatch):
@@ -334,7 +384,7 @@ def test_segments_behind_the_end(wavs):
         "d", wav_scp={"r": "x.wav"}, segments=segments, utt2dur={"a": "0.5", "b": "0.75", "c": "2"}
     )
     assert [str(p).split(";")[0] for p in check_audio(path)] == [
-        "d/segments:3: 'c' runs to 1.5 s, its recording ends at 1 s",
+        "d/segments:3: 'c': r: the part from 0.5 to 1.5 s is not within its 1 s",
         "d/utt2dur:3: 'c' says 2 s, the audio has 1.000 s",
     ]
 
@@ -345,6 +395,15 @@ def test_lengths_of_segments(wavs):
     assert read_scp("d/utt2num_samples") == {"a": "4000", "b": "6000"}
     assert read_scp("d/utt2dur") == {"a": "0.5", "b": "0.75"}
     assert read_scp("d/reco2dur") == {"r": "1"}
+
+
+def test_no_length_of_a_segment_behind_the_end(wavs):
+    """GigaSpeech's issue 125: lengths below 0."""
+    path = data_dir("d", wav_scp={"r": "x.wav"}, segments={"a": "r 0 1.005", "b": "r 0.5 2.4", "c": "r 2 3"})
+    with pytest.raises(DataError) as error:
+        write_lengths(path, jobs=1)
+    assert [line.split(":")[1] for line in str(error.value).splitlines()] == [" 'b'", " 'c'"]
+    assert not Path("d/utt2dur").exists()
 
 
 @needs_sox

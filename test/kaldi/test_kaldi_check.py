@@ -1,11 +1,21 @@
 """The checker finds each problem, with file and line; the fixer repairs what has one repair."""
 
+import os
 import shutil
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from espnet_posinv.kaldi import DataDir, DataError, check_data_dir, fix_data_dir, read_scp
+from espnet_posinv.kaldi import (
+    DataDir,
+    DataError,
+    check_data_dir,
+    fix_data_dir,
+    read_scp,
+    write_data_dirs,
+)
 from espnet_posinv.kaldi.check import FIX, Needs, report
 
 UTTS = ["a-1", "a-2", "b-1", "b-2"]
@@ -102,7 +112,6 @@ BROKEN = [
         "",
         ["text: the file is empty", *[f"text: utterance '{utt}' of utt2spk is missing" for utt in UTTS]],
     ),
-    ("notes", "x y\n", ["notes: its name does not tell what it is keyed by"]),
 ]
 
 
@@ -264,11 +273,73 @@ def test_recordings_without_segments_go(data):
         assert list(read_scp(data / name)) == ["r1", "r2"]
 
 
-def test_an_unknown_file_is_left_or_taken(data):
-    put(data, "notes", "a-1 x\n")
+# Lists of a directory that are not about its utterances, as ESPnet's recipes have them
+OTHERS = {
+    "noises.scp": "n2 /noise/2.wav\nn1 /noise/1.wav\n",  # any order
+    "rirs.scp": "rir1 /rir/1.wav\nrir1 /rir/2.wav\n",  # two lines of one key
+    "spk2enroll.json": '{"x": [["u", "/e.wav"]],\n "x y": []}\n',
+    "spk2age": "z 31\ny 40\n",  # speakers of other data
+    "notes": "any text\n\n\ta-1\n",
+}
+
+
+def test_lists_of_something_else_are_left_alone(data):
+    for name, content in OTHERS.items():
+        put(data, name, content)
+    put(data, "text", "a-1 ONE\nb-1 THREE\n")
+    put(data, "enroll_spk1.scp", "".join(f"{utt} *{utt} a\n" for utt in [*UTTS, "c-9"]))
+    put(data, "far.list", "b-1\n")  # of ids alone, and of few of them: follows, and decides nothing
     said = []
-    fix_data_dir(data, said.append)
-    assert list(DataDir(data, unknown="drop").utts) == UTTS
-    assert any("notes" in line for line in said)
-    fix_data_dir(data, lambda line: None, extra_utt_files=["notes"])
-    assert list(DataDir(data, unknown="drop").utts) == ["a-1"]
+    assert fix_data_dir(data, said.append, extra_utt_files=["noises.scp", "spk1.scp", "none.scp"])
+    assert f"{data}: noises.scp: keyed by no utterance: left as it is" in said
+    assert problems(data, extra_utt_files=frozenset({"noises.scp", "enroll_spk1.scp"})) == []
+    assert list(DataDir(data).utts) == ["a-1", "b-1"]
+    assert {name: (data / name).read_text() for name in OTHERS} == OTHERS
+    assert (data / "enroll_spk1.scp").read_text() == "a-1 *a-1 a\nb-1 *b-1 a\n"
+    assert (data / "far.list").read_text() == "b-1\n"
+
+
+def test_a_list_decides_when_it_is_named(data):
+    put(data, "far.scp", "a-1 x\nb-1 x\n")
+    assert problems(data) == []
+    assert len(problems(data, extra_utt_files=frozenset({"far.scp"}))) == 2
+    assert not fix_data_dir(data, lambda line: None)
+    assert fix_data_dir(data, lambda line: None, extra_utt_files=["far.scp"])
+    assert list(DataDir(data).utts) == ["a-1", "b-1"]
+
+
+def test_a_byte_order_mark_is_told_and_taken_away(data):
+    put(data, "text", "\ufeff" + FILES["text"])
+    assert problems(data) == [f"text: byte-order mark, which others take for a part of an id; {FIX}"]
+    assert fix_data_dir(data, lambda line: None)
+    assert (data / "text").read_text() == FILES["text"]
+    assert (data / "wav.scp").read_text() == FILES["wav.scp"]
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A folder on another file system than tmp_path."""
+    folder = Path("/dev/shm")
+    if not os.access(folder, os.W_OK) or folder.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system to write to")
+    with tempfile.TemporaryDirectory(dir=folder) as there:
+        yield Path(there)
+
+
+def test_a_directory_behind_a_link_to_another_file_system(data, tmp_path, elsewhere):
+    shutil.copytree(data, elsewhere / "data")
+    link = tmp_path / "link"
+    link.symlink_to(elsewhere / "data")
+    put(link, "text", "b-1 THREE\na-1 ONE\na-2\nb-2 FOUR\n")
+    assert fix_data_dir(link, lambda line: None)
+    assert (elsewhere / "data/text").read_text() == FILES["text"]
+    write_data_dirs([link], [("utt2spk", [{"c": "c"}])])
+    assert {p.name for p in link.iterdir()} == {".backup", "utt2spk", "spk2utt"}
+    assert (link / ".backup/text").read_text() == FILES["text"]
+
+
+def test_what_fails_moves_nothing(data):
+    before = {p.name: p.read_text() for p in data.iterdir()}
+    with pytest.raises(ZeroDivisionError):
+        write_data_dirs([data], ((name, [1 / 0]) for name in ["utt2spk"]))
+    assert {p.name: p.read_text() for p in data.iterdir()} == before

@@ -259,6 +259,9 @@ def test_format_as_jobs_of_a_launcher(shell, wavs):
     assert list(jobs) == list(here) == [cut.split()[0] for cut in cuts]
     for utt, path in jobs.items():
         np.testing.assert_array_equal(soundfile.read(path)[0], soundfile.read(here[utt])[0])
+    told = shell(as_jobs.replace("'bash launch.sh'", "run.pl").replace("dump/jobs", "'dump/$H; (s) & '\\'"))
+    odd = Path("dump/$H; (s) & '")
+    assert (odd / "utt2num_samples").read_text() == Path("dump/here/utt2num_samples").read_text(), told
     # A launcher that loses its jobs and reports success: what an earlier run left must not stand in.
     assert "part.1" in shell(as_jobs.replace("bash launch.sh", "true"), ok=False)
     shell("rm n/c-2.wav; rm -r dump/jobs/data")
@@ -275,3 +278,73 @@ def test_mix_mono(shell):
     assert "ch2.scp: has not the entries of ch1.scp: a" in shell(
         "mix-mono-wav-scp.py ch1.scp ch2.scp", ok=False
     )
+
+
+def test_byte_order_marks_in_pipes(shell):
+    Path("ids").write_text("\ufeffa-1\nc-2\n")
+    Path("marked").write_text("\ufeffa-1 a\nb-1 b\n\ufeffc-2 c\n")
+    assert shell("filter_scp.pl ids < data/train/utt2spk") == "a-1 a\nc-2 c\n"
+    assert shell("filter_scp.pl ids < marked") == "a-1 a\nc-2 c\n"
+    assert shell("utt2spk_to_spk2utt.pl marked") == "a a-1\nb b-1\nc c-2\n"
+    assert (
+        shell("split_scp.pl --utt2spk data/train/utt2spk marked x y z; cat x y z") == "a-1 a\nb-1 b\nc-2 c\n"
+    )
+
+
+def test_apply_map(shell):
+    Path("map").write_text("a-1 x-a-1\na-2 y z\nb \n")
+    assert shell("head -n 2 data/train/utt2spk | apply_map.pl -f 1 map") == "x-a-1 a\ny z a\n"
+    assert shell("printf 'a-1 \\ta-2   b\\n\\n' | apply_map.pl -f 2- map") == "a-1 y z \n\n"
+    assert shell("printf 'q a-1\\n' | apply_map.pl --permissive map") == "q x-a-1\n"
+    assert "standard input:2: 'q' is not in map" in shell("printf 'a-1\\nq\\n' | apply_map.pl map", ok=False)
+    assert "range of columns" in shell("apply_map.pl -f x map < map", ok=False)
+
+
+def test_lists_of_something_else_go_along_untouched(shell):
+    """noises.scp and the like through every command; lists of utterances that only their keys tell follow."""
+    others = {
+        "noises.scp": "n2 /noise/2.wav\nn1 /noise/1.wav\n",
+        "spk2enroll.json": '{"x": [["u", "/e.wav"]]}\n',
+        "feats_type": "raw\n",
+    }
+    for name, content in others.items():
+        Path("data/train", name).write_text(content)
+    shell("awk '{print $1, \"*\" $1, $2}' data/train/utt2spk > data/train/enroll_spk1.scp")
+    Path("data/train/data.ark").write_bytes(b"\0B")  # an archive stays where the lists say that it is
+    ids = {
+        "utils/copy_data_dir.sh --utt-prefix x- --spk-prefix y- data/train {}": ["x-a-1", "x-a-2", "x-b-1"],
+        "utils/subset_data_dir.sh --first data/train 2 {}": ["a-1", "a-2"],
+        "utils/perturb_data_dir_speed.sh 0.9 data/train {}": ["sp0.9-a-1", "sp0.9-a-2", "sp0.9-b-1"],
+        "utils/combine_data.sh {} data/train data/train_copy0": ["a-1", "a-2", "b-1"],
+    }
+    for number, (command, first) in enumerate(ids.items()):
+        shell(command.format(f"data/train_copy{number}"))
+        made = Path(f"data/train_copy{number}")
+        assert {name: (made / name).read_text() for name in others} == others, command
+        assert not (made / "data.ark").exists()
+        if number < 3:  # the two sources of the last have different utterances
+            assert list(read_scp(made / "enroll_spk1.scp"))[:3] == first
+    assert Path("data/train_copy0/utt2uniq").read_text().startswith("x-a-1 a-1\nx-a-2 a-2\n")
+
+    # What was made for the copy is not overwritten with what it was made from, unless that is newer
+    formatted = Path("data/train_copy1/noises.scp")
+    formatted.write_text("n1 /formatted/1.wav\n")
+    shell("utils/copy_data_dir.sh data/train data/train_copy1")
+    assert formatted.read_text() == "n1 /formatted/1.wav\n"
+    shell("touch -d tomorrow data/train/noises.scp; utils/copy_data_dir.sh data/train data/train_copy1")
+    assert formatted.read_text() == others["noises.scp"]
+
+
+def test_combining_lists_of_something_else(shell):
+    shell("utils/copy_data_dir.sh --utt-prefix x- data/train data/other")
+    Path("data/train/noises.scp").write_text("n1 /noise/1.wav\n")
+    shell("utils/combine_data.sh data/one data/train data/other")
+    assert Path("data/one/noises.scp").read_text() == "n1 /noise/1.wav\n"
+    Path("data/other/noises.scp").write_text("n2 /noise/2.wav\n")
+    shell("utils/combine_data.sh data/two data/train data/other 2> told")
+    assert (
+        "noises.scp is left out: data/other/noises.scp is not data/train/noises.scp"
+        in Path("told").read_text()
+    )
+    shell("utils/combine_data.sh --extra-files noises.scp data/both data/train data/other")
+    assert Path("data/both/noises.scp").read_text() == "n1 /noise/1.wav\nn2 /noise/2.wav\n"

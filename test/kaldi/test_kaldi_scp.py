@@ -2,7 +2,7 @@
 
 import pytest
 
-from espnet_posinv.kaldi.scp import DataError, entries, read_scp, write_scp
+from espnet_posinv.kaldi.scp import DataError, entries, fields, read_scp, write_scp
 
 
 def write(path, data: bytes):
@@ -56,3 +56,16 @@ def test_sorted_like_the_C_locale(tmp_path):
     write_scp(tmp_path / "utt2spk", dict.fromkeys(keys, "s"))
     written = [line.split(b" ")[0] for line in (tmp_path / "utt2spk").read_bytes().splitlines()]
     assert written == sorted(key.encode() for key in keys)
+
+
+def test_a_byte_order_mark_is_no_part_of_an_id(tmp_path):
+    mark = "\ufeff".encode()
+    # as some editors write it, and as it stands after `cat` of two such files
+    file = write(tmp_path / "text", mark + b"a one\nb two\n" + mark + b"c three\n")
+    assert read_scp(file) == {"a": "one", "b": "two", "c": "three"}
+    inside = write(tmp_path / "text", b"a one " + mark + b"two\n")
+    assert read_scp(inside) == {"a": "one \ufefftwo"}
+
+
+def test_fields_are_split_as_entries_are():
+    assert fields("r\u00a01 \t 0  1.5\r\n") == ["r\u00a01", "0", "1.5"]

@@ -129,13 +129,16 @@ def test_an_utterance_without_segment(data):
         split_data_dir(DataDir(data.path), 2)
 
 
-def test_unknown_files(data):
-    (data.path / "notes").write_text("x\n")
-    with pytest.raises(DataError, match=r"cannot tell what notes is keyed by.*--unknown-files"):
-        DataDir(data.path)
-    copied = split_data_dir(DataDir(data.path, unknown="copy"), 2)
-    assert (copied[0] / "notes").read_text() == "x\n"
-    assert "notes" in DataDir(data.path, by_utterance=["notes"]).names
+def test_lists_of_something_else_go_into_every_part(data):
+    (data.path / "noises.scp").write_text("n2 /n/2.wav\nn1 /n/1.wav\n")
+    (data.path / "spk2enroll.json").write_text('{"x": [["a-0", "/e.wav"]]}\n')
+    (data.path / "enroll_spk1.scp").write_text("".join(f"{utt} /e/{utt}.wav\n" for utt in data.utts))
+    whole = DataDir(data.path)
+    parts = [DataDir(part) for part in split_data_dir(whole, 2)]
+    for name in ("noises.scp", "spk2enroll.json"):
+        assert [(part.path / name).read_bytes() for part in parts] == [(data.path / name).read_bytes()] * 2
+    for part in parts:
+        assert list(part.read("enroll_spk1.scp")) == list(part.utts)
 
 
 def test_an_interrupted_write_leaves_the_old_directory(data, tmp_path):

@@ -43,7 +43,9 @@ def test_choices(data):
     assert sub.first(data, 2) == ["a-0", "a-1"]
     assert sub.last(data, 2) == ["c-3", "c-4"]
     assert sub.shortest(data, 2) == ["c-4", "c-3"]
-    assert sub.spread(data, 3) == ["a-0", "b-0", "c-0"]
+    # As Kaldi's subset_scp.pl: half of them, rounded down, from the first half, and so on in each half
+    assert sub.spread(data, 1) == ["c-4"]
+    assert sub.spread(data, 3) == ["b-1", "c-0", "c-4"]
     assert sub.spread(data, 15) == UTTS
     assert sub.per_speaker(data, 2) == ["a-0", "a-2", "b-0", "b-2", "c-0", "c-2"]
     assert sub.per_speaker(data, 99) == UTTS
@@ -162,8 +164,9 @@ def test_malformed_lengths_are_named(tmp_path):
 
 
 def test_speed_refuses(data, tmp_path):
-    with pytest.raises(DataError, match="speed factor 0 is not above 0"):
-        list(speed_perturbed(data, 0))
+    for factor in (0, -1.0, float("nan"), float("inf"), 0.912345678):  # the last would be rounded in the pipe
+        with pytest.raises(DataError, match=f"speed factor {factor}"):
+            list(speed_perturbed(data, factor))
     packed = make(tmp_path / "d", ["a-1"], **{"wav.scp": {"a-1": "w.ark:17"}})
     with pytest.raises(DataError, match=r"wav.scp: sp2-a-1: 'w.ark:17' lies in an archive"):
         list(speed_perturbed(packed, 2))

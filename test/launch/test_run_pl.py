@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from espnet_posinv.launch.quoting import literal
+
 UTILS = Path(__file__).resolve().parents[2] / "utils"
 SECONDS = 60
 
@@ -300,3 +302,39 @@ def test_starts_quickly(run):
     ours = min(cost([run.door, "--pick", "failed", "x.log", "true"]) for _ in range(10))
     bare = min(cost([sys.executable, "-IS", "-c", "pass"]) for _ in range(10))
     assert ours < 5 * bare
+
+
+NAMES = [
+    "out 1",
+    "out(1)",
+    "o'1",
+    "o$HOME",
+    "o;1",
+    "o&1",
+    'a "b" (c) $d',
+    "JOB 1",
+    "tab\there",
+    "x\u00a0y",
+    "#x",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_literal_words_arrive_as_they_are(run, tmp_path, name):
+    assert run("x.log", "touch", literal(f"{tmp_path}/{name}")).returncode == 0
+    assert (tmp_path / name).exists()
+
+
+def test_the_job_variable_is_replaced_within_a_literal_word(run, tmp_path):
+    assert run("JOB=2:2", "x.log", "touch", literal("a b (c) JOB")).returncode == 0
+    assert (tmp_path / "a b (c) 2").exists()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "two  blanks", "*", "[a]"])
+def test_submit_hands_words_on_as_they_are(run, tmp_path, name):
+    done = subprocess.run(
+        ["bash", "-c", '. "$0/submit.sh"; submit "$0/run.pl --mem 1M" x.log touch "$1"', UTILS, name],
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0
+    assert (tmp_path / name).exists()

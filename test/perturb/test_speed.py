@@ -59,7 +59,11 @@ def test_factors_are_drawn_equally_often():
     )
 
 
-@pytest.mark.parametrize("factors", [(), (0.9, 0.0), (-1.0,)])
+@pytest.mark.parametrize("factors", [(), (0.9, 0.0), (-1.0,), (0.913,), (0.333,), (float("inf"),)])
 def test_wrong_factors_are_refused(factors):
-    with pytest.raises(ValueError, match="speed factors"):
+    with pytest.raises(ValueError, match="speed factor"):
         Speed(factors)
+
+
+def test_thirds_are_exact():
+    assert changed_length(300, 2 / 3) == 450

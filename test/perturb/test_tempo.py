@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_posinv.cli import command
+from espnet_posinv import cli
 from espnet_posinv.perturb.tempo import Tempo
 
 
@@ -60,7 +60,7 @@ def table(path):
 
 def test_references_and_their_tables(data, tmp_path):
     command = [str(data), str(tmp_path / "out"), "--method", "world", "--factors", "0.8", "1.25"]
-    command("data", "perturb-references")([*command, "--nj", "2"])
+    cli.command("data", "perturb-references")([*command, "--nj", "2"])
     tempo, paths = table(data / "utt2tempo"), table(data / "perturbed_ref1.scp")
     assert set(tempo.values()) == {"0.8", "1.25"} and list(paths) == sorted(f"u{i}" for i in range(12))
     for utt, path in paths.items():
@@ -68,21 +68,23 @@ def test_references_and_their_tables(data, tmp_path):
         assert soundfile.info(path).frames == pytest.approx(expected, rel=0.05)
     kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()}
     next(iter(kept)).unlink()
-    command("data", "perturb-references")(command)
+    cli.command("data", "perturb-references")(command)
     again = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()}
     assert again.keys() == kept.keys() and sum(again[p] != kept[p] for p in kept) == 1
     assert table(data / "utt2tempo") == tempo
-    command("data", "perturb-references")([str(data), str(tmp_path / "other"), *command[2:], "--seed", "1"])
+    cli.command("data", "perturb-references")(
+        [str(data), str(tmp_path / "other"), *command[2:], "--seed", "1"]
+    )
     assert table(data / "utt2tempo") != tempo
 
 
 def test_bad_input_is_named(data, tmp_path):
     with pytest.raises(SystemExit, match=r"spk1\.scp: no such file"):
-        command("data", "perturb-references")([str(tmp_path), str(tmp_path / "out")])
+        cli.command("data", "perturb-references")([str(tmp_path), str(tmp_path / "out")])
     soundfile.write(tmp_path / "u3.wav", np.zeros((800, 2)), 16000)
     with pytest.raises(SystemExit, match=r"u3\.wav: 2 channels; a reference has one"):
-        command("data", "perturb-references")([str(data), str(tmp_path / "out"), "--method", "world"])
+        cli.command("data", "perturb-references")([str(data), str(tmp_path / "out"), "--method", "world"])
     with pytest.raises(SystemExit, match="tempo method 'wsola': one of sox, world"):
-        command("data", "perturb-references")([str(data), str(tmp_path / "out"), "--method", "wsola"])
+        cli.command("data", "perturb-references")([str(data), str(tmp_path / "out"), "--method", "wsola"])
     with pytest.raises(SystemExit, match="tempo factors"):
-        command("data", "perturb-references")([str(data), str(tmp_path / "out"), "--factors", "0"])
+        cli.command("data", "perturb-references")([str(data), str(tmp_path / "out"), "--factors", "0"])

@@ -60,7 +60,7 @@ def test_help_shows_every_option_with_its_default(recipe):
             "--criterion ssl_mze: no conf/criterion/ssl_mze.yaml; there are ssl_",
         ),
         (["--redo", "maybe"], "true or false, not 'maybe'"),
-        (["--stage", "6"], "stage 5 (fine-tuning"),
+        (["--stage", "6"], "stage 3 (format audio"),
         (["--stop-stage", "1"], "write the corpus's preparation here"),
         (["--test_sets", ""], "name the sets"),
     ],

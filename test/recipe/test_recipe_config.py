@@ -1,4 +1,4 @@
-"""Merging of training configurations, and the guard against continuing with another one."""
+"""Merging of training configurations."""
 
 import pytest
 import yaml
@@ -35,18 +35,6 @@ def test_command_line_writes_the_merged_file(tmp_path):
     assert config.main(["--set", "seed=7", "--output", str(output), *files]) == 0
     assert yaml.safe_load(output.read_text()) == {"seed": 7, "optim_conf": {"lr": 2.0}}
     assert [p.name for p in output.parent.iterdir()] == ["train.yaml"]
-
-
-def test_experiment_does_not_continue_with_another_configuration(tmp_path, capsys):
-    base = tmp_path / "base.yaml"
-    base.write_text("seed: 0\nmax_epoch: 3\n")
-    output = tmp_path / "exp/train.yaml"
-    assert config.main(["--output", str(output), str(base)]) == 0
-    assert config.main(["--output", str(output), str(base)]) == 0  # the same one: fine
-    assert config.main(["--set", "max_epoch=4", "--output", str(output), str(base)]) == 1
-    message = capsys.readouterr().err
-    assert "max_epoch: 3 -> 4" in message and "--tag" in message
-    assert yaml.safe_load(output.read_text())["max_epoch"] == 3
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from espnet_posinv.recipe import made_from
+from espnet_posinv.recipe.contents import Contents
 from espnet_posinv.recipe.stage import FAIL, RUN, SKIP, Stage, begin, end
 
 ROOT = Path(__file__).parents[2]
@@ -53,10 +55,12 @@ def test_finished_stage_is_skipped_until_something_changes(recipe):
     assert recipe.begin(Stage(1, "one", "a", [source], [made])) == SKIP
     assert recipe.begin(Stage(1, "one", "a", [source], [made]), redo=True) == RUN
     assert recipe.begin(Stage(1, "one", "b", [source], [made])) == RUN  # another option
-    later = time.time() + 10
-    os.utime(source, (later, later))
-    assert recipe.begin(Stage(1, "one", "a", [source], [made])) == RUN  # a newer input
+    os.utime(source)
+    assert recipe.begin(Stage(1, "one", "a", [source], [made])) == SKIP  # touched, not changed
+    Path(source).write_text("2")
     os.utime(source, (1, 1))
+    assert recipe.begin(Stage(1, "one", "a", [source], [made])) == RUN  # another input, however old
+    Path(source).write_text("1")
     assert recipe.begin(Stage(1, "one", "a", [source], [made])) == SKIP
     os.remove(made)
     assert recipe.begin(Stage(1, "one", "a", [source], [made])) == RUN  # an output is gone
@@ -98,6 +102,49 @@ def test_stage_that_does_not_write_what_it_declares_fails_and_leaves_no_stamp(re
     assert recipe.end(2) == FAIL
     assert "ended without writing" in capsys.readouterr().err
     assert not (recipe.folder / "stamps").exists()
+
+
+def test_stage_that_changes_its_input_in_place_is_done(recipe):
+    table = recipe.folder / "utt2spk"
+    table.write_text("1")
+    assert recipe.begin(Stage(2, "two", reads=[str(table)], writes=[str(table)])) == RUN
+    table.write_text("2")
+    assert recipe.end(2) == 0
+    assert recipe.begin(Stage(2, "two", reads=[str(table)], writes=[str(table)])) == SKIP
+    table.write_text("3")
+    assert recipe.begin(Stage(2, "two", reads=[str(table)], writes=[str(table)])) == RUN
+
+
+def test_input_that_changes_while_the_stage_runs_is_found_the_next_time(recipe):
+    source = recipe.folder / "source"
+    source.write_text("1")
+    stage = Stage(1, "one", reads=[str(source)])
+    assert recipe.begin(stage) == RUN
+    source.write_text("2")
+    assert recipe.end(1) == 0
+    assert recipe.begin(stage) == RUN
+
+
+def test_stage_refuses_a_product_of_other_data_and_its_maker_runs_again(recipe, capsys):
+    data, model = recipe.folder / "data", recipe.folder / "exp/model"
+    data.write_text("1")
+    train = Stage(5, "train", reads=[], writes=[str(model)])
+    assert recipe.begin(train) == RUN
+    assert made_from.begin(model, [str(data)], {}, Contents()) == made_from.MAKE
+    model.write_text("weights")
+    assert recipe.end(5) == 0
+    recipe.new_run()
+    assert recipe.begin(train) == SKIP
+    assert recipe.begin(Stage(6, "enhance", reads=[str(model)])) == RUN
+    data.write_text("2")
+    recipe.new_run()
+    assert recipe.begin(train, first=6) == SKIP
+    assert recipe.begin(Stage(6, "enhance", reads=[str(model)]), first=6) == FAIL
+    said = capsys.readouterr().err
+    assert f"needs {model}, which was made from something else; stage 5 (train) makes it" in said
+    assert f"  {data}: other content" in said
+    assert recipe.begin(train) == RUN
+    assert f"; {data}: other content" in capsys.readouterr().out
 
 
 def test_unreadable_stamp_means_run_again(recipe):

@@ -1,4 +1,6 @@
 import json
+import os
+from signal import SIGKILL
 
 import numpy as np
 import pytest
@@ -57,8 +59,51 @@ def test_metrics_rank_noise(clean):
 def test_undefined_for_silence_and_snippets(clean):
     with pytest.raises(Undefined):
         pesq(clean, 0 * clean)
-    with pytest.raises(Undefined, match="Not enough STFT frames"):
-        estoi(clean[:3000], clean[:3000])
+    for samples, reason in ((1, "less than a frame"), (409, "less than a frame"), (3000, "Not enough STFT")):
+        with pytest.raises(Undefined, match=reason):
+            estoi(clean[1000 : 1000 + samples], clean[1000 : 1000 + samples])
+    with pytest.raises(Undefined, match="the enhanced signal is silent"):
+        dnsmos(clean, 0 * clean)
+
+
+def test_si_sdr_of_constant_and_of_orthogonal_signals_is_undefined(clean):
+    t = np.arange(RATE) / RATE
+    sine, cosine = np.sin(2 * np.pi * 100 * t), np.cos(2 * np.pi * 100 * t)
+    sixteen_bits = [np.rint(0.3 * x * 32768) / 32768 for x in (sine, cosine)]
+    for pair, reason in (
+        ((clean, np.full_like(clean, 0.1)), "the enhanced signal is constant"),
+        ((np.full_like(clean, 1 / 3), clean), "the clean signal is constant"),
+        ((sine, cosine), "minus infinite"),
+        (sixteen_bits, "minus infinite"),
+        ((clean, (0.5 * clean).astype(np.float32)), "infinite: the signal is the clean one"),
+    ):
+        with pytest.raises(Undefined, match=reason):
+            si_sdr(*pair)
+    assert si_sdr(sine, cosine + 1e-3 * sine)["si_sdr"] == pytest.approx(-60, abs=0.01)
+
+
+def test_what_kills_its_process_is_undefined(clean, monkeypatch):
+    """PESQ writes behind its tables where a recording has many pauses (issues 12, 15, 18 of the package)."""
+    monkeypatch.setattr("pesq.pesq", lambda *args: os.kill(os.getpid(), SIGKILL))
+    with pytest.raises(Undefined, match=r"died \(SIGKILL\): more than 50 utterances"):
+        pesq(clean, noisy(clean, 10))
+    monkeypatch.setattr("pesq.pesq", lambda *args: 3.0)
+    assert pesq(clean, noisy(clean, 10)) == {"pesq": 3.0}
+
+
+def test_dnsmos_hears_every_window(monkeypatch):
+    """Windows 7 to 23 of the library are one sample short and left out (DNS-Challenge's issue 130)."""
+    heard = []
+
+    def run(signal, rate):
+        heard.append((len(signal), signal[0]))
+        return dict.fromkeys(("ovrl_mos", "sig_mos", "bak_mos", "p808_mos"), float(signal[0]))
+
+    monkeypatch.setattr("speechmos.dnsmos.run", run)
+    ramp = (np.arange(40.5 * RATE) + 1) / RATE / 100  # tells where a window begins
+    assert dnsmos(ramp, ramp)["dnsmos_sig"] == pytest.approx(np.mean(np.arange(31)) / 100, abs=1e-5)
+    assert [count for count, _ in heard] == [144160] * 31
+    np.testing.assert_allclose([first for _, first in heard], np.arange(31) / 100, atol=1e-6)
 
 
 def test_dnsmos_is_the_librarys_on_whole_windows(clean):
@@ -112,7 +157,7 @@ def test_bad_audio_is_named(tmp_path, clean):
     nan[100] = np.nan
     with pytest.raises(DataError, match=r"utterance a: .*nan/a.wav: sample 100 is"):
         score_signals(good, write(tmp_path / "nan", {"a": nan}), ["si_sdr"])
-    with pytest.raises(DataError, match=r"utterance a: .*1 channel\(s\) at 8000 Hz"):
+    with pytest.raises(DataError, match=r"utterance a: .*8000 Hz, need 16000 Hz"):
         score_signals(good, write(tmp_path / "slow", {"a": clean}, rate=8000), ["si_sdr"])
     with pytest.raises(DataError, match=r"2 utterances are only in one .*: a, b"):
         score_signals(good, {"b": good["a"]}, ["si_sdr"])
@@ -124,3 +169,21 @@ def test_pool_keeps_counts():
     assert (total["mean"], total["count"], total["undefined"]) == (2.0, 2, 1)
     assert total["interval95"] == {"low": 1.0, "high": 3.0}
     assert pool({"c": scores["c"]})["pesq"] == {"mean": None, "count": 0, "undefined": 1}
+
+
+def nowhere_finite(clean, enhanced):
+    return {"odd": float("nan")}
+
+
+def test_what_has_no_value_is_counted_and_named(tmp_path, clean, capsys):
+    good = write(tmp_path / "clean", {"a": clean, "b": clean})
+    files = write(tmp_path / "inf", {"a": 0 * clean, "b": noisy(clean, 10)})
+    scores = score_signals(good, {"a": files["a"], "b": good["b"]}, ["dnsmos", "si_sdr"])
+    total = pool(scores)
+    assert list(total) == ["dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak", "dnsmos_p808", "si_sdr"]
+    assert [total[name]["undefined"] for name in total] == [1, 1, 1, 1, 2]
+    odd = score_signals(good, files, [], further={"odd": nowhere_finite})
+    assert odd["a"] == {"odd": None, "undefined": {"odd": "not finite: {'odd': nan}"}}
+    command = ["--ref-scp", f"{tmp_path}/clean/wav.scp", "--inf-scp", f"{tmp_path}/inf/wav.scp"]
+    main([*command, "--output", f"{tmp_path}/s.json", "--metrics", "si_sdr"])
+    assert "si_sdr undefined, the enhanced signal is silent: a\n" in capsys.readouterr().out

@@ -75,5 +75,5 @@ def test_command_and_undefined(folder, capsys):
     assert "speech_bert_score 0." in capsys.readouterr().out
     with pytest.raises(Undefined):
         SpeechBERTScore(f"transformers:{folder}/model")(np.ones(300), np.ones(9600))
-    with pytest.raises(SystemExit, match=r"score_signal: .*upstream 'nothing': write LOADER:NAME"):
+    with pytest.raises(SystemExit, match=r"posinv score signal: .*upstream 'nothing': write LOADER:NAME"):
         main([*files, "--metrics", "none", "--ssl", "nothing"])

@@ -79,7 +79,7 @@ def test_no_words_is_an_error():
 def test_command(tmp_path, capsys):
     (tmp_path / "ref").write_text("b Press one.\na\n")
     (tmp_path / "hyp").mkdir()
-    (tmp_path / "hyp/text").write_text("a uh\nb press 1\n")
+    (tmp_path / "hyp/text").write_text("a what\nb press 1\n")
     (tmp_path / "hyp/decode.json").write_text('{"recogniser": {"model": "m"}}')
     command = [
         "--ref",
@@ -103,13 +103,27 @@ def test_command(tmp_path, capsys):
     }
     assert result["normalization"]["symbols"]["*"] == "star"
     assert "WER 50.0 % [" in capsys.readouterr().out
-    (tmp_path / "hyp/text").write_text("a uh\n")
-    with pytest.raises(SystemExit, match="score_wer: 1 of 2 references have no hypothesis: b"):
+    (tmp_path / "hyp/text").write_text("a what\n")
+    with pytest.raises(SystemExit, match="posinv score words: 1 of 2 references have no hypothesis: b"):
         main(command)
-    with pytest.raises(SystemExit, match=r"score_wer: .*nothing: no such file"):
+    with pytest.raises(SystemExit, match=r"posinv score words: .*nothing: no such file"):
         main([*command[:2], "--hyp", f"{tmp_path}/nothing", "--output", f"{tmp_path}/s.json"])
 
 
 def test_totals_are_integers_in_json(tmp_path):
     assert json.dumps(pool(score_texts({"a": "x y"}, {"a": "x"})))
     assert np.isclose(pool(score_texts({"a": "x y"}, {"a": "x"}))["wer"], 50)
+
+
+@pytest.mark.parametrize("text", ["今天天气很好", "你好", "วันนี้อากาศดีมาก", "今日はいい天気ですね"])
+def test_words_without_blanks_are_refused(text):
+    with pytest.raises(DataError, match=r"references are written without blanks .*--unit characters"):
+        score_texts({"u": text, "v": ""}, {"u": text, "v": ""}, language="zh")
+    score = score_texts({"u": text}, {"u": text}, language="zh", unit="characters")["u"]
+    assert score["S"] == 0 and score["N"] > 1
+
+
+def test_words_that_somebody_cut_are_words():
+    assert score_texts({"u": "今天 天气 很 好"}, {"u": "今天 天气 好"}, language="zh")["u"]["D"] == 1
+    with pytest.raises(DataError, match="hypotheses are written without blanks"):
+        score_texts({"u": "今天 天气"}, {"u": "今天天气"}, language="zh")

@@ -228,6 +228,6 @@ def test_silence_has_no_voice(tmp_path):
         "--output",
         f"{tmp_path}/o.json",
     ]
-    with pytest.raises(SystemExit, match="score_task: utterance a: silent; a voice has no vector"):
+    with pytest.raises(SystemExit, match="posinv score task: utterance a: silent; a voice has no vector"):
         main(["--task", "speaker", "--model", f"ge2e:{WHEEL}", *files])
     assert not (tmp_path / "o.json").exists()

@@ -26,6 +26,7 @@ dumpdir=dump             # formatted audio
 expdir=exp               # models, enhanced audio, transcripts, scores
 # Data
 local_data_opts=         # passed to local/data.sh
+data_from=               # files and folders that local/data.sh reads; when they change, stage 1 runs again
 fs=16000                 # sampling rate in Hz
 audio_format=wav         # format of dump/
 train_set=               # name of the training set
@@ -33,10 +34,11 @@ valid_set=               # name of the validation set
 test_sets=               # names of the test sets
 clean_set=               # the test set without noise, whose scores are the clean row
 # Speech enhancement
-pretrained=              # model to import: NSNet2's ONNX file as "nsnet2", denoiser's checkpoint (.th) as "demucs"
+pretrained=              # model to import: NSNet2's .onnx file as "nsnet2", denoiser's .th file as "demucs", or the
+                         # folder of an ESPnet model under its own name
 import_args=             # further options of its importer, e.g. "--hidden 64" of import_demucs
 se_config=               # configuration of a model to train from scratch; its name is the file's
-init=nsnet2              # the model that fine-tuning starts from
+init=                    # the model that fine-tuning starts from (default: the imported or trained one)
 finetune_config=         # configuration of the fine-tuning
 criterion="ssl_mse ssl_mse_pad ssl_softdtw"  # each is conf/criterion/<name>.yaml
 upstreams=               # TAG=SPEC of each SSL encoder, e.g. "hubert=transformers:facebook/hubert-base-ls960"
@@ -52,8 +54,8 @@ finetuned=               # fine-tuned models of stages 6 to 10 (default: those o
 wer_args=                # further options of `posinv score words`, e.g. "--sclite" for NIST's report beside ours
 signal_args=             # further options of `posinv score signal`, e.g. "--ssl transformers:microsoft/wavlm-large"
 tasks=                   # NAME=TASK:LABELS:MODEL of other tasks (doc/recognisers_and_tasks.md); LABELS: a file of a test set
-probe_args=              # options of bin/probe for the upstreams, e.g. "--utterances 24"; none: no probe
-results=RESULTS.md       # the report
+probe_args=              # options of posinv probe for the upstreams, e.g. "--utterances 24"; none: no probe
+results=                 # the report (default: RESULTS.md in expdir)
 tag=                     # added to the names of fine-tuned models
 
 help_message="Usage: $0 [--option value]...
@@ -93,14 +95,25 @@ if [ "${cmd_backend}" != local ] && ! ${list_stages} && ! ${dry_run}; then
     done
 fi
 
+results=${results:-${expdir}/RESULTS.md} title="$(basename "$(dirname "${PWD}")"), ${expdir}"
+if [ -e "${results}" ] && [ "$(head -n 1 "${results}")" != "# ${title}" ] && ! ${list_stages} && ! ${dry_run}; then
+    echo "$0: ${results} holds the report of $(head -n 1 "${results}" | cut -c 3-), this one is of ${title}: give another --results" >&2
+    exit 2
+fi
 format_cmd='' asr_cmd=''  # launchers of what needs none on one machine: processes that share what is loaded
 [ "${cmd_backend}" = local ] || format_cmd=${train_cmd} asr_cmd=${decode_cmd}
 posinv="${python} -m espnet_posinv"
 raw=${dumpdir}/raw
 se_name=$(basename "${se_config}" .yaml)
 models=()                # finished models: imported, trained, fine-tuned
-case ${pretrained} in '') ;; *.th) models+=(demucs) ;; *) models+=(nsnet2) ;; esac
+case ${pretrained} in
+    '') ;;
+    *.th) models+=(demucs) ;;
+    *.onnx) models+=(nsnet2) ;;
+    *) models+=("$(basename "${pretrained}")") ;;
+esac
 [ -n "${se_config}" ] && models+=("${se_name}")
+init=${init:-${models[0]:-}}
 tuned=()
 for u in ${upstreams}; do for c in ${criterion}; do for s in ${seeds}; do
     tuned+=("${c}_${u%%=*}${tag:+_${tag}}_seed${s}")
@@ -109,6 +122,8 @@ trained=("${tuned[@]}")
 [ -z "${finetuned}" ] || read -ra tuned <<< "${finetuned}"
 sets="${train_set} ${valid_set} ${test_sets}"
 model() { local f; for f in valid.loss.best.pth model.pth; do [ ! -e "${expdir}/$1/${f}" ] || break; done; echo "${expdir}/$1/${f}"; }
+# The file or folder that "LOADER:MODEL,setting=value" names; nothing for a name on a hub.
+model_folder() { local p=${1#*:}; p=${p%%,*}; [ ! -e "${p}" ] || echo "${p}"; }
 each() { local f=$1 x; shift; for x in "$@"; do echo "${f//%/${x}}"; done; }  # a pattern's paths
 
 # Try SSL models, recognisers and GPUs before anything is trained; needless where the stages end before their use.
@@ -122,21 +137,27 @@ try_choices() {
 
 # Train exp/NAME with the merged configuration (the other arguments are recipe.config's), unless finished.
 train_one() {
-    local dir=${expdir}/$1 log=${expdir}/$1/train.log; shift
-    ${python} -m espnet_posinv.recipe.config --output "${dir}/train.yaml" "$@" || return 1
-    [ ! -e "${dir}/.finished" ] || { echo "${dir}: finished"; return 0; }
+    local dir=${expdir}/$1 log=${expdir}/$1/train.log merged=${expdir}/.$1.yaml t job training; shift
+    ${python} -m espnet_posinv.recipe.config --output "${merged}" "$@" || return 1
+    if as_made "${dir}/.finished" --folder --config "${merged}" \
+        --refuse "--redo true trains it again, --tag NAME another one beside it" \
+        --reads $(for t in "${train_set}" "${valid_set}"; do each "${raw}/${t}/%" wav.scp spk1.scp; done); then
+        echo "${dir}: finished"; rm "${merged}"; return 0
+    fi
+    mv "${merged}" "${dir}/train.yaml"
     echo "${dir}: training, log in ${log}"
-    OMP_NUM_THREADS=${train_threads} ${posinv} -m espnet2.bin.launch --cmd "${cuda_cmd}" --log "${log}" \
-        --ngpu "${ngpu}" --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
-        --multiprocessing_distributed true -- ${posinv} -m espnet2.bin.enh_train \
+    mapfile -t training < <(literal ${posinv} -m espnet2.bin.enh_train \
         --config "${dir}/train.yaml" --output_dir "${dir}" --ngpu "${ngpu}" --resume true \
         --train_data_path_and_name_and_type "${raw}/${train_set}/wav.scp,speech_mix,sound" \
         --train_data_path_and_name_and_type "${raw}/${train_set}/spk1.scp,speech_ref1,sound" \
         --valid_data_path_and_name_and_type "${raw}/${valid_set}/wav.scp,speech_mix,sound" \
         --valid_data_path_and_name_and_type "${raw}/${valid_set}/spk1.scp,speech_ref1,sound" \
         --train_shape_file "${raw}/${train_set}/utt2num_samples" \
-        --valid_shape_file "${raw}/${valid_set}/utt2num_samples" 2> >(grep -v '(launch:.*INFO' >&2) &
-    local job=$!
+        --valid_shape_file "${raw}/${valid_set}/utt2num_samples")
+    OMP_NUM_THREADS=${train_threads} ${posinv} -m espnet2.bin.launch --cmd "${cuda_cmd}" --log "${log}" \
+        --ngpu "${ngpu}" --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
+        --multiprocessing_distributed true -- "${training[@]}" 2> >(grep -v '(launch:.*INFO' >&2) &
+    job=$!
     ${python} -m espnet_posinv.recipe.progress --log "${log}" --label "$(basename "${dir}")" --pid ${job} \
         --max-epoch "$(sed -n 's/^max_epoch: //p' "${dir}/train.yaml")"
     wait ${job} && touch "${dir}/.finished"
@@ -148,12 +169,13 @@ parts() { local n=$((($(wc -l < "${raw}/$1/wav.scp") + 149) / 150)); echo $((n <
 # Enhance one test set with one model: exp/MODEL/enhanced/SET/spk1.scp
 enhance_one() {
     local dir=${expdir}/$1/enhanced/$2 scp=${raw}/$2/wav.scp keys n
-    [ ! -e "${dir}/spk1.scp" ] || return 0
+    as_made "${dir}/spk1.scp" --folder --value "fs=${fs}" \
+        --reads "${scp}" "$(model "$1")" "${expdir}/$1/config.yaml" && return 0
     n=$(parts "$2")
-    rm -rf "${dir}" && mkdir -p "${dir}/log"
+    rm -rf "${dir}/log" "${dir}"/part.* && mkdir "${dir}/log"
     mapfile -t keys < <(each "${dir}/log/keys.%.scp" $(seq "${n}"))
     utils/split_scp.pl "${scp}" "${keys[@]}" || return 1
-    ${decode_cmd} JOB=1:"${n}" "${dir}/log/enh_inference.JOB.log" ${posinv} -m espnet2.bin.enh_inference \
+    submit "${decode_cmd}" JOB=1:"${n}" "${dir}/log/enh_inference.JOB.log" ${posinv} -m espnet2.bin.enh_inference \
         --ngpu 0 --fs "${fs}" --train_config "${expdir}/$1/config.yaml" --model_file "$(model "$1")" \
         --key_file "${dir}/log/keys.JOB.scp" --data_path_and_name_and_type "${scp},speech_mix,sound" \
         --output_dir "${dir}/part.JOB" || return 1
@@ -166,58 +188,75 @@ audio() { if [ "$1" = noisy ]; then echo "${raw}/$2/wav.scp"; else echo "${expdi
 
 # Score one system on one test set. Counting words takes no time; what computes for longer are jobs.
 score_one() {
-    local inf k task labels net r log=${scores}/log/%.$1.$2.log
+    local inf k task labels net r out ref=${raw}/$2/spk1.scp log=${scores}/log/%.$1.$2.log
     inf=$(audio "$1" "$2")
     for r in ${recognisers}; do
+        r=${r%%=*} out=${scores}/${r%%=*}/$1/$2.json
+        as_made "${out}" --reads "${raw}/$2/text" "${expdir}/decoded/${r}/$1/$2/text" \
+            --value "lang=${lang}" --value "args=${wer_args}" && continue
         ${python} -m espnet_posinv score words --ref "${raw}/$2/text" --language "${lang}" \
-            --hyp "${expdir}/decoded/${r%%=*}/$1/$2/text" --output "${scores}/${r%%=*}/$1/$2.json" ${wer_args} || return 1
+            --hyp "${expdir}/decoded/${r}/$1/$2/text" --output "${out}" ${wer_args} || return 1
     done
-    ${decode_cmd} "${log//%/signal}" ${python} -m espnet_posinv score signal --metrics "${metrics}" \
-        --ref-scp "${raw}/$2/spk1.scp" --inf-scp "${inf}" --output "${scores}/signal/$1/$2.json" ${signal_args} || return 1
+    out=${scores}/signal/$1/$2.json
+    as_made "${out}" --reads "${ref}" "${inf}" --value "metrics=${metrics}" --value "args=${signal_args}" ||
+        submit "${decode_cmd}" "${log//%/signal}" ${python} -m espnet_posinv score signal --metrics "${metrics}" \
+            --ref-scp "${ref}" --inf-scp "${inf}" --output "${out}" ${signal_args} || return 1
     for k in ${tasks}; do
         IFS=: read -r task labels net <<< "${k#*=}"
-        ${decode_cmd} "${log//%/${k%%=*}}" ${python} -m espnet_posinv score task --task "${task}" --model "${net}" \
+        k=${k%%=*} out=${expdir}/tasks/${k%%=*}/$1/$2.json
+        as_made "${out}" --value "task=${task}:${net}" --reads "${inf}" "${ref}" "${raw}/$2/${labels}" \
+            "${raw}/$2/utt2spk" $(model_folder "${net}") && continue
+        submit "${decode_cmd}" "${log//%/${k}}" ${python} -m espnet_posinv score task --task "${task}" --model "${net}" \
             --labels "${raw}/$2/${labels}" --utt2spk "${raw}/$2/utt2spk" --wav-scp "${inf}" \
-            --clean-scp "${raw}/$2/spk1.scp" --output "${expdir}/tasks/${k%%=*}/$1/$2.json" || return 1
+            --clean-scp "${ref}" --output "${out}" || return 1
     done
     echo "${scores}/signal/$1/$2.json: ${metrics}${tasks:+; tasks: ${tasks}}"
 }
 
-if stage 1 "data preparation" --key "${local_data_opts}" --writes $(each ${datadir}/%/wav.scp ${sets}); then
+if stage 1 "data preparation" --key "${local_data_opts}" --reads local/data.sh $(ls db.sh 2> /dev/null) ${data_from} \
+    --writes $(each ${datadir}/%/wav.scp ${sets}); then
     local/data.sh --data "${datadir}" ${local_data_opts}
     stage_done
 fi
 
 if stage 2 "perturbation: the recipe's own mixtures" --key "${local_data_opts}" \
-    --reads $(each ${datadir}/%/wav.scp ${sets}) --writes $(each ${datadir}/%/utt2spk ${sets}); then
+    --reads $(ls local/perturb.sh 2> /dev/null) $(each ${datadir}/%/wav.scp ${sets}) \
+    --writes $(each ${datadir}/%/wav.scp ${sets}) $(each ${datadir}/%/utt2spk ${sets}); then
     [ ! -x local/perturb.sh ] || local/perturb.sh
     stage_done
 fi
 
 if stage 3 "format audio, statistics" --key "${fs} ${audio_format}" \
-    --reads $(each ${datadir}/%/wav.scp ${sets}) --writes $(each "${raw}/%/utt2num_samples" ${sets}); then
+    --reads $(each ${datadir}/% ${sets}) --writes $(each "${raw}/%/utt2num_samples" ${sets}); then
     for t in ${sets}; do
-        ${python} -m espnet_posinv data format-data-dir --fs "${fs}" --audio-format "${audio_format}" --nj "${nj}" \
-            --cmd "${format_cmd}" --unknown-files drop "${datadir}/${t}" "${raw}/${t}"
+        as_made "${raw}/${t}/utt2num_samples" --folder --keep --reads "${datadir}/${t}" \
+            --value "fs=${fs}" --value "format=${audio_format}" ||
+            ${python} -m espnet_posinv data format-data-dir --fs "${fs}" --audio-format "${audio_format}" --nj "${nj}" \
+                --cmd "${format_cmd}" "${datadir}/${t}" "${raw}/${t}"
     done
     stage_done
 fi
 
 if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} ${se_args}${import_args:+ ${import_args}}" \
-    --reads ${pretrained:+"${pretrained}"} $(each "${raw}/%/utt2num_samples" ${sets}) \
+    --reads ${pretrained:+"${pretrained}"} ${se_config:+"${se_config}" $(each "${raw}/%/wav.scp" "${train_set}" "${valid_set}")} \
     --writes $(each "${expdir}/%/config.yaml" "${models[@]}"); then
     [ -z "${se_config}" ] || try_choices
-    case ${pretrained} in
-        '') ;;
-        *.th) ${python} -m espnet_posinv import-demucs --checkpoint "${pretrained}" --output-dir "${expdir}/demucs" ${import_args} ;;
-        *) ${python} -m espnet_posinv import-nsnet2 --onnx "${pretrained}" --output-dir "${expdir}/nsnet2" ${import_args} ;;
-    esac
+    if [ -n "${pretrained}" ]; then
+        case ${pretrained} in
+            *.th) importer="bin.import_demucs --checkpoint ${pretrained}" ;;
+            *.onnx) importer="bin.import_nsnet2 --onnx ${pretrained}" ;;
+            *) importer="recipe.pack --folder ${pretrained}" ;;
+        esac
+        as_made "${expdir}/${models[0]}/config.yaml" --folder --reads "${pretrained}" --value "args=${import_args}" ||
+            ${python} -m espnet_posinv.${importer} --output-dir "${expdir}/${models[0]}" ${import_args}
+    fi
     [ -z "${se_config}" ] || train_one "${se_name}" ${se_args} "${se_config}"
     stage_done
 fi
 
 if stage 5 "fine-tuning: ${trained[*]}" --key "${init} ${finetune_config} ${finetune_args} ${upstreams}" \
     --reads "${finetune_config}" "$(model "${init}")" $(each conf/criterion/%.yaml ${criterion}) \
+        $(each "${raw}/%/wav.scp" "${train_set}" "${valid_set}") $(each "${raw}/%/spk1.scp" "${train_set}" "${valid_set}") \
     --writes $(each "${expdir}/%/.finished" "${trained[@]}"); then
     try_choices
     for s in ${seeds}; do for u in ${upstreams}; do for c in ${criterion}; do
@@ -229,8 +268,9 @@ if stage 5 "fine-tuning: ${trained[*]}" --key "${init} ${finetune_config} ${fine
     stage_done
 fi
 
-if stage 6 "enhancement of the test sets" \
-    --reads $(each "${expdir}/%/config.yaml" "${models[@]}") $(each "${expdir}/%/.finished" "${tuned[@]}") \
+if stage 6 "enhancement of the test sets" --key "${fs}" --reads $(each "${raw}/%/wav.scp" ${test_sets}) \
+    $(each "${expdir}/%/.finished" "${tuned[@]}") \
+    $(for m in "${models[@]}" "${tuned[@]}"; do echo "${expdir}/${m}/config.yaml" "$(model "${m}")"; done) \
     --writes $(for t in ${test_sets}; do each "${expdir}/%/enhanced/${t}/spk1.scp" "${models[@]}" "${tuned[@]}"; done); then
     for m in "${models[@]}" "${tuned[@]}"; do for t in ${test_sets}; do
         beside "$((nj / $(parts "${t}")))" enhance_one "${m}" "${t}"
@@ -241,14 +281,20 @@ fi
 
 systems=(noisy "${models[@]}" "${tuned[@]}")
 scores=${expdir}/scores
+audios=$(for t in ${test_sets}; do for m in "${systems[@]}"; do audio "${m}" "${t}"; done; done)
+texts=$(for r in ${recognisers}; do for t in ${test_sets}; do
+    each "${expdir}/decoded/${r%%=*}/%/${t}/text" "${systems[@]}"; done; done)
+scored=$(for r in ${recognisers} signal; do for t in ${test_sets}; do
+    each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done)
 if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
-    --reads $(for t in ${test_sets}; do for m in "${systems[@]}"; do audio "${m}" "${t}"; done; done) \
-    --writes $(for r in ${recognisers}; do for t in ${test_sets}; do
-        each "${expdir}/decoded/${r%%=*}/%/${t}/text" "${systems[@]}"; done; done); then
+    --reads ${audios} $(for r in ${recognisers}; do model_folder "${r#*=}"; done) --writes ${texts}; then
     for r in ${recognisers}; do
         pairs=()
         for t in ${test_sets}; do for m in "${systems[@]}"; do
-            pairs+=(--wav-scp "$(audio "${m}" "${t}")" --output-dir "${expdir}/decoded/${r%%=*}/${m}/${t}")
+            dir=${expdir}/decoded/${r%%=*}/${m}/${t}
+            as_made "${dir}/text" --folder --reads "$(audio "${m}" "${t}")" $(model_folder "${r#*=}") \
+                --value "recogniser=${r#*=}" --value "lang=${lang}" --value "args=${asr_args}" || true
+            pairs+=(--wav-scp "$(audio "${m}" "${t}")" --output-dir "${dir}")
         done; done
         ${python} -m espnet_posinv decode --backend "$(cut -d: -f1 <<< "${r#*=}")" \
             --model "$(cut -d: -f2- <<< "${r#*=}")" --language "${lang}" ${asr_args} --nj "${nj}" --cmd "${asr_cmd}" "${pairs[@]}"
@@ -257,10 +303,7 @@ if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
 fi
 
 if stage 8 "scoring" --key "${lang} ${metrics} ${tasks}${wer_args:+ ${wer_args}}${signal_args:+ ${signal_args}}" \
-    --reads $(for r in ${recognisers}; do for t in ${test_sets}; do
-        each "${expdir}/decoded/${r%%=*}/%/${t}/text" "${systems[@]}"; done; done) \
-    --writes $(for r in ${recognisers} signal; do for t in ${test_sets}; do
-        each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done); then
+    --reads ${texts} ${audios} $(each "${raw}/%/text" ${test_sets}) $(each "${raw}/%/spk1.scp" ${test_sets}) --writes ${scored}; then
     for t in ${test_sets}; do for m in "${systems[@]}"; do beside "${nj}" score_one "${m}" "${t}"; done; done
     all_done
     stage_done
@@ -268,22 +311,29 @@ fi
 
 probed=${upstreams}
 [ "${probe_args}" != none ] || probed=
-if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_args}" --reads $(for r in ${recognisers} signal; do for t in ${test_sets}; do
-        each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done) --writes "${results}" "${expdir}/report.html" \
-    $(each "${expdir}/probe/%/probe.md" $(for u in ${probed}; do echo "${u%%=*}"; done)); then
+pages=$(ls "${expdir}"/convergence/{,*/}convergence.md "${expdir}"/ablation/table.md 2> /dev/null || true)
+if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_args}" --reads ${scored} ${audios} ${pages} \
+    $(for m in "${models[@]}" "${tuned[@]}"; do echo "${expdir}/${m}/config.yaml" "$(model "${m}")"; done) \
+    $(each "${raw}/%" ${test_sets}) ${probed:+$(each "${raw}/${train_set}/%" wav.scp spk1.scp)} \
+    $(for u in ${probed}; do model_folder "${u#*=}"; done) \
+    --writes "${results}" "${expdir}/report.html" $(each "${expdir}/probe/%/probe.md" $(for u in ${probed}; do echo "${u%%=*}"; done)); then
     for u in ${probed}; do
-        echo "probing ${u#*=}: log in ${expdir}/probe/${u%%=*}/probe.log"
-        beside "${nj}" ${decode_cmd} "${expdir}/probe/${u%%=*}/probe.log" ${python} -m espnet_posinv probe \
-            --upstream "${u#*=}" --data "${raw}/${train_set}" --output-dir "${expdir}/probe/${u%%=*}" ${probe_args}
+        dir=${expdir}/probe/${u%%=*}
+        as_made "${dir}/probe.md" --folder --reads $(each "${raw}/${train_set}/%" wav.scp spk1.scp) $(model_folder "${u#*=}") \
+            --value "upstream=${u#*=}" --value "args=${probe_args}" && continue
+        echo "probing ${u#*=}: log in ${dir}/probe.log"
+        beside "${nj}" submit "${decode_cmd}" "${dir}/probe.log" ${python} -m espnet_posinv probe \
+            --upstream "${u#*=}" --data "${raw}/${train_set}" --output-dir "${dir}" ${probe_args}
     done
     all_done
     ${python} -m espnet_posinv report --output "${results}" --html "${expdir}/report.html" \
-        --title "$(basename "$(dirname "${PWD}")"), ${expdir}" --scores-dir "${scores}" --data-dir "${raw}" \
-        --exp-dir "${expdir}" --test-sets "${test_sets}" --clean-set "${clean_set}" --pretrained "${init}"
+        --title "${title}" --scores-dir "${scores}" --data-dir "${raw}" \
+        --exp-dir "${expdir}" --test-sets "${test_sets}" --clean-set "${clean_set}"
     stage_done
 fi
 
 if stage 10 "pack: ${expdir}/packed" --reads "${results}" \
+    $(for m in "${tuned[@]}"; do echo "${expdir}/${m}/config.yaml" "$(model "${m}")"; done) \
     --writes $(each "${expdir}/packed/%/config.yaml" "${tuned[@]}"); then
     for m in "${tuned[@]}"; do
         ${python} -m espnet_posinv.recipe.pack --config "${expdir}/${m}/config.yaml" --model "$(model "${m}")" \

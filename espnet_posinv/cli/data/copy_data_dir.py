@@ -1,8 +1,12 @@
 """Copy a data directory, optionally giving other ids to utterances and speakers."""
 
-from espnet_posinv.cli.arguments import unknown_files_option
+from itertools import chain
+from pathlib import Path
+
+from espnet_posinv.kaldi import schema
 from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
 from espnet_posinv.kaldi.rename import affix, renamed
+from espnet_posinv.kaldi.scp import entries
 
 
 def options(parser):
@@ -12,17 +16,25 @@ def options(parser):
     for option in ("--utt-prefix", "--utt-suffix", "--spk-prefix", "--spk-suffix"):
         parser.add_argument(option, default="", help=f"{option[6:]} put to {option[2:5]} ids")
     parser.add_argument("--validate-opts", default="", help="accepted for compatibility")
-    unknown_files_option(parser)
 
 
 def run(args):
     """Run the command."""
-    data = DataDir(args.src_dir, unknown=args.unknown_files)
-    tables = renamed(
-        data,
-        utt=affix(args.utt_prefix, args.utt_suffix),
-        spk=affix(args.spk_prefix, args.spk_suffix),
-    )
+    data = DataDir(args.src_dir)
+    utt, spk = affix(args.utt_prefix, args.utt_suffix), affix(args.spk_prefix, args.spk_suffix)
+    tables = renamed(data, utt=utt, spk=spk)
+    if (args.utt_prefix or args.utt_suffix) and "utt2uniq" not in data.names:
+        tables = chain(tables, [("utt2uniq", {utt(name): name for name in data.utts})])
+    dest = Path(args.dest_dir)
+    tables = ((name, [t]) for name, t in tables if not _made_there(data, name, t, dest / name))
     verbatim = [data.path / name for name in data.verbatim]
-    write_data_dirs([args.dest_dir], ((name, [table]) for name, table in tables), verbatim=verbatim)
+    write_data_dirs([dest], tables, verbatim=verbatim)
     print(f"copy_data_dir.sh: copied {args.src_dir} to {args.dest_dir}")
+
+
+def _made_there(data: DataDir, name: str, table: dict[str, str], there: Path) -> bool:
+    """Whether a list whose name does not tell was made anew for the copy, like one of formatted audio."""
+    if schema.keyed_by(name, segmented=False) or not there.exists():
+        return False
+    newer = there.stat().st_mtime_ns >= (data.path / name).stat().st_mtime_ns
+    return newer and {key for _, key, _ in entries(there)} == table.keys()

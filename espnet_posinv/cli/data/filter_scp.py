@@ -3,7 +3,9 @@
 import sys
 
 from espnet_posinv.cli.arguments import positive
-from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.kaldi.scp import BYTE_ORDER_MARK, DataError
+
+MARK = BYTE_ORDER_MARK.encode()
 
 
 def options(parser):
@@ -17,11 +19,12 @@ def options(parser):
 def run(args) -> None:
     """Run the command."""
     with open(args.id_list, "rb") as file:
-        ids = {fields[0] for line in file if (fields := line.split(None, 1))}
+        ids = {fields[0] for line in file if (fields := line.removeprefix(MARK).split(None, 1))}
     stdin = args.in_scp == "-"
     name = "standard input" if stdin else args.in_scp
     with open(0 if stdin else args.in_scp, "rb", closefd=not stdin) as file:
         for number, line in enumerate(file, 1):
+            line = line.removeprefix(MARK)
             fields = line.split(None, args.field)
             if len(fields) < args.field:
                 raise DataError(

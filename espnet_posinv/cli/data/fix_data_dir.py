@@ -10,10 +10,10 @@ def options(parser):
     """Declare the arguments."""
     parser.add_argument("data_dir")
     parser.add_argument(
-        "--utt-extra-files", default="", help="further files keyed by utterance, blank-separated"
+        "--utt-extra-files", default="", help="further lists that must have every utterance, blank-separated"
     )
     parser.add_argument(
-        "--spk-extra-files", default="", help="accepted for compatibility: every spk2* is known"
+        "--spk-extra-files", default="", help="accepted for compatibility: lists of speakers are found"
     )
     parser.add_argument("--no-spk-sort", action="store_true", help="speakers need not sort like utterances")
 
@@ -23,8 +23,7 @@ def run(args) -> int:
     extra = [name for name in args.utt_extra_files.split()]
     fix_data_dir(args.data_dir, extra_utt_files=extra)
     needs = Needs(text=False, wav=False, spk_sort=not args.no_spk_sort, extra_utt_files=frozenset(extra))
-    remaining = (p for p in check_data_dir(args.data_dir, needs) if "its name does not tell" not in p.what)
-    count = report(remaining, sys.stderr)
+    count = report(check_data_dir(args.data_dir, needs), sys.stderr)
     if count:
         print(f"fix_data_dir.sh: {count} problems remain that need a decision", file=sys.stderr)
     return 1 if count else 0

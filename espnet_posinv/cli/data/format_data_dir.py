@@ -4,7 +4,7 @@ wav.scp, spk1.scp, noise1.scp, ... may hold paths, pipes or archive offsets; seg
 signals of an utterance must have the same length. Run again after an interruption, it goes on.
 """
 
-from espnet_posinv.cli.arguments import positive, unknown_files_option
+from espnet_posinv.cli.arguments import positive
 from espnet_posinv.kaldi.datadir import DataDir
 
 
@@ -16,7 +16,6 @@ def options(parser):
     parser.add_argument("--audio-format", default="wav", help="wav or flac")
     parser.add_argument("--nj", type=positive, help="processes or jobs (default: one per core, 8 jobs)")
     parser.add_argument("--cmd", default="", help="run as jobs of this launcher, like utils/slurm.pl")
-    unknown_files_option(parser)
 
 
 def run(args) -> None:
@@ -24,7 +23,7 @@ def run(args) -> None:
     from espnet_posinv.kaldi.audio import parse_rate
     from espnet_posinv.kaldi.format_dir import format_data_dir
 
-    data = DataDir(args.src_dir, unknown=args.unknown_files)
+    data = DataDir(args.src_dir)
     results = format_data_dir(
         data,
         args.dest_dir,
@@ -37,4 +36,4 @@ def run(args) -> None:
         clipped = f", {result.clipped} samples beyond full scale limited" if result.clipped else ""
         made = f"{result.made} of them made now{clipped}"
         made = f"logs in {args.dest_dir}/logs" if args.cmd else made
-        print(f"format_data_dir: {args.dest_dir}/{name}: {len(result.path)} utterances, {made}")
+        print(f"posinv data format-data-dir: {args.dest_dir}/{name}: {len(result.path)} utterances, {made}")

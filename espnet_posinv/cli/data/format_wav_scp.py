@@ -57,9 +57,14 @@ def run(args) -> None:
             jobs=args.nj,
         )
         paths, samples = result.path, {utt: str(count) for utt, count in result.samples.items()}
-        print(f"format_wav_scp: {len(paths)} utterances, {result.made} of them made now, in {out}")
+        print(
+            f"posinv data format-wav-scp: {len(paths)} utterances, {result.made} of them made now, in {out}"
+        )
         if result.clipped:
-            print(f"format_wav_scp: {result.clipped} samples beyond full scale were limited", file=sys.stderr)
+            print(
+                f"posinv data format-wav-scp: {result.clipped} samples beyond full scale were limited",
+                file=sys.stderr,
+            )
     if args.write_utt2num_samples:
         write_scp(out / "utt2num_samples", samples)
     write_scp(out / args.out_filename, paths)

@@ -5,7 +5,6 @@ Features and counts of samples or frames belong to the audio as it was: they are
 
 import os
 
-from espnet_posinv.cli.arguments import unknown_files_option
 from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.kaldi.speed import speed_perturbed
@@ -16,14 +15,13 @@ def options(parser):
     parser.add_argument("factor", type=float, help="above 1: faster")
     parser.add_argument("src_dir")
     parser.add_argument("dest_dir")
-    unknown_files_option(parser)
 
 
 def run(args) -> None:
     """Run the command."""
     if os.path.realpath(args.src_dir) == os.path.realpath(args.dest_dir):
         raise DataError(f"{args.dest_dir}: would overwrite its source; give another directory")
-    data = DataDir(args.src_dir, unknown=args.unknown_files)
+    data = DataDir(args.src_dir)
     tables = speed_perturbed(data, args.factor)
     verbatim = [data.path / name for name in data.verbatim]
     write_data_dirs([args.dest_dir], ((name, [table]) for name, table in tables), verbatim=verbatim)

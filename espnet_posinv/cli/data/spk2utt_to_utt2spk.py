@@ -2,7 +2,7 @@
 
 import sys
 
-from espnet_posinv.cli.arguments import fields_of
+from espnet_posinv.kaldi.lines import fields_of
 
 
 def options(parser):

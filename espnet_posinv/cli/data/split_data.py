@@ -3,7 +3,7 @@
 Does nothing if all parts are there and newer than the files of the data directory.
 """
 
-from espnet_posinv.cli.arguments import positive, unknown_files_option
+from espnet_posinv.cli.arguments import positive
 from espnet_posinv.kaldi.datadir import DataDir
 from espnet_posinv.kaldi.split import split_data_dir
 
@@ -13,10 +13,9 @@ def options(parser):
     parser.add_argument("data_dir")
     parser.add_argument("parts", type=positive)
     parser.add_argument("--per-utt", action="store_true", help="cut anywhere; the folder is split<N>utt")
-    unknown_files_option(parser)
 
 
 def run(args):
     """Run the command."""
-    data = DataDir(args.data_dir, unknown=args.unknown_files)
+    data = DataDir(args.data_dir)
     split_data_dir(data, args.parts, per_utt=args.per_utt)

@@ -5,9 +5,9 @@ With --utt2spk, all utterances of a speaker stay in one part.
 
 import sys
 
-from espnet_posinv.cli.arguments import lines_of
 from espnet_posinv.files import atomic_write
-from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.kaldi.lines import lines_of
+from espnet_posinv.kaldi.scp import DataError, fields, read_scp
 from espnet_posinv.kaldi.split import even_bounds, parts_of
 
 
@@ -43,7 +43,7 @@ def _split(in_scp: str, parts: int, outputs: dict[int, str], utt2spk: str | None
     if utt2spk:
         speaker, owner = read_scp(utt2spk), {}
         for number, line in enumerate(lines, 1):
-            utt = (line.split(None, 1) or [""])[0]
+            utt = (fields(line) or [""])[0]
             if utt not in speaker:
                 raise DataError(f"{in_scp}:{number}: {utt!r} is not in {utt2spk}; run utils/fix_data_dir.sh")
             owner[number] = speaker[utt]

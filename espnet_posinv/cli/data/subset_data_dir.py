@@ -1,6 +1,6 @@
 """Make a data directory of some utterances of another; by default <num-utt> spread evenly over it."""
 
-from espnet_posinv.cli.arguments import positive, unknown_files_option
+from espnet_posinv.cli.arguments import positive
 from espnet_posinv.kaldi import subset
 from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
 from espnet_posinv.kaldi.scp import DataError
@@ -25,7 +25,6 @@ def options(parser):
         how.add_argument(f"--{name}", dest="choose", action="store_const", const=choose, help=text)
     how.add_argument("--utt-list", help="file with the utterances to keep in its first column")
     how.add_argument("--spk-list", help="file with the speakers to keep in its first column")
-    unknown_files_option(parser)
 
 
 def run(args):
@@ -36,7 +35,7 @@ def run(args):
 
 
 def _subset(args) -> None:
-    data = DataDir(args.src_dir, unknown=args.unknown_files)
+    data = DataDir(args.src_dir)
     if args.utt_list:
         utts = subset.of_utterances(data, subset.read_ids(args.utt_list))
     elif args.spk_list:

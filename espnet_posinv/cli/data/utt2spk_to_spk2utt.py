@@ -2,8 +2,8 @@
 
 import sys
 
-from espnet_posinv.cli.arguments import fields_of
 from espnet_posinv.kaldi.datadir import spk2utt
+from espnet_posinv.kaldi.lines import fields_of
 
 
 def options(parser):

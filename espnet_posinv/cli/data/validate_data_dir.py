@@ -16,7 +16,7 @@ def options(parser):
         "--non-print", action="store_true", help="accepted for compatibility: any UTF-8 is fine"
     )
     parser.add_argument(
-        "--utt-extra-files", default="", help="further files keyed by utterance, blank-separated"
+        "--utt-extra-files", default="", help="further lists that must have every utterance, blank-separated"
     )
     parser.add_argument(
         "--check-audio", action="store_true", help="open the audio: missing, cut, wrong, not finite"

@@ -24,7 +24,7 @@ def run(args):
     """Run the command."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
 
-    from espnet_posinv.scoring.signal import score_files
+    from espnet_posinv.scoring.signal import score_files, undefined_lines
 
     metrics = [name for name in args.metrics.replace(",", " ").split() if name != "none"]
     further = {}
@@ -39,3 +39,5 @@ def run(args):
         for name, value in total.items()
     ]
     print(f"{args.output}: {', '.join(parts)}")
+    for line in undefined_lines(args.output):
+        print(line)

@@ -20,6 +20,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./path.sh
 . ./cmd.sh
 . ./db.sh
+. utils/submit.sh
 
 # Clean speech of LibriSpeech: speech TARGET OPTIONS...
 speech() {
@@ -33,7 +34,7 @@ mix() {
     # shellcheck disable=SC2206
     options=(--noise-scp "${data}/noise/$3.scp" --seed "${seed}" --snrs ${snrs//,/ } --jobs "${n}")
     # shellcheck disable=SC2154
-    ${train_cmd} JOB=1:"${n}" "$2/log/mix.JOB.log" \
+    submit "${train_cmd}" JOB=1:"${n}" "$2/log/mix.JOB.log" \
         python3 -m espnet_posinv data mix-data-dir --job JOB "${options[@]}" "$1" "$2"
     python3 -m espnet_posinv data mix-data-dir "${options[@]}" "$1" "$2"
 }

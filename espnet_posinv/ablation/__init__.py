@@ -1,0 +1,1 @@
+"""Ablations: grids of recipe runs and their table."""

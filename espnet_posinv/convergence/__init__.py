@@ -1,0 +1,1 @@
+"""How fast fine-tunings converge, measured on every checkpoint."""

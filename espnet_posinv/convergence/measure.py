@@ -1,0 +1,243 @@
+"""Every checkpoint of fine-tunings, measured on one development set: the points of convergence curves.
+
+For each of them the word errors of a recogniser, signal metrics, and the values of several criterions,
+whichever was trained. What a criterion draws at random is drawn by utterance id, the same for every
+checkpoint. The numbers of a checkpoint are in ``<experiment>/convergence/<n>epoch.json``; it is measured
+again only if something that its numbers depend on has changed.
+"""
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from espnet_posinv.asr.decode import Recogniser
+from espnet_posinv.criterions import PAPER, criterion_class
+from espnet_posinv.files import atomic_write
+from espnet_posinv.kaldi.audio import read_mono
+from espnet_posinv.kaldi.parallel import parallel_map
+from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.kaldi.state import fingerprint
+from espnet_posinv.report.systems import System
+from espnet_posinv.report.training import read_scalars, read_training
+from espnet_posinv.sample_rate import SAMPLE_RATE
+from espnet_posinv.ssl.fingerprint import encoder_fingerprint
+
+FILES = ("wav.scp", "spk1.scp", "text")
+Measured = dict[str, list[tuple["Point", dict]]]  # by experiment: checkpoints with {utterance: scores}
+
+
+class Point(NamedTuple):
+    """One checkpoint: after how many updates, and seconds spent in updates."""
+
+    checkpoint: Path
+    updates: int
+    seconds: float
+
+    @property
+    def record(self) -> Path:
+        """The file of its numbers."""
+        return self.checkpoint.parent / "convergence" / f"{self.checkpoint.stem}.json"
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured at each checkpoint.
+
+    Args:
+        recogniser: see :mod:`espnet_posinv.asr`.
+        language: of the development set's text.
+        upstream: encoder of the criterions, as ``whisper:FOLDER``; their other keys have default values.
+        signal: names out of :data:`espnet_posinv.scoring.signal.METRICS`.
+        criterions: names.
+        device: where models enhance and criterions are computed; no part of what decides the numbers. A
+            recogniser has its own.
+    """
+
+    recogniser: Recogniser
+    language: str
+    upstream: str
+    signal: tuple[str, ...] = ("si_sdr", "estoi")
+    criterions: tuple[str, ...] = PAPER
+    device: str = "cpu"
+
+
+def points(experiment: str | Path) -> list[Point]:
+    """The checkpoints of a fine-tuning, beginning with the model it started from, at 0 updates.
+
+    Seconds are the trainer's own time of an update times updates: reading data, forward, backward and step,
+    but not validation, saving or the time a training lay still before it was resumed.
+
+    Raises:
+        DataError: no fine-tuning of ESPnet's, or checkpoints are missing.
+    """
+    experiment = Path(experiment)
+    config = read_training(experiment).config
+    init = [str(item).split(":")[0] for item in config.get("init_param") or []]
+    if len(init) != 1:
+        raise DataError(
+            f"{experiment}/config.yaml: init_param is {init}; a curve begins at one initial model"
+        )
+    if not Path(init[0]).is_file():
+        raise DataError(
+            f"{init[0]}: the initial model of {experiment} is not there; run from the recipe's folder"
+        )
+    scalars = read_scalars(experiment / "tensorboard/train")
+    if not {"iter_epoch", "train_time"} <= scalars.keys():
+        raise DataError(
+            f"{experiment}/tensorboard/train: no finished epoch; train with use_tensorboard: true"
+        )
+    times = dict(zip(scalars["train_time"].updates, scalars["train_time"].values, strict=True))
+    found = [Point(Path(init[0]), 0, 0.0)]
+    batches, missing = 0, []
+    for count, epoch in zip(scalars["iter_epoch"].updates, scalars["iter_epoch"].values, strict=True):
+        checkpoint = experiment / f"{round(epoch)}epoch.pth"
+        updates = (count - batches) // (config.get("accum_grad") or 1)
+        seconds = found[-1].seconds + updates * times[count]
+        found.append(Point(checkpoint, found[-1].updates + updates, seconds))
+        batches = count
+        if not checkpoint.is_file():
+            missing.append(checkpoint.name)
+    if missing:
+        raise DataError(
+            f"{experiment}: {', '.join(missing)} not kept; train again with keep_nbest_models: "
+            f"{config.get('max_epoch', len(found) - 1)} (at least max_epoch)"
+        )
+    if len(found) < 3:
+        raise DataError(f"{experiment}: {len(found) - 1} epoch(s) trained; a curve needs at least two")
+    return found
+
+
+def upstream_of(systems: Iterable[System]) -> str:
+    """The encoder that all systems were trained with.
+
+    Raises:
+        DataError: there is none, or several.
+    """
+    found = {system.upstream for system in systems} - {""}
+    if len(found) != 1:
+        raise DataError(f"the experiments have upstreams {sorted(found)}; name one for all with --upstream")
+    return found.pop()
+
+
+def measure(
+    experiments: Sequence[str | Path], data: str | Path, measures: Measures, *, nj: int = 1
+) -> Measured:
+    """Measure every checkpoint that is not measured yet.
+
+    Args:
+        experiments: folders of fine-tunings that kept every epoch's checkpoint.
+        data: folder with wav.scp (noisy), spk1.scp (clean) and text, mono, 16 kHz.
+        measures: what is measured.
+        nj: processes, a checkpoint each at a time.
+
+    Returns:
+        ``{experiment: [(point, {utterance: scores})]}``, scores being S, D, I, N, and the value of each
+        signal metric (None where it is undefined) and criterion.
+
+    Raises:
+        DataError: see :func:`points`; ids differ between the files of `data`, or audio is bad.
+    """
+    curves = {Path(folder).name: points(folder) for folder in experiments}
+    lists = _lists(Path(data))
+    inputs = {
+        "data": [fingerprint(lists["wav.scp"]), fingerprint(lists["spk1.scp"]), lists["text"]],
+        "recogniser": measures.recogniser.settings(),
+        "criterions": {
+            "names": list(measures.criterions),
+            "encoder": encoder_fingerprint(measures.upstream),
+        },
+        "language": measures.language,
+        "signal": list(measures.signal),
+    }
+    todo = {}
+    for point in (point for curve in curves.values() for point in curve):
+        with open(point.checkpoint, "rb") as file:
+            expected = {**inputs, "model": hashlib.file_digest(file, "sha256").hexdigest()}
+        if not point.record.exists() or _read(point.record)["inputs"] != expected:
+            todo[point.checkpoint] = (point, expected)
+    one = functools.partial(_measure, measures, lists)
+    for _ in parallel_map(one, list(todo.values()), label=f"measuring {len(todo)} checkpoints", jobs=nj):
+        pass
+    return {
+        name: [(point, _read(point.record)["utterances"]) for point in curve]
+        for name, curve in curves.items()
+    }
+
+
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _measure(measures: Measures, lists: dict[str, dict[str, str]], item: tuple[Point, dict]) -> None:
+    import torch
+
+    from espnet_posinv.criterions.batch import batch_info
+    from espnet_posinv.enh.enhancer import Enhancer
+    from espnet_posinv.scoring.signal import FUNCTIONS, Undefined
+    from espnet_posinv.scoring.wer import count_errors
+    from espnet_posinv.text.normalize import normalize
+
+    torch.set_num_threads(1)  # one process a core
+    point, inputs = item
+    enhancer = Enhancer.from_pretrained(
+        point.checkpoint.parent, point.checkpoint.name, device=measures.device
+    )
+    criterions = _criterions(measures.criterions, measures.upstream, os.getpid())
+    noisy, clean, texts = (lists[name] for name in FILES)
+    scores = {}
+    for utterance in sorted(noisy):
+        signals = [_samples(utterance, table[utterance]) for table in (noisy, clean)]
+        if len(signals[0]) != len(signals[1]):
+            raise DataError(
+                f"utterance {utterance}: {len(signals[0])} noisy samples, {len(signals[1])} clean"
+            )
+        enhanced = enhancer(signals[0].astype(np.float32), SAMPLE_RATE)
+        hypothesis = measures.recogniser.transcribe(enhanced)
+        row = count_errors(*(normalize(t, measures.language) for t in (texts[utterance], hypothesis)))
+        for metric in measures.signal:
+            try:
+                row |= FUNCTIONS[metric](signals[1], enhanced.astype(np.float64))
+            except Undefined:
+                row[metric] = None
+        with torch.no_grad(), batch_info(utt_ids=[utterance]):
+            ref, inf = (
+                torch.from_numpy(x.astype(np.float32))[None].to(measures.device)
+                for x in (signals[1], enhanced)
+            )
+            length = torch.tensor([ref.shape[1]])
+            row |= {name: float(criterion(ref, inf, length)) for name, criterion in criterions.items()}
+        scores[utterance] = row
+    with atomic_write(point.record) as file:
+        json.dump({"inputs": inputs, "utterances": scores}, file, indent=1)
+
+
+@functools.cache
+def _criterions(names: tuple[str, ...], upstream: str, process: int) -> dict:
+    """With the default values of their keys; one set for each process."""
+    return {name: criterion_class(name)(upstream) for name in names}
+
+
+def _samples(utterance: str, entry: str) -> np.ndarray:
+    try:
+        return read_mono(entry)
+    except DataError as error:
+        raise DataError(f"utterance {utterance}: {error}") from None
+
+
+def _lists(data: Path) -> dict[str, dict[str, str]]:
+    """The three lists of a development set, all with the same ids."""
+    lists = {name: read_scp(data / name, empty_values=name == "text") for name in FILES}
+    for name in FILES[1:]:
+        lone = lists["wav.scp"].keys() ^ lists[name].keys()
+        if lone:
+            raise DataError(f"{data}: {len(lone)} ids are in one of wav.scp and {name} only, as {min(lone)}")
+    if not lists["wav.scp"]:
+        raise DataError(f"{data}/wav.scp: holds no utterance")
+    return lists

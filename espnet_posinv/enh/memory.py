@@ -1,0 +1,161 @@
+"""How much memory a training step takes, and which batch therefore fits.
+
+What a step keeps for its backward pass grows with the samples, and with their square where frames are
+compared with frames (attention without a fused kernel, soft-DTW).  So, with B utterances of T seconds:
+
+    bytes(B, T) = static + B (a + b T + c T^2)
+
+Static are the weights of the model and of the frozen encoder, gradients, and the optimizer's state.  a, b, c
+come from three steps of one utterance, T = 2, 4 and 8 s by default, of the very model and criterion: on a GPU
+from its allocator; on a CPU from the size of every tensor that PyTorch makes and frees, which is what the
+GPU's allocator would hand out, but for workspaces of its libraries.
+"""
+
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from espnet_posinv.sample_rate import SAMPLE_RATE
+
+MIB = 2**20
+CONTEXT = 600 * MIB  # the CUDA context and libraries' workspaces
+SLACK = 0.1  # share that the allocator loses to fragments
+
+
+class PeakBytes(TorchDispatchMode):
+    """Within the block, ``live`` bytes of tensors made in it and not freed, and their ``peak``."""
+
+    def __init__(self):
+        super().__init__()
+        self.live = self.peak = 0
+        self._known: dict[int, int] = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        # A storage that comes in was made elsewhere, or is known: views and in-place results are not new.
+        given = {_address(t) for t in tree_iter((args, kwargs)) if isinstance(t, torch.Tensor)}
+        out = func(*args, **(kwargs or {}))
+        for t in tree_iter(out):
+            if not isinstance(t, torch.Tensor):
+                continue
+            address = _address(t)
+            if address and address not in given and address not in self._known:
+                storage = t.untyped_storage()
+                self._known[address] = storage.nbytes()
+                self.live += storage.nbytes()
+                self.peak = max(self.peak, self.live)
+                weakref.finalize(storage, self._freed, address)
+        return out
+
+    def _freed(self, address: int) -> None:
+        self.live -= self._known.pop(address)
+
+
+def _address(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+@dataclass
+class StepMemory:
+    """What steps of one utterance took: bytes(B, T) = static + B (a + b T + c T^2), T in seconds."""
+
+    static: int
+    seconds: list[float]
+    bytes: list[int]
+
+    @property
+    def coefficients(self) -> np.ndarray:
+        """a, b, c in bytes, bytes/s, bytes/s^2; least squares."""
+        return np.polynomial.polynomial.polyfit(self.seconds, self.bytes, min(2, len(self.seconds) - 1))
+
+    def predict(self, batch: int, seconds: float) -> float:
+        """Bytes of a step of `batch` utterances of `seconds` s."""
+        each = np.polynomial.polynomial.polyval(seconds, self.coefficients)
+        return self.static + batch * max(float(each), 0.0)
+
+    def fits(self, memory: float, seconds: float) -> int:
+        """Utterances of `seconds` s in a step on a GPU with `memory` bytes; 0: not even one."""
+        usable = (memory - CONTEXT) * (1 - SLACK) - self.static
+        each = self.predict(1, seconds) - self.static
+        return max(0, int(usable // each)) if each > 0 else 0
+
+
+class TrainingStep:
+    """One optimisation step of a recipe's training configuration on noise of a given size.
+
+    Args:
+        config: YAML, e.g. ``exp/MODEL/train.yaml`` of a recipe.
+        device: "cpu" or "cuda".
+
+    Raises:
+        ValueError: the configuration names no criterion or an encoder that cannot be loaded.
+    """
+
+    def __init__(self, config: str | Path, device: str = "cpu"):
+        from espnet_posinv.enh.task import PosinvEnhancementTask as Task
+
+        self.device = torch.device(device)
+        self.rate = SAMPLE_RATE
+        args = Task.get_parser().parse_args(["--config", str(config), "--output_dir", "unused"])
+        self.model = Task.build_model(args).to(self.device).train()
+        (self.optimizer,) = Task.build_optimizers(args, self.model)
+
+    def __call__(self, batch: int, seconds: float) -> None:
+        """Forward, backward, update."""
+        wav = 0.1 * torch.randn(batch, int(seconds * self.rate), device=self.device)
+        lengths = torch.full((batch,), wav.shape[1], device=self.device)
+        loss, *_ = self.model(wav + 0.01, lengths, speech_ref1=wav, speech_ref1_lengths=lengths)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=False)  # gradients stay, and are counted as static
+
+    def static_bytes(self) -> int:
+        """Weights, gradients, optimizer state and the criterions' frozen encoders; after a first step."""
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        tensors += [p.grad for p in self.model.parameters() if p.grad is not None]
+        tensors += [t for s in self.optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
+        for wrapper in self.model.loss_wrappers:
+            for encoder in getattr(wrapper.criterion, "_encoders", {}).values():
+                tensors += [*encoder.parameters(), *encoder.buffers()]
+        return sum(t.nbytes for t in {id(t): t for t in tensors}.values())
+
+    def step_bytes(self, batch: int, seconds: float) -> int:
+        """Peak bytes that a step adds to what is static."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            self(batch, seconds)
+            return torch.cuda.max_memory_allocated() - before
+        with PeakBytes() as counter:
+            self(batch, seconds)
+        return counter.peak
+
+
+def measure(step: TrainingStep, seconds: Sequence[float] = (2.0, 4.0, 8.0)) -> StepMemory:
+    """Static bytes and those of a step of one utterance of each of `seconds`."""
+    step(1, min(seconds))  # loads the encoder, makes gradients and optimizer state
+    return StepMemory(step.static_bytes(), list(seconds), [step.step_bytes(1, s) for s in seconds])
+
+
+def describe(config, device: str, found: StepMemory, memory: float, lengths: Sequence[float]) -> str:
+    """The plan as text: what was measured, what follows."""
+    a, b, c = (*found.coefficients, 0.0, 0.0)[:3]
+    lines = [
+        f"{config} ({device}, {time.strftime('%F')}): a step takes {found.static / MIB:.0f} MiB "
+        f"+ batch x ({a / MIB:.1f} + {b / MIB:.1f} T + {c / MIB:.2f} T^2) MiB, T in seconds",
+        "measured with one utterance: "
+        + ", ".join(f"{s:g} s {n / MIB:.0f} MiB" for s, n in zip(found.seconds, found.bytes, strict=True)),
+        f"on {memory / 2**30:g} GiB, less {CONTEXT / MIB:.0f} MiB for CUDA and {SLACK:.0%} for fragments:",
+        "| seconds | utterances | batch_bins |\n|---:|---:|---:|",
+    ]
+    for s in lengths:
+        fits = found.fits(memory, s)
+        lines.append(f"| {s:g} | {fits} | {int(fits * s * SAMPLE_RATE)} |")
+    return "\n".join(lines)

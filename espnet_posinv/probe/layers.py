@@ -1,0 +1,107 @@
+"""Which layer to compare: two rules of FINALLY (Babaev et al., arXiv 2410.05920, section 3).
+
+A space that serves as a loss should put renditions of one sound together (clustering rule) and put noisy
+speech the farther away the more noise there is (SNR rule).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+
+from espnet_posinv.perturb.noise import active_frames, mix_at_snr
+from espnet_posinv.perturb.speed import change_speed
+from espnet_posinv.probe.hidden import HiddenStates
+
+VOICES = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
+SNRS = tuple(range(30, -6, -5))
+
+
+def sound_clusters(
+    encode: HiddenStates, wav: torch.Tensor, *, sounds: int = 32, draws: int = 8, seed: int = 0
+) -> dict[str, tuple[float, float, float]]:
+    """Clustering rule: does k-means find the sounds again?
+
+    FINALLY has a synthesiser say the same text in many voices.  Here the voices are real speech at nine
+    speeds, which moves pitch and formants (and the position) and leaves the sound.
+
+    Args:
+        encode: the encoder.
+        wav: (B, T); sounds are instants of active speech in it.
+        sounds: clusters in a draw; each has a member a voice.
+        draws: random choices of sounds.
+        seed: of choices and k-means.
+
+    Returns:
+        By state, the adjusted Rand index of clusters and sounds (1: found again, 0: chance): mean, and lowest
+        and highest of the draws.
+    """
+    lengths = torch.full((len(wav),), wav.shape[1])
+    spoken = [encode(change_speed(wav, lengths, [v] * len(wav))[0]) for v in VOICES]
+    active = np.stack([active_frames(x.numpy(), encode.rate) for x in wav])
+    rng = np.random.default_rng([seed, 1])
+    labels = np.repeat(np.arange(sounds), len(VOICES))
+    found: dict[str, list[float]] = {name: [] for name in encode.names}
+    half = encode.layers.min_samples / 2  # frame i looks at half a field around i hop + half
+    for _ in range(draws):
+        where = rng.permutation(np.argwhere(active[:, encode.rate // 4 : -encode.rate // 4]))[:sounds]
+        rows, instants = where[:, 0], where[:, 1] + encode.rate // 4
+        for name, values in found.items():
+            members = [
+                s[name][rows, np.rint((instants / v - half) / encode.hop).astype(int)]
+                for v, s in zip(VOICES, spoken, strict=True)
+            ]
+            points = torch.stack(members, 1).flatten(0, 1).numpy()
+            guess = KMeans(sounds, n_init=3, random_state=seed).fit_predict(points)
+            values.append(adjusted_rand_score(labels, guess))
+    return {name: (float(np.mean(v)), min(v), max(v)) for name, v in found.items()}
+
+
+def noise_monotony(
+    encode: HiddenStates, speech: torch.Tensor, noise: torch.Tensor, snrs: Sequence[float] = SNRS
+) -> dict[str, dict[str, float | list[float]]]:
+    """SNR rule: does a frame's distance from the clean one grow with the noise?
+
+    Args:
+        encode: the encoder.
+        speech, noise: (B, T).
+        snrs: falling, dB.
+
+    Returns:
+        By state: "spearman", the rank correlation of noise and distance of a frame, mean over frames; and
+        "distance", the mean squared distance at each SNR over twice the variance of clean frames (1: as far
+        as two unrelated frames).
+    """
+    clean = encode(speech)
+    distances: dict[str, list[torch.Tensor]] = {name: [] for name in encode.names}
+    for snr in snrs:
+        mixtures = [mix_at_snr(x.numpy(), n.numpy(), snr) for x, n in zip(speech, noise, strict=True)]
+        noisy = encode(torch.from_numpy(np.stack([m.mix / np.float32(m.gain) for m in mixtures])))
+        for name, y in noisy.items():
+            distances[name].append((y - clean[name]).square().sum(-1).flatten())
+    ideal = rankdata(np.arange(len(snrs)))
+    ideal = (ideal - ideal.mean()) / ideal.std()
+    result = {}
+    for name, values in distances.items():
+        table = torch.stack(values).double().numpy()  # (SNRs, frames)
+        ranks = rankdata(table, axis=0)
+        spread = ranks.std(0)
+        ranks = (ranks - ranks.mean(0)) / np.where(spread > 0, spread, 1)
+        scale = 2 * clean[name].flatten(0, 1).var(0).sum().item()
+        result[name] = {
+            "spearman": float((ideal @ ranks / len(snrs)).mean()),
+            "distance": (table.mean(1) / scale).tolist(),
+        }
+    return result
+
+
+def speech_shaped_noise(wav: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    """Stationary noise with each row's spectrum and power: (B, T) with its phases drawn anew."""
+    rng = torch.Generator().manual_seed(seed)
+    spectrum = torch.fft.rfft(wav)
+    phase = 2 * np.pi * torch.rand(spectrum.shape, generator=rng)
+    noise = torch.fft.irfft(torch.polar(spectrum.abs(), phase), n=wav.shape[1])
+    return noise * (wav.square().mean(1, keepdim=True) / noise.square().mean(1, keepdim=True)).sqrt()

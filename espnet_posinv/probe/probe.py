@@ -1,0 +1,133 @@
+"""The position probe: is the loss of this frozen encoder positional, in which layer, and can it be exploited?
+
+Everything is measured on real speech; nothing is trained but linear read-outs and waveforms.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from espnet_posinv.criterions import PAPER, criterion_class
+from espnet_posinv.kaldi.scp import read_scp
+from espnet_posinv.kaldi.state import fingerprint
+from espnet_posinv.probe.exploit import exploit
+from espnet_posinv.probe.hidden import HiddenStates, read_speech, stationary_crops
+from espnet_posinv.probe.layers import SNRS, noise_monotony, sound_clusters, speech_shaped_noise
+from espnet_posinv.probe.position import index_distances, read_out, shift_changes
+from espnet_posinv.probe.ssl_quality import logmel
+from espnet_posinv.ssl.fingerprint import encoder_fingerprint
+
+INPUT = "log-mel"  # the row of what goes in: what a frame's content alone tells of its position
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is measured; the defaults take minutes on two cores with an encoder of a few million weights.
+
+    Args:
+        utterances: stretches of speech for position; a quarter of them for the layer rules.
+        seconds: length of a stretch.
+        gap: seconds between indices that count as different.
+        hops: by how many frames content is moved.
+        criterions: that are descended; empty for none.
+        exploit_utterances: waveforms that descend together.
+        exploit_seconds: their length.
+        steps: of a descent.
+        seed: of every draw.
+        device: of the encoder.
+    """
+
+    utterances: int = 60
+    seconds: float = 4.0
+    gap: float = 1.0
+    hops: tuple[int, ...] = (1, 5, 25, 50)
+    criterions: tuple[str, ...] = PAPER
+    exploit_utterances: int = 8
+    exploit_seconds: float = 2.0
+    steps: int = 50
+    seed: int = 0
+    device: str = "cpu"
+
+
+def probe(
+    upstream: str, data: str | Path, settings: Settings | None = None, say: Callable[[str], None] = print
+) -> dict:
+    """Measure an encoder on the speech of a data directory.
+
+    Args:
+        upstream: the encoder; see :func:`espnet_posinv.ssl.load_encoder`.
+        data: Kaldi data directory with wav.scp; with spk1.scp beside it, that is the speech and the
+            difference the noise (speech-shaped noise otherwise).
+        settings: how much is measured.
+        say: takes a line at each step.
+
+    Returns:
+        What :func:`espnet_posinv.probe.report.write_probe` writes: plain types only, None where a value does
+        not exist.
+
+    Raises:
+        DataError: the data directory is unusable or too small.
+        ValueError: the encoder cannot be loaded, or a criterion is unknown.
+    """
+    s = settings or Settings()
+    classes = {name: criterion_class(name) for name in s.criterions}
+    began = time.time()
+    encode = HiddenStates(upstream, s.device)
+    rate, per_second = encode.rate, encode.rate / encode.hop
+    speech, noise = read_speech(data, rate)
+    signals = [speech] if noise is None else [speech, noise]
+    wav, *noises = stationary_crops(signals, int(s.seconds * rate), s.utterances, s.seed)
+    say(f"{encode.label}: {len(wav)} stretches of {s.seconds:g} s of {len(speech)} utterances")
+
+    states = encode(wav)
+    frames = states["0"].shape[1]
+    mel = torch.stack([logmel(x) for x in wav.numpy()])[:, :frames]
+    gap = round(s.gap * per_second)
+    rows: dict[str, dict] = {}
+    for name, x in {INPUT: mel, **states}.items():
+        rows[name] = read_out(x, seed=s.seed) | {"index": asdict(index_distances(x, gap))}
+    say("position read out, distances by index")
+    other = {name: rows[name]["index"]["other"] for name in states}
+    half = {name: x[: s.utterances // 2] for name, x in states.items()}
+    for name, change in shift_changes(encode, wav[: s.utterances // 2], half, other, s.hops).items():
+        rows[name]["shift"] = change
+    say("shifts")
+    few = max(8, len(wav) // 4)
+    for name, value in sound_clusters(encode, wav[:few], seed=s.seed).items():
+        rows[name]["clusters"] = value
+    masks = noises[0][:few] if noises else speech_shaped_noise(wav[:few], s.seed)
+    for name, value in noise_monotony(encode, wav[:few], masks).items():
+        rows[name]["noise"] = value
+    say("layer rules")
+    (clean,) = stationary_crops([speech], int(s.exploit_seconds * rate), s.exploit_utterances, s.seed + 1)
+    exploits = {}
+    for name, criterion in classes.items():
+        found = exploit(criterion(upstream, sample_rate=rate), clean.to(s.device), steps=s.steps, seed=s.seed)
+        exploits[name] = asdict(found)
+        say(f"descent of {name} done")
+    return {
+        "inputs": inputs(upstream, data, s),
+        "upstream": upstream,
+        "label": encode.label,
+        "data": str(data),
+        "settings": asdict(s),
+        "stretches": len(wav),
+        "frames_per_second": per_second,
+        "noise": "of the data" if noises else "speech-shaped",
+        "snrs": list(SNRS),
+        "states": rows,
+        "exploit": exploits,
+        "seconds": round(time.time() - began),
+    }
+
+
+def inputs(upstream: str, data: str | Path, settings: Settings) -> dict:
+    """All that a probe's numbers depend on, as JSON has it: files of encoder and audio, settings."""
+    lists = [Path(data) / name for name in ("wav.scp", "spk1.scp")]
+    audio = [fingerprint(read_scp(path)) for path in lists if path.exists()]
+    found = {"encoder": encoder_fingerprint(upstream), "audio": audio, "settings": asdict(settings)}
+    return json.loads(json.dumps(found))

@@ -1,0 +1,172 @@
+"""What a frozen encoder's features are good for, against log-mel, MFCC and one another.
+
+Four measures: characters that a linear CTC layer reads off the frames; words told apart across speakers
+(ABX); distance to the clean features as noise grows; and how well the position of a frame can be read
+linearly.
+"""
+
+from collections.abc import Callable, Iterable
+
+import jiwer
+import librosa
+import numpy as np
+import torch
+from torch.nn.functional import ctc_loss, log_softmax, normalize
+from torchaudio.transforms import MelSpectrogram
+
+from espnet_posinv.perturb.noise import NoiseCutter, mix_at_snr
+from espnet_posinv.sample_rate import SAMPLE_RATE
+from espnet_posinv.ssl import SSLEncoder
+
+ALPHABET = " abcdefghijklmnopqrstuvwxyz'"
+Features = Callable[[np.ndarray], dict[str, torch.Tensor]]
+
+
+def logmel(x: np.ndarray) -> torch.Tensor:
+    """80 log-mel bands of `(T,)`, 50 frames a second, standardised over the utterance: `(N, 80)`."""
+    transform = MelSpectrogram(SAMPLE_RATE, n_fft=400, hop_length=320, n_mels=80, center=False)
+    y = torch.log(transform(torch.from_numpy(x)) + 1e-6)
+    return ((y - y.mean(1, keepdim=True)) / y.std(1, keepdim=True).clamp_min(1e-3)).T
+
+
+def with_context(y: torch.Tensor, frames: int = 3) -> torch.Tensor:
+    """Each frame of `(N, D)` beside its `frames` neighbours left and right: `(N, (2 frames + 1) D)`."""
+    padded = torch.cat([y[:1].expand(frames, -1), y, y[-1:].expand(frames, -1)])
+    return padded.unfold(0, 2 * frames + 1, 1).flatten(1)
+
+
+@torch.no_grad()
+def hidden_states(encoder: SSLEncoder, x: np.ndarray) -> list[torch.Tensor]:
+    """All hidden states `(N, D)` of an encoder that was loaded with `layers="all"`."""
+    feats, _ = encoder(torch.from_numpy(x)[None])
+    count = len(encoder.layers)
+    # The encoder scales layers by the square roots of their weights
+    parts = feats[0].chunk(count, dim=-1)
+    return [part / weight**0.5 for part, weight in zip(parts, encoder.weights, strict=True)]
+
+
+def ctc_cer(
+    train: list[tuple[torch.Tensor, str]],
+    test: list[tuple[torch.Tensor, str]],
+    steps: int = 400,
+    seed: int = 0,
+) -> float:
+    """Character error rate of a linear layer on frozen features, trained with CTC, decoded greedily.
+
+    Args:
+        train: features `(N, D)` and text in lower-case letters, apostrophes and spaces.
+        test: the same, of other sentences.
+        steps: of Adam, 32 utterances each.
+        seed: of initialisation and batches.
+    """
+    mean = torch.cat([f for f, _ in train]).mean(0)
+    std = torch.cat([f for f, _ in train]).std(0).clamp_min(1e-5)
+    dim = train[0][0].shape[1]
+    generator = torch.Generator().manual_seed(seed)
+    weight = (torch.randn(dim, len(ALPHABET) + 1, generator=generator) / dim**0.5).requires_grad_()
+    bias = torch.zeros(len(ALPHABET) + 1, requires_grad=True)
+    optimizer = torch.optim.Adam([weight, bias], 1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-2, total_steps=steps)
+    data = [
+        ((f - mean) / std, torch.tensor([ALPHABET.index(c) + 1 for c in text]))
+        for f, text in train
+        if len(f) > 1.2 * len(text)  # CTC needs a frame a character and one more between equal ones
+    ]
+    for _ in range(steps):
+        batch = [data[i] for i in torch.randint(len(data), (32,), generator=generator)]
+        frames = torch.nn.utils.rnn.pad_sequence([f for f, _ in batch])
+        logits = log_softmax(frames @ weight + bias, -1)
+        loss = ctc_loss(
+            logits,
+            torch.cat([t for _, t in batch]),
+            torch.tensor([len(f) for f, _ in batch]),
+            torch.tensor([len(t) for _, t in batch]),
+            zero_infinity=True,
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    read = []
+    for f, _ in test:
+        best = (((f - mean) / std) @ weight + bias).argmax(1)
+        best = torch.unique_consecutive(best)
+        read.append("".join(ALPHABET[i - 1] for i in best.tolist() if i > 0).strip())
+    return jiwer.cer([text for _, text in test], read)
+
+
+def word_distance(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Dynamic-time-warping distance of `(N, D)` and `(M, D)`: mean cosine distance along the best path."""
+    cost = (1 - normalize(x, dim=1) @ normalize(y, dim=1).T).double().numpy()
+    total, path = librosa.sequence.dtw(C=cost)
+    return float(total[-1, -1] / len(path))
+
+
+def abx_error(words: dict[str, dict[str, torch.Tensor]]) -> tuple[float, int]:
+    """Share of triples (A, B, X) in which X is no nearer to A, the same word, than to B, another word.
+
+    A and B are of one speaker and X of another, so following the voice does not help; chance is 0.5.
+
+    Args:
+        words: `{speaker: {word: features (N, D)}}`; pairs of speakers are compared on the words both have.
+
+    Returns:
+        The error, ties counting half, and the number of triples.
+    """
+    wrong, count = 0.0, 0
+    for one in words:
+        for other in words:
+            shared = sorted(set(words[one]) & set(words[other])) if one != other else []
+            for x in shared:
+                distances = {a: word_distance(words[one][a], words[other][x]) for a in shared}
+                for b in shared:
+                    if b != x:
+                        wrong += 0.5 * (distances[b] == distances[x]) + (distances[b] < distances[x])
+                        count += 1
+    return wrong / count, count
+
+
+def noise_distances(
+    features: Features, utterances: list[np.ndarray], noises: list[np.ndarray], snrs: Iterable[float]
+) -> dict[str, list[float]]:
+    """Mean squared distance of noisy from clean features over twice their variance, per SNR.
+
+    1 means: as far as two unrelated frames of the clean speech are from one another on average.
+    """
+    clean = [features(x) for x in utterances]
+    scale = {k: 2 * torch.cat([c[k] for c in clean]).var(0).sum().item() for k in clean[0]}
+    result: dict[str, list[float]] = {k: [] for k in scale}
+    for snr in snrs:
+        sums, count = dict.fromkeys(scale, 0.0), 0
+        for i, x in enumerate(utterances):
+            # The same piece of noise at every SNR
+            noise = NoiseCutter(np.random.default_rng(i)).cut(noises[i % len(noises)], len(x))
+            mixture = mix_at_snr(x, noise, snr)
+            noisy = features(mixture.mix / np.float32(mixture.gain))
+            for k, y in noisy.items():
+                sums[k] += (y - clean[i][k]).square().sum().item()
+            count += len(noisy[next(iter(scale))])
+        for k in scale:
+            result[k].append(sums[k] / count / scale[k])
+    return result
+
+
+def position_r2(train: list[torch.Tensor], test: list[torch.Tensor], ridge: float = 1e-3) -> float:
+    """Share of the variance of the frame index that a linear function of the frame explains, on `test`.
+
+    Args:
+        train: `(N, D)` each, all of one length.
+        test: the same, other utterances.
+        ridge: weight of the penalty, relative to the features' mean variance.
+    """
+    frames = len(train[0])
+    index = torch.arange(frames, dtype=torch.float64) / frames
+    x, y = torch.cat(train).double(), index.repeat(len(train))
+    mean = x.mean(0)
+    x = x - mean
+    gram = x.T @ x
+    gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
+    w = torch.linalg.solve(gram, x.T @ (y - y.mean()))
+    predicted = (torch.cat(test).double() - mean) @ w + y.mean()
+    truth = index.repeat(len(test))
+    return float(1 - (predicted - truth).square().sum() / (truth - truth.mean()).square().sum())

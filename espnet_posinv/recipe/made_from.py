@@ -1,0 +1,211 @@
+"""What a product was made from, noted beside it: audio lists, weights, configuration, settings.
+
+    python -m espnet_posinv.recipe.made_from exp/nsnet2/enhanced/test/spk1.scp --folder \
+        --reads dump/raw/test/wav.scp exp/nsnet2/model.pth --value fs=16000
+
+ends with 0 where the product is there and was made from just these, and with 3 where it has to be made: what
+there is of an old one is gone then, and the note of the new one is written. A product that costs days is not
+thrown away: with ``--otherwise refuse`` what changed is told, and the status is 1. ``--redo true`` makes any
+product anew. The note is written before the work, so what changes during the work is found the next time.
+
+A note can be checked by itself: :func:`stale` says what of a product's inputs, and of theirs, has changed
+since. By it a stage sees that it has to run, and refuses to read what belongs to other data.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from espnet_posinv.files import atomic_write
+from espnet_posinv.recipe.contents import Contents, Fact
+
+THERE, REFUSED, MAKE = 0, 1, 3
+NOTE = ".made_from.json"
+
+
+def note_of(product: str | Path) -> Path | None:
+    """The note of a product: its own, or that of the folder it lies in; None if there is none."""
+    product = Path(product)
+    own = [product / NOTE] if product.is_dir() else [_own_note(product), product.parent / NOTE]
+    return next((path for path in own if path.is_file()), None)
+
+
+def _own_note(product: Path) -> Path:
+    return product.with_name(f".{product.name}.made_from")
+
+
+def differences(old: dict[str, Fact], new: dict[str, Fact], *, gone: bool = True) -> list[str]:
+    """A line for each path whose content is another.
+
+    Args:
+        old, new: facts by path, see :class:`Contents`.
+        gone: whether what is missing now counts; else nothing is known of it.
+    """
+    lines = []
+    for path in sorted(old.keys() | new.keys()):
+        before, now = old.get(path), new.get(path)
+        if before == now or (not gone and now and now.get("missing")):
+            continue
+        if before is None or now is None:
+            lines.append(f"{path}: {'new' if before is None else 'not used any more'}")
+        elif now.get("missing"):
+            lines.append(f"{path}: gone, or files it names are")
+        elif "entries" in before and "entries" in now:
+            same = "the same ids, other content" if before["ids"] == now["ids"] else "other ids"
+            lines.append(f"{path}: {same} ({before['entries']} entries before, {now['entries']} now)")
+        else:
+            lines.append(f"{path}: other content")
+    return lines
+
+
+def stale(product: str | Path, contents: Contents, seen: set[str] | None = None) -> list[str]:
+    """What changed since a product was made: in what it was made from, and in what that was made from.
+
+    Empty for a product without a note, such as data that the recipe did not make. What does not exist any
+    more, as audio that was deleted to save space, is no change.
+    """
+    seen = set() if seen is None else seen
+    note = note_of(product)
+    if note is None or str(note) in seen:
+        return []
+    seen.add(str(note))
+    try:
+        facts = json.loads(note.read_text(encoding="utf-8"))["reads"]
+    except (ValueError, KeyError):
+        return [f"{note}: unreadable"]
+    # A data directory is described with its files: those of the note are compared, and new ones.
+    now = contents.describe(facts)
+    lines = differences(facts, {path: fact for path, fact in now.items() if path in facts}, gone=False)
+    return lines + [line for path in facts for line in stale(path, contents, seen)]
+
+
+def begin(
+    product: str | Path,
+    reads: list[str],
+    values: dict[str, object],
+    contents: Contents,
+    *,
+    folder: bool = False,
+    keep: bool = False,
+    refuse: str = "",
+    redo: bool = False,
+) -> int:
+    """Decide whether a product is made again: THERE, MAKE or REFUSED.
+
+    Args:
+        product: the file that appears last.
+        reads: files, lists and folders it is made from.
+        values: settings it is made with, as JSON has them.
+        contents: describes `reads`.
+        folder: all of the product's folder belongs to it, and goes with it.
+        keep: the product alone goes; whoever makes it again knows what of the folder is still good.
+        refuse: what to do instead of making an old product again, said to the user; "": it is made again.
+        redo: make it again in any case.
+    """
+    product = Path(product)
+    note = product.parent / NOTE if folder else _own_note(product)
+    new = {"reads": contents.describe(reads), "values": json.loads(json.dumps(values))}
+    old = _read(note)
+    if old == new and not redo:
+        return THERE if product.exists() else MAKE
+    what = product.parent if folder else product
+    if not redo and (old is not None or what.exists()):
+        lines = changes(old, new)
+        if refuse:
+            print(f"{what} was made from something else:", *lines, refuse, sep="\n  ", file=sys.stderr)
+            return REFUSED
+        more = f" (and {len(lines) - 1} more)" if lines[1:] else ""
+        print(f"{what}: made again; {lines[0]}{more}", flush=True)
+    if folder and (redo or not keep):
+        shutil.rmtree(product.parent, ignore_errors=True)
+    product.unlink(missing_ok=True)
+    with atomic_write(note) as file:
+        json.dump(new, file, indent=1)
+    return MAKE
+
+
+def changes(old: dict | None, new: dict) -> list[str]:
+    """What differs between two notes, a line each."""
+    if old is None:
+        return ["there is no note of what it was made from"]
+    return differences(old["reads"], new["reads"]) + value_changes(old["values"], new["values"])
+
+
+def value_changes(old: dict, new: dict) -> list[str]:
+    """Lines ``key: old -> new`` for every leaf in which two trees of settings differ."""
+    before, now, missing = dict(_leaves(old)), dict(_leaves(new)), "(not set)"
+    return [
+        f"{key}: {before.get(key, missing)} -> {now.get(key, missing)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key, missing) != now.get(key, missing)
+    ]
+
+
+def paths_in(config, key: str = "") -> list[str]:
+    """Files and folders that a configuration names, also behind a loader (``transformers:FOLDER``)."""
+    if isinstance(config, (dict, list)):
+        items = config.items() if isinstance(config, dict) else ((key, value) for value in config)
+        return [path for name, value in items for path in paths_in(value, str(name))]
+    if not isinstance(config, str) or key == "output_dir":
+        return []
+    _, _, behind = config.partition(":")
+    names = [config, behind] if behind else [config] if set(config) & set("/.") else []
+    return [name for name in names if name.strip("./") and os.path.exists(name)]
+
+
+def _leaves(values, prefix: str = ""):
+    """(dotted key, value) of every leaf."""
+    if not values or not isinstance(values, (dict, list)):
+        if prefix:
+            yield prefix, values
+        return
+    for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+        yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def _read(note: Path) -> dict | None:
+    try:
+        found = json.loads(note.read_text(encoding="utf-8"))
+        return found if found.keys() == {"reads", "values"} else None
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; called by enh.sh."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("product", help="the file that appears last")
+    parser.add_argument("--folder", action="store_true", help="the whole folder of it is the product")
+    parser.add_argument("--keep", action="store_true", help="only the product goes, its folder stays")
+    parser.add_argument("--reads", nargs="*", default=[], help="files, lists, folders")
+    parser.add_argument("--value", action="append", default=[], metavar="NAME=VALUE", help="a setting")
+    parser.add_argument("--config", help="YAML of settings; what it names by path is read, too")
+    parser.add_argument("--refuse", default="", metavar="REMEDY", help="rather than to make it again")
+    parser.add_argument("--redo", choices=["true", "false"], default="false", help="make it again anyway")
+    parser.add_argument("--cache", help="keeps the hashes of files")
+    args = parser.parse_args(argv)
+    values: dict[str, object] = dict(pair.partition("=")[::2] for pair in args.value)
+    reads = [path for path in args.reads if path]
+    if args.config:
+        import yaml
+
+        config = yaml.safe_load(Path(args.config).read_text(encoding="utf-8"))
+        values |= config
+        reads += paths_in(config)
+    redo = args.redo == "true"
+    contents = Contents(args.cache)
+    try:
+        how = {"folder": args.folder, "keep": args.keep, "refuse": args.refuse, "redo": redo}
+        return begin(args.product, reads, values, contents, **how)
+    except OSError as error:
+        print(f"made_from: {args.product}: {error}", file=sys.stderr)
+        return REFUSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

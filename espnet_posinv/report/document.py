@@ -1,0 +1,138 @@
+"""A report as data: sections of paragraphs, tables, pictures and curves, which Markdown and HTML render.
+
+A study (probe, convergence, ablation) leaves its section in its folder; the report of an experiment reads it
+there.
+"""
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from espnet_posinv.files import atomic_write
+from espnet_posinv.kaldi.scp import DataError
+
+FILE = "section.json"
+
+
+@dataclass
+class Strong:
+    """A cell that stands out."""
+
+    text: str
+
+
+@dataclass
+class Table:
+    """Rows under a head; the first cell of a row says what the row is about."""
+
+    head: list[str]
+    rows: list[list]  # of str and Strong
+    caption: str = ""
+
+
+@dataclass
+class Picture:
+    """An image file."""
+
+    path: str
+    alt: str
+
+
+@dataclass
+class Line:
+    """A curve; `colour` is a criterion's name, "noisy" or "pretrained", `style` matplotlib's."""
+
+    label: str
+    colour: str
+    style: str
+    x: list[float]
+    y: list[float]
+    low: list[float] | None = None  # of a band around it
+    high: list[float] | None = None
+
+
+@dataclass
+class Panel:
+    """Curves over one pair of axes."""
+
+    title: str
+    xlabel: str
+    ylabel: str
+    lines: list[Line]
+
+
+@dataclass
+class Panels:
+    """Panels side by side; `name` is that of their picture in a Markdown file."""
+
+    name: str
+    alt: str
+    panels: list[Panel]
+    columns: int
+
+
+@dataclass
+class Listing:
+    """YAML behind a title that opens it."""
+
+    title: str
+    text: str
+
+
+@dataclass
+class Section:
+    """A heading and what stands below it: str (paragraphs) and the classes above, and further sections."""
+
+    title: str
+    blocks: list
+
+
+KINDS = {kind.__name__: kind for kind in (Strong, Table, Picture, Line, Panel, Panels, Listing, Section)}
+
+
+def write_section(section: Section, folder: Path) -> None:
+    """Write ``section.json`` into `folder`; pictures are named by their places in it."""
+
+    def content(part) -> dict:
+        moved = {"path": os.path.relpath(part.path, folder)} if isinstance(part, Picture) else {}
+        return {"kind": type(part).__name__, **vars(part), **moved}
+
+    with atomic_write(folder / FILE) as file:
+        json.dump(section, file, indent=1, default=content)
+
+
+def read_sections(experiments: Path) -> list[Section]:
+    """The sections of all studies of an experiment folder, one for each encoder where there are several.
+
+    Raises:
+        DataError: a file that no study wrote, or a picture is missing.
+    """
+    order = ("convergence", "convergence/*", "probe/*", "ablation")
+    paths = [path for pattern in order for path in sorted(experiments.glob(f"{pattern}/{FILE}"))]
+    return [_read(path) for path in paths]
+
+
+def _read(path: Path) -> Section:
+    def part(content: dict):
+        found = KINDS[content.pop("kind")](**content)
+        if isinstance(found, Picture):
+            found.path = str(path.parent / found.path)
+            if not Path(found.path).is_file():
+                raise DataError(f"{path}: no picture {found.path}; run the study again")
+        elif isinstance(found, Panels):  # studies of several encoders have pictures of one name
+            found.name = f"{path.parent.name}_{found.name}"
+        return found
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), object_hook=part)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not the section of a study ({error}); run the study again") from None
+
+
+def interval(value, form: str = ".1f") -> str:
+    """``13.8 [8.5, 20.7]`` of a value and the ends of its interval; "-" where there is none."""
+    if value[0] is None or not math.isfinite(value[0]):
+        return "-"
+    return f"{value[0]:{form}} [{value[1]:{form}}, {value[2]:{form}}]"

@@ -1,0 +1,95 @@
+"""All that a report shows of an experiment, read once; Markdown and HTML render it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from espnet_posinv.asr.provenance import parts_in_training
+from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.report.document import Section, read_sections
+from espnet_posinv.report.scores import Cell, Grid, TaskScores, load_signal, load_tasks, load_wer
+from espnet_posinv.report.systems import System, read_systems
+
+
+@dataclass
+class Places:
+    """Where a recipe's results are.
+
+    Args:
+        scores: ``<recogniser>/<system>/<test set>.json`` and ``signal/<system>/<test set>.json``.
+        data: ``<test set>/utt2noise`` and ``utt2snr``; for sound also ``wav.scp``, ``spk1.scp`` and ``text``.
+        experiments: an ESPnet folder for each system; studies and other tasks.
+        test_sets: columns, in order.
+        clean_set: the one without noise; its noisy row is the clean speech itself. May be empty.
+    """
+
+    scores: Path
+    data: Path
+    experiments: Path
+    test_sets: list[str]
+    clean_set: str = ""
+
+    @property
+    def noisy_sets(self) -> list[str]:
+        """Test sets with noise."""
+        return [test_set for test_set in self.test_sets if test_set != self.clean_set]
+
+
+@dataclass
+class Experiment:
+    """Scores, trainings and studies; every table's rows are in the order of `systems`."""
+
+    places: Places
+    systems: dict[str, System]
+    words: dict[str, Grid]  # by recogniser
+    signal: dict[str, dict[str, dict[str, tuple]]]
+    tasks: list[TaskScores]
+    studies: list[Section]
+
+    @property
+    def trained(self) -> list[System]:
+        """Systems that were trained in this experiment folder."""
+        return [s for s in self.systems.values() if any(t.valid.updates for t in s.trainings)]
+
+    def took_part(self, recogniser: str) -> list[str]:
+        """Systems with this recogniser's encoder in their loss, or one that it taught; none: held out."""
+        settings = first_cell(self.words[recogniser]).recogniser or {"model": recogniser}
+        return [s.name for s in self.trained if s.upstream and parts_in_training(settings, [s.upstream])]
+
+
+def first_cell(grid: Grid) -> Cell:
+    """Any cell: what all of them share stands in each."""
+    return next(iter(next(iter(grid.values())).values()))
+
+
+def load(places: Places) -> Experiment:
+    """Read an experiment.
+
+    Raises:
+        DataError: there are no scores, or they do not fit together.
+    """
+    names = sorted(path.name for path in places.scores.glob("*") if path.is_dir() and path.name != "signal")
+    words = {name: load_wer(places.scores / name, places.test_sets) for name in names}
+    words = {name: grid for name, grid in words.items() if grid}
+    if not words:
+        raise DataError(f"{places.scores}: no scores of {' '.join(places.test_sets)}; run stage 8")
+    signal = load_signal(places.scores / "signal", places.test_sets)
+    tasks = load_tasks(places.experiments / "tasks", places.test_sets)
+    tables = [*words.values(), signal, *(task.values for task in tasks)]
+    systems = read_systems(
+        {path.parent for path in places.experiments.glob("*/config.yaml")},
+        {name for table in tables for name in table},
+    )
+
+    def ordered(table: dict) -> dict:
+        return {name: table[name] for name in systems if name in table}
+
+    for task in tasks:
+        task.values = ordered(task.values)
+    return Experiment(
+        places,
+        systems,
+        {name: ordered(grid) for name, grid in words.items()},
+        ordered(signal),
+        tasks,
+        read_sections(places.experiments),
+    )

@@ -1,0 +1,45 @@
+"""Calling what may kill its process, or write where it should not."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+class Died(Exception):
+    """The call killed its process; says by which signal."""
+
+
+def in_own_process(function: Callable[..., Result], *args) -> Result:
+    """``function(*args)`` in a process of its own, forked for this call.
+
+    Raises:
+        Died: the process was killed.
+        Exception: what the function raises.
+    """
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(sender, function, args))
+    process.start()
+    sender.close()
+    try:
+        result, error = receiver.recv()
+    except EOFError:
+        process.join()
+        code = process.exitcode
+        raise Died(signal.Signals(-code).name if code < 0 else f"exit status {code}") from None
+    process.join()
+    if error is not None:
+        raise error
+    return result
+
+
+def _run(sender: Connection, function: Callable, args: tuple) -> None:
+    try:
+        message = function(*args), None
+    except Exception as error:  # raised again in the caller
+        message = None, error
+    sender.send(message)

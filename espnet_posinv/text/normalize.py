@@ -1,0 +1,86 @@
+"""What is a spelling and not a word must not be an error: two texts of the same words become the same.
+
+Recognisers write "Mr. Smith left in 1860" where a transcript says "MISTER SMITH LEFT IN EIGHTEEN SIXTY".
+"""
+
+import functools
+import unicodedata
+from importlib.metadata import version
+
+import regex
+
+from espnet_posinv.text import english
+from espnet_posinv.text.letters import INSIDE, LETTER_APOSTROPHE, clean, words
+from espnet_posinv.text.numbers import can_read, read_out, unify
+
+PACKAGES = ("whisper-normalizer", "num2words", "text2num", "indic-numtowords", "babel")
+NOTES = r"[<\[][^>\]]*[>\]]|\([^)]+?\)"  # [noise], (laughs), as Whisper's normalisers remove them
+
+
+def normalize(text: str, language: str = "en") -> str:
+    """Words to compare, separated by one blank.
+
+    English numbers are digits, as in Whisper's normaliser; those of other languages are words.
+
+    Args:
+        text: a transcript or a recogniser's output.
+        language: two-letter code.
+
+    Example:
+        >>> normalize("Mr. Smith left in 1860") == normalize("MISTER SMITH LEFT IN EIGHTEEN SIXTY")
+        True
+    """
+    language = code(language)
+    text = clean(text, language)
+    if language == "en":
+        return english.normalize_english(text)
+    text = INSIDE.sub(LETTER_APOSTROPHE, unify(regex.sub(NOTES, " ", text), language))
+    return words(_basic()(text).replace(LETTER_APOSTROPHE, "'"))
+
+
+def spell(text: str, language: str = "en") -> str:
+    """Words as they are spoken, in letters: for a recogniser's units, and to look up in a dictionary.
+
+    Numbers are read out; four English digits and more without a comma singly, as telephone numbers are.
+
+    Args:
+        text, language: as in :func:`normalize`.
+    """
+    language = code(language)
+    text = regex.sub(NOTES, " ", clean(text, language))
+    if language == "en":
+        text = english.titles(english.expand(text)).replace("%", " percent ")
+        text = regex.sub(r"(?<![\d.,])\d{4,}(?![\d.,]*\d)", lambda match: " ".join(match[0]), text)
+        text = regex.sub(r"\b(\d+)(?:st|nd|rd|th)\b", _ordinal, text)
+    return words(read_out(text, language))
+
+
+def code(language: str) -> str:
+    """The language of a code like en-GB or zh_TW."""
+    return regex.split("[-_]", language.lower())[0]
+
+
+def describe(language: str) -> dict:
+    """Rules and versions, for the record that stands beside a score."""
+    record = {"language": language, "packages": {name: version(name) for name in PACKAGES}}
+    record["unicode"] = unicodedata.unidata_version
+    if code(language) == "en":
+        rules = "Whisper's English normaliser; symbols and abbreviations in words, adjacent numbers joined"
+        return {**record, "rules": rules, "symbols": english.SYMBOLS, "equivalent": english.EQUIVALENT}
+    rules = "Whisper's basic normaliser, marks and inner apostrophes kept, "
+    known = can_read(code(language))
+    rules += "numbers read out" if known else "digits as they stand: no package reads them out"
+    return {**record, "rules": rules}
+
+
+def _ordinal(match: regex.Match) -> str:
+    from num2words import num2words
+
+    return f" {num2words(int(match[1]), to='ordinal')} "
+
+
+@functools.cache
+def _basic():
+    from whisper_normalizer.basic import BasicTextNormalizer
+
+    return BasicTextNormalizer(preserve_marks=True)
