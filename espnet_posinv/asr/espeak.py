@@ -96,6 +96,6 @@ def symbols(line: str) -> tuple[str, ...]:
     >>> symbols("h ə l ˈoʊ")
     ('h', 'ə', 'l', 'oʊ')
     """
-    plain = _MARKS.sub("", unicodedata.spell("NFD", line))
+    plain = _MARKS.sub("", unicodedata.normalize("NFD", line))
     plain = "".join(c for c in plain if not unicodedata.combining(c) or c == "\u0303")  # nasal vowels stay
-    return tuple(unicodedata.spell("NFC", plain).split())
+    return tuple(unicodedata.normalize("NFC", plain).split())

@@ -23,7 +23,11 @@ def options(parser):
     parser.add_argument("--output-dir", required=True, type=Path, help="checkpoint, log, and the recogniser")
     parser.add_argument("--units", default="characters", choices=("characters", "pieces", "phones"))
     parser.add_argument("--vocabulary", type=int, default=0, help="number of sentencepiece pieces")
-    parser.add_argument("--lexicon", default="", help="pronunciations of phones: a file, or g2p_en")
+    parser.add_argument(
+        "--lexicon",
+        default="",
+        help="pronunciations of phones: a file, g2p_en, or given: the transcripts are phones",
+    )
     parser.add_argument("--language", default="en", help="rules of text normalisation")
     parser.add_argument("--head", default="blstm", choices=("linear", "blstm"))
     parser.add_argument("--hidden", type=int, default=1024, help="cells of a direction of the BLSTM")

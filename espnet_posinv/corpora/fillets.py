@@ -40,7 +40,8 @@ def transcripts(language: str, downloads: Path, own: Iterable[Path] = ()) -> Ite
         texts |= read_script(path.read_text(encoding="utf-8"))
     if not texts:
         raise FetchError(f"{scripts}: no dialogs_{language}.lua in it; delete the folder and run again")
-    for path in sorted(sounds.rglob(f"{language}/*.ogg")):
+    named = {path.stem: path for path in sorted(sounds.rglob(f"{language}/*.ogg"), reverse=True)}
+    for path in sorted(named.values()):  # a name is a recording's key: of two alike the first one counts
         voice, text = texts.get(path.stem, ("", ""))
         if path.stat().st_size < EMPTY or not re.search(r"\w", text) or re.search(r"[\[\]()<>0-9]", text):
             continue

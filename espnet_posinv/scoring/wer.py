@@ -11,7 +11,7 @@ from espnet_posinv.scoring.bootstrap import difference_interval, rate_interval
 from espnet_posinv.scoring.sclite import run_sclite
 from espnet_posinv.scoring.significance import matched_pairs, permutation
 from espnet_posinv.text.letters import lacks_blanks
-from espnet_posinv.text.lexicon import phones_of, pronouncer
+from espnet_posinv.text.lexicon import GIVEN, phones_of, pronouncer
 from espnet_posinv.text.normalize import describe, normalize, spell
 
 UNITS = {"words": "WER", "characters": "CER", "phones": "PER"}
@@ -99,7 +99,7 @@ def _writers(unit: str, language: str, lexicon: str):
 
     if unit != "phones":
         return (words, words) if unit == "words" else (characters, characters)
-    if not lexicon:
+    if lexicon in ("", GIVEN):
         return as_it_is, as_it_is
     pronounce = pronouncer(lexicon)
     return lambda text: " ".join(phones_of(spell(text, language), pronounce)), as_it_is
