@@ -41,6 +41,7 @@ def options(parser):
         "--cache-gb", type=float, default=2.0, help="memory for features of the first utterances"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--half", action="store_true", help="keep the head's weights in half precision")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument(
         "--dtype", default="float32", choices=("float32", "bfloat16"), help="of the SSL model"
@@ -50,7 +51,7 @@ def options(parser):
 def run(args):
     """Run the command."""
     from espnet_posinv.asr.ctc_data import read_set
-    from espnet_posinv.asr.ctc_head import Recipe
+    from espnet_posinv.asr.ctc_head import Recipe, load, save
     from espnet_posinv.asr.ctc_train import Plan, train
     from espnet_posinv.asr.units import learn
     from espnet_posinv.kaldi.scp import read_scp
@@ -94,6 +95,9 @@ def run(args):
         gigabytes=args.cache_gb,
         say=say,
     )
+    if args.half:
+        recipe, units, weights = load(args.output_dir)
+        save(args.output_dir, recipe, units, {name: value.half() for name, value in weights.items()})
     say(f"{args.output_dir}: {rate:.2f} % of the validation set's {units.kind} wrong")
 
 

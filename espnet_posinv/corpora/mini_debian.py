@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile as sf
 
+from espnet_posinv.corpora.espeak import Lexicon
 from espnet_posinv.corpora.fetch import check_space
 from espnet_posinv.corpora.membership import divide, draw, same_text
 from espnet_posinv.corpora.noises import seen_noises, unseen_noises
@@ -86,6 +87,7 @@ def build(
     seed: int = 0,
     own: Iterable[Path] = (),
     say: Callable[[str], None] = print,
+    lexicon: Lexicon | None = None,
 ) -> None:
     """Make `data`/{train,valid,dev,test_clean,test_seen,test_unseen}; a set made before alike is kept.
 
@@ -129,7 +131,7 @@ def build(
                 noises = unseen_noises([p for p in spare if p.language != "en"], downloads, own)
             chosen = test[: len(ROUND) * wanted.rounds]
             utterances = _fixed([_spoken(p, x, group) for group, p, x in chosen], noises, TEST_SNR, [seed, 2])
-        count, hours = write_set(data / name, utterances, {**keys[name], "made": VERSION})
+        count, hours = write_set(data / name, utterances, {**keys[name], "made": VERSION}, lexicon)
         say(f"{data / name}: {count} utterances, {60 * hours:.1f} min")
 
 
@@ -274,7 +276,9 @@ def write_noises(folder: Path, name: str, noises: dict[str, np.ndarray]) -> None
         file.write("".join(lines))
 
 
-def write_set(folder: Path, utterances: Iterable[Utterance], key: dict) -> tuple[int, float]:
+def write_set(
+    folder: Path, utterances: Iterable[Utterance], key: dict, lexicon: Lexicon | None = None
+) -> tuple[int, float]:
     """Write a Kaldi directory with its 16-bit wav files; it appears under its name only when complete.
 
     Returns:
@@ -301,6 +305,9 @@ def write_set(folder: Path, utterances: Iterable[Utterance], key: dict) -> tuple
             ):
                 lines[name].append(f"{u.key} {value}")
             lines["utt2snr"].append(f"{u.key} {u.snr:g}")
+            if lexicon is not None:
+                phones = lexicon.phones(u.text, u.speaker.split("-")[0])
+                lines.setdefault("phones", []).append(f"{u.key} {phones}")
             speakers.setdefault(u.speaker, []).append(u.key)
             samples += len(u.wavs["wav"])
         lines["spk2utt"] = [f"{speaker} {' '.join(sorted(keys))}" for speaker, keys in speakers.items()]
