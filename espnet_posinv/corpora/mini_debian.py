@@ -54,7 +54,7 @@ class Size:
     rounds: int
 
 
-SIZES = {"quick": Size(240, 16, 2), "default": Size(2000, 32, 36), "full": Size(None, 64, 50)}
+SIZES = {"quick": Size(240, 16, 3), "default": Size(2000, 32, 36), "full": Size(None, 64, 50)}
 
 
 @dataclass
@@ -307,7 +307,7 @@ def write_set(
             lines["utt2snr"].append(f"{u.key} {u.snr:g}")
             if lexicon is not None:
                 phones = lexicon.phones(u.text, u.speaker.split("-")[0])
-                lines.setdefault("phones", []).append(f"{u.key} {phones}")
+                lines.setdefault("text_phones", []).append(f"{u.key} {phones}")
             speakers.setdefault(u.speaker, []).append(u.key)
             samples += len(u.wavs["wav"])
         lines["spk2utt"] = [f"{speaker} {' '.join(sorted(keys))}" for speaker, keys in speakers.items()]

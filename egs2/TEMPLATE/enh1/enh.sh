@@ -38,6 +38,7 @@ pretrained=              # model to import: NSNet2's .onnx file as "nsnet2", den
                          # folder of an ESPnet model under its own name
 import_args=             # further options of its importer, e.g. "--hidden 64" of import_demucs
 se_config=               # configuration of a model to train from scratch; its name is the file's
+packed=                  # folders of finished models, enhanced and scored beside those trained here
 init=                    # the model that fine-tuning starts from (default: the imported or trained one)
 finetune_config=         # configuration of the fine-tuning
 criterion="ssl_mse ssl_mse_pad ssl_softdtw"  # each is conf/criterion/<name>.yaml
@@ -114,6 +115,7 @@ case ${pretrained} in
 esac
 [ -n "${se_config}" ] && models+=("${se_name}")
 init=${init:-${models[0]:-}}
+for m in ${packed}; do models+=("$(basename "${m}")"); done
 tuned=()
 for u in ${upstreams}; do for c in ${criterion}; do for s in ${seeds}; do
     tuned+=("${c}_${u%%=*}${tag:+_${tag}}_seed${s}")
@@ -124,6 +126,18 @@ sets="${train_set} ${valid_set} ${test_sets}"
 model() { local f; for f in valid.loss.best.pth model.pth; do [ ! -e "${expdir}/$1/${f}" ] || break; done; echo "${expdir}/$1/${f}"; }
 # The file or folder that "LOADER:MODEL,setting=value" names; nothing for a name on a hub.
 model_folder() { local p=${1#*:}; p=${p%%,*}; [ ! -e "${p}" ] || echo "${p}"; }
+# FILE's lines of utterances in --lang, where SET tells languages: what recognisers of words and, for time's sake,
+# signal metrics get. Phones are recognised in every language.
+spoken() {
+    local out=${expdir}/spoken/${lang}/$1
+    [ -e "${raw}/$2/utt2lang" ] || { echo "$1"; return; }
+    mkdir -p "$(dirname "${out}")"
+    awk -v lang="${lang}" 'NR == FNR { if ($2 == lang) kept[$1]; next } $1 in kept' "${raw}/$2/utt2lang" "$1" > "${out}.$$.$BASHPID"
+    if cmp -s "${out}.$$.$BASHPID" "${out}"; then rm "${out}.$$.$BASHPID"; else mv "${out}.$$.$BASHPID" "${out}"; fi
+    echo "${out}"
+}
+hears_phones() { grep -qs '"kind": "phones"' "$(model_folder "${1#*=}")/config.json"; }
+all_languages() { [[ ${1#*=} = ssl_ctc:* ]]; }  # RECOGNISER: its units are those of several
 each() { local f=$1 x; shift; for x in "$@"; do echo "${f//%/${x}}"; done; }  # a pattern's paths
 
 # Try SSL models, recognisers and GPUs before anything is trained; needless where the stages end before their use.
@@ -188,15 +202,24 @@ audio() { if [ "$1" = noisy ]; then echo "${raw}/$2/wav.scp"; else echo "${expdi
 
 # Score one system on one test set. Counting words takes no time; what computes for longer are jobs.
 score_one() {
-    local inf k task labels net r out ref=${raw}/$2/spk1.scp log=${scores}/log/%.$1.$2.log
+    local inf k task labels net r out text unit ref=${raw}/$2/spk1.scp log=${scores}/log/%.$1.$2.log
     inf=$(audio "$1" "$2")
     for r in ${recognisers}; do
+        text=${raw}/$2/text unit=()
+        if hears_phones "${r}"; then
+            [ ! -e "${raw}/$2/text_phones" ] || text=${raw}/$2/text_phones
+        elif all_languages "${r}"; then
+            unit=(--unit characters)
+        else
+            text=$(spoken "${text}" "$2")
+        fi
         r=${r%%=*} out=${scores}/${r%%=*}/$1/$2.json
-        as_made "${out}" --reads "${raw}/$2/text" "${expdir}/decoded/${r}/$1/$2/text" \
+        as_made "${out}" --reads "${text}" "${expdir}/decoded/${r}/$1/$2/text" \
             --value "lang=${lang}" --value "args=${wer_args}" && continue
-        ${python} -m espnet_posinv score words --ref "${raw}/$2/text" --language "${lang}" \
+        ${python} -m espnet_posinv score words --ref "${text}" --language "${lang}" "${unit[@]}" \
             --hyp "${expdir}/decoded/${r}/$1/$2/text" --output "${out}" ${wer_args} || return 1
     done
+    inf=$(spoken "${inf}" "$2") ref=$(spoken "${ref}" "$2")
     out=${scores}/signal/$1/$2.json
     as_made "${out}" --reads "${ref}" "${inf}" --value "metrics=${metrics}" --value "args=${signal_args}" ||
         submit "${decode_cmd}" "${log//%/signal}" ${python} -m espnet_posinv score signal --metrics "${metrics}" \
@@ -238,7 +261,7 @@ if stage 3 "format audio, statistics" --key "${fs} ${audio_format}" \
 fi
 
 if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} ${se_args}${import_args:+ ${import_args}}" \
-    --reads ${pretrained:+"${pretrained}"} ${se_config:+"${se_config}" $(each "${raw}/%/wav.scp" "${train_set}" "${valid_set}")} \
+    --reads ${pretrained:+"${pretrained}"} ${packed} ${se_config:+"${se_config}" $(each "${raw}/%/wav.scp" "${train_set}" "${valid_set}")} \
     --writes $(each "${expdir}/%/config.yaml" "${models[@]}"); then
     [ -z "${se_config}" ] || try_choices
     if [ -n "${pretrained}" ]; then
@@ -250,6 +273,10 @@ if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} 
         as_made "${expdir}/${models[0]}/config.yaml" --folder --reads "${pretrained}" --value "args=${import_args}" ||
             ${python} -m espnet_posinv.${importer} --output-dir "${expdir}/${models[0]}" ${import_args}
     fi
+    for m in ${packed}; do
+        mkdir -p "${expdir}/$(basename "${m}")"
+        cp "${m}/config.yaml" "${m}/model.pth" "${expdir}/$(basename "${m}")"  # its loss stays, for the report
+    done
     [ -z "${se_config}" ] || train_one "${se_name}" ${se_args} "${se_config}"
     stage_done
 fi
@@ -291,10 +318,11 @@ if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
     for r in ${recognisers}; do
         pairs=()
         for t in ${test_sets}; do for m in "${systems[@]}"; do
-            dir=${expdir}/decoded/${r%%=*}/${m}/${t}
-            as_made "${dir}/text" --folder --reads "$(audio "${m}" "${t}")" $(model_folder "${r#*=}") \
+            dir=${expdir}/decoded/${r%%=*}/${m}/${t} scp=$(audio "${m}" "${t}")
+            all_languages "${r}" || scp=$(spoken "${scp}" "${t}")
+            as_made "${dir}/text" --folder --reads "${scp}" $(model_folder "${r#*=}") \
                 --value "recogniser=${r#*=}" --value "lang=${lang}" --value "args=${asr_args}" || true
-            pairs+=(--wav-scp "$(audio "${m}" "${t}")" --output-dir "${dir}")
+            pairs+=(--wav-scp "${scp}" --output-dir "${dir}")
         done; done
         ${python} -m espnet_posinv decode --backend "$(cut -d: -f1 <<< "${r#*=}")" \
             --model "$(cut -d: -f2- <<< "${r#*=}")" --language "${lang}" ${asr_args} --nj "${nj}" --cmd "${asr_cmd}" "${pairs[@]}"

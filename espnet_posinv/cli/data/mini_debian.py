@@ -30,7 +30,7 @@ def options(parser):
     )
     parser.add_argument("--size", choices=SIZES, default="default", help="of all sets")
     parser.add_argument("--seed", type=int, default=0, help="of noises, SNRs and levels")
-    parser.add_argument("--lexicon", type=Path, help="pronunciations: the sets get a file phones")
+    parser.add_argument("--lexicon", type=Path, help="pronunciations: the sets get a file text_phones")
 
 
 def run(args):
