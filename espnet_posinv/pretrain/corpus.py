@@ -35,8 +35,8 @@ class Source:
     least_snr: float = 0.0  # dB between the loudest and the quietest tenth of the frames: the noise filter
 
 
-# What corpora.membership holds out is left out (of Asterisk en and es all), and so are the voices of the quality test
-# (KLettres and KTuberling in languages that Asterisk has as well).
+# What corpora.membership holds out is left out (of Asterisk en and es all), and so are the voices of the
+# quality test (KLettres and KTuberling in languages that Asterisk has as well).
 SOURCES = (
     Source("asterisk-core-sounds-fr-g722", r"sounds/(fr)_CA_f_June/(?!silence|tt-|beep|.*tone).*\.g722$"),
     Source("asterisk-core-sounds-it-g722", r"sounds/(it)_IT_m_Carlo/(?!silence|tt-|beep|.*tone).*\.g722$"),
@@ -91,12 +91,14 @@ def recordings(
 
 
 def _left_out(archive: str, downloads: Path, own: Iterable[Path]) -> set[Path]:
-    """Prompts of an archive that are not for training: held-out voices, sentences of the tests."""
-    language = next((x for x in LANGUAGES if f"-{x}" in archive.removesuffix("-g722")[-3:]), None)
+    """Recordings of an archive that are not for training: held-out voices, sentences of the tests."""
+    language = next((x for x in LANGUAGES if archive.removesuffix("-g722").endswith(f"-{x}")), None)
     if language is None:
         return set()
     items = prompts(language, downloads, own)
     kept = {p.path for p in divide(items)["train"]}
+    if archive.startswith("fillets"):  # who speaks without a transcript is not known
+        return set(unpack(archive, downloads, own).rglob("*.ogg")) - kept
     return {p.path for p in items} - kept
 
 

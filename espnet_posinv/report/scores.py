@@ -162,8 +162,8 @@ def load_conditions(data_dir: str | Path, test_set: str, ids: list[str]) -> dict
     """Noise kind and SNR of each utterance, its language and group where the set has several.
 
     Returns:
-        ``{"noise": (n,), "SNR": (n,) like "5 dB" or "0 to 5 dB", "group": (n,), "language": (n,)}``, as far as
-        utt2noise, utt2snr, utt2group and utt2lang exist; the last two where they tell utterances apart.
+        ``{"noise": (n,), "SNR": (n,) like "5 dB" or "0 to 5 dB", "group": (n,), "language": (n,)}``, as far
+        as utt2noise, utt2snr, utt2group and utt2lang exist; the last two where they tell utterances apart.
 
     Raises:
         DataError: a scored utterance is not in them, or an SNR is not a number.
