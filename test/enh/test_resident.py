@@ -1,9 +1,15 @@
 """Fine-tuning with speech and noise in memory: mixtures, schedule, that it learns."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import soundfile
 import torch
+import yaml
 
+from espnet_posinv.cli import command
+from espnet_posinv.enh.enhancer import MODELS, Enhancer
 from espnet_posinv.enh.resident import Mixer, Plan, finetune, learning_rate
 from espnet_posinv.perturb.noise import active_frames
 
@@ -99,3 +105,26 @@ def test_a_loss_that_is_not_finite_stops_it():
             log=lambda values: None,
             every=1,
         )
+
+
+def test_the_command_leaves_an_experiment_that_enhances(tmp_path):
+    root = Path(__file__).parents[2] / "egs2/mini_debian"
+    for name, x in {"a": speech(2), "b": speech(2, 1), **noises()}.items():
+        soundfile.write(tmp_path / f"{name}.wav", x.numpy(), RATE)
+    for scp, names in (("speech", ("a", "b")), ("noise", ("short", "long"))):
+        (tmp_path / f"{scp}.scp").write_text("".join(f"{n} {tmp_path / n}.wav\n" for n in names))
+    command("finetune")(
+        [
+            *("--model", str(MODELS / "nsnet2_ssl_mse"), "--output-dir", str(tmp_path / "exp")),
+            *("--criterion", str(root / "enh1/conf/criterion/ssl_softdtw.yaml")),
+            *("--upstream", f"transformers:{root / 'ssl1/mini_hubert'}", "--steps", "2", "--batch", "2"),
+            *("--seconds", "0.5", "--seed", "7"),
+            *("--speech-scp", str(tmp_path / "speech.scp"), "--noise-scp", str(tmp_path / "noise.scp")),
+        ]
+    )
+    config = yaml.safe_load((tmp_path / "exp/config.yaml").read_text())
+    assert config["criterions"][0]["name"] == "ssl_softdtw" and config["resident"]["steps"] == 2
+    before, after = Enhancer.from_pretrained("nsnet2_ssl_mse"), Enhancer.from_pretrained(tmp_path / "exp")
+    x = speech(1, 5).numpy()
+    assert not np.array_equal(before(x), after(x)) and np.abs(before(x) - after(x)).max() < 0.1
+    assert len((tmp_path / "exp/train.jsonl").read_text().splitlines()) == 1

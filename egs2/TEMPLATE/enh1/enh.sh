@@ -40,6 +40,7 @@ import_args=             # further options of its importer, e.g. "--hidden 64" o
 se_config=               # configuration of a model to train from scratch; its name is the file's
 packed=                  # folders of finished models, enhanced and scored beside those trained here
 init=                    # the model that fine-tuning starts from (default: the imported or trained one)
+resident=                # options of `posinv finetune`: fine-tune with all speech and noise in memory, for a GPU
 finetune_config=         # configuration of the fine-tuning
 criterion="ssl_mse ssl_mse_pad ssl_softdtw"  # each is conf/criterion/<name>.yaml
 upstreams=               # TAG=SPEC of each SSL encoder, e.g. "hubert=transformers:facebook/hubert-base-ls960"
@@ -177,6 +178,19 @@ train_one() {
     wait ${job} && touch "${dir}/.finished"
 }
 
+# Fine-tune exp/NAME for SEED, TAG=UPSTREAM and CRITERION with all speech and noise in memory, unless finished.
+train_resident() {
+    local dir=${expdir}/$1 device=cpu
+    [ "${ngpu}" = 0 ] || device=cuda
+    as_made "${dir}/.finished" --folder --value "$2 $3 ${resident}" --refuse "--redo true trains it again" \
+        --reads "${raw}/${train_set}/spk1.scp" "$(model "${init}")" "conf/criterion/$4.yaml" &&
+        { echo "${dir}: finished"; return 0; }
+    echo "${dir}: training, log in ${dir}/train.log"
+    submit "${cuda_cmd} --gpu ${ngpu}" "${dir}/train.log" ${python} -m espnet_posinv finetune --model "${expdir}/${init}" \
+        --criterion "conf/criterion/$4.yaml" --upstream "${3#*=}" --speech-scp "${raw}/${train_set}/spk1.scp" \
+        --seed "$2" --device "${device}" --output-dir "${dir}" ${resident} && touch "${dir}/.finished"
+}
+
 # Jobs for a test set: one takes longer to start than to enhance a hundred utterances.
 parts() { local n=$((($(wc -l < "${raw}/$1/wav.scp") + 149) / 150)); echo $((n < nj ? n : nj)); }
 
@@ -281,12 +295,16 @@ if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} 
     stage_done
 fi
 
-if stage 5 "fine-tuning: ${trained[*]}" --key "${init} ${finetune_config} ${finetune_args} ${upstreams}" \
+if stage 5 "fine-tuning: ${trained[*]}" --key "${init} ${finetune_config} ${finetune_args} ${upstreams}${resident:+ ${resident}}" \
     --reads "${finetune_config}" "$(model "${init}")" $(each conf/criterion/%.yaml ${criterion}) \
         $(each "${raw}/%/wav.scp" "${train_set}" "${valid_set}") $(each "${raw}/%/spk1.scp" "${train_set}" "${valid_set}") \
     --writes $(each "${expdir}/%/.finished" "${trained[@]}"); then
     try_choices
     for s in ${seeds}; do for u in ${upstreams}; do for c in ${criterion}; do
+        if [ -n "${resident}" ]; then
+            beside "${train_jobs}" train_resident "${c}_${u%%=*}${tag:+_${tag}}_seed${s}" "${s}" "${u}" "${c}"
+            continue
+        fi
         beside "${train_jobs}" train_one "${c}_${u%%=*}${tag:+_${tag}}_seed${s}" --set "seed=${s}" \
             --set "init_param=[$(model "${init}")]" --set "criterions.0.conf.upstream=${u#*=}" ${finetune_args} \
             "${finetune_config}" "conf/criterion/${c}.yaml"
