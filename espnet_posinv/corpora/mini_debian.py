@@ -36,6 +36,7 @@ TEST_SECONDS = (1.0, 13.0)
 TEST_WORDS = 3  # of the shortest test sentence: fewer make a coarse error rate
 VALID_SNR, TEST_SNR = (-5.0, 20.0), (-5.0, 15.0)  # dB, uniform
 TRAIN_LEVEL, TEST_LEVEL = (-35.0, -18.0), -26.0  # dBFS over active speech
+BABBLING = 300  # utterances of held-out voices that make the unseen babble
 DEV_WORDS, DEV_SECONDS = 2, 28.0  # of a prompt of dev: one word alone is a letter or a number
 # A round of the test: any number of rounds is as mixed as one. English comes twice, for the recognisers of
 # words, and Czech, which has most voices.
@@ -111,26 +112,29 @@ def build(
     say("reading speech and noise")
     parts = divide(p for language in LANGUAGES for p in prompts(language, downloads, own))
     test = test_order(parts)
-    tested = {prompt.key for _, prompt, _ in test}
+    tested = {prompt.key for _, prompt in test}
     short, long = _by_length(parts["train"])
     train_noise, test_noise = seen_noises(long, downloads, own)
-    spare = [p for p in parts["voices"] if p.key not in tested]
+    spare = sorted((p for p in parts["voices"] if p.key not in tested), key=lambda p: draw(p.key))
     write_noises(data / "noise", "train", train_noise)
     for name in missing:
         if name == "train":
-            utterances = _training(short, wanted.train, seed)
+            utterances = _training(_enough(short, wanted.train), wanted.train, seed)
         elif name == "valid":
             utterances = _fixed(_valid(parts["valid"], wanted.valid), train_noise, VALID_SNR, [seed, 1])
         elif name == "dev":
-            dev = _dev_utterances(spare, {same_text(p.text) for _, p, _ in test})
+            dev = _dev_utterances(spare, {same_text(p.text) for _, p in test})
             utterances = _fixed(dev, train_noise, TEST_SNR, [seed, 3])
         else:
             kind = name.removeprefix("test_")
             noises = {"clean": None, "seen": test_noise, "unseen": None}[kind]
             if kind == "unseen":
-                noises = unseen_noises([p for p in spare if p.language != "en"], downloads, own)
+                talk = [p for p in spare if p.language != "en"][:BABBLING]
+                noises = unseen_noises(talk, downloads, own)
             chosen = test[: len(ROUND) * wanted.rounds]
-            utterances = _fixed([_spoken(p, x, group) for group, p, x in chosen], noises, TEST_SNR, [seed, 2])
+            utterances = _fixed(
+                [_spoken(p, p.read(), group) for group, p in chosen], noises, TEST_SNR, [seed, 2]
+            )
         count, hours = write_set(data / name, utterances, {**keys[name], "made": VERSION}, lexicon)
         say(f"{data / name}: {count} utterances, {60 * hours:.1f} min")
 
@@ -142,8 +146,8 @@ def _is_made(folder: Path, key: dict) -> bool:
         return False
 
 
-def test_order(parts: dict[str, list[Prompt]]) -> list[tuple[str, Prompt, np.ndarray]]:
-    """All test utterances `(group, prompt, samples)` in the one order of which each size takes the first.
+def test_order(parts: dict[str, list[Prompt]]) -> list[tuple[str, Prompt]]:
+    """All test utterances `(group, prompt)` in the one order of which each size takes the first.
 
     Each text stands once. Within a group and language, voices take turns.
     """
@@ -162,21 +166,28 @@ def test_order(parts: dict[str, list[Prompt]]) -> list[tuple[str, Prompt, np.nda
         for group, language in ROUND:
             for _, _, prompt in queues[group, language]:
                 text = language, same_text(prompt.text)
-                if text in texts:
-                    continue
-                x = prompt.read()
-                if TEST_SECONDS[0] <= len(x) / SAMPLE_RATE <= TEST_SECONDS[1]:
+                if text not in texts and TEST_SECONDS[0] <= prompt.seconds <= TEST_SECONDS[1]:
                     texts.add(text)
-                    chosen.append((group, prompt, x))
+                    chosen.append((group, prompt))
                     break
     return chosen
 
 
-def _by_length(items: list[Prompt]) -> tuple[list, list[Prompt]]:
-    """Training `(prompt, samples)`, and the prompts that are too long for it."""
-    spoken = [(p, p.read()) for p in items]
-    short = [(p, x) for p, x in spoken if 0.3 <= len(x) / SAMPLE_RATE <= LONGEST]
-    return short, [p for p, x in spoken if len(x) / SAMPLE_RATE > LONGEST]
+def _by_length(items: list[Prompt]) -> tuple[list[Prompt], list[Prompt]]:
+    """Training prompts, and those that are too long for it."""
+    short = [p for p in items if 0.3 <= p.seconds <= LONGEST]
+    return short, [p for p in items if p.seconds > LONGEST]
+
+
+def _enough(items: list[Prompt], count: int | None) -> list[tuple[Prompt, np.ndarray]]:
+    """`(prompt, samples)` for `count` utterances, in a fixed random order; None: all."""
+    spoken, seconds = [], 0.0
+    for prompt in sorted(items, key=lambda p: draw(p.key)):
+        if count is not None and seconds > 1.5 * count * JOIN_TO:
+            break
+        spoken.append((prompt, prompt.read()))
+        seconds += len(spoken[-1][1]) / SAMPLE_RATE
+    return spoken
 
 
 def _valid(items: list[Prompt], count: int) -> list[Spoken]:
@@ -186,8 +197,8 @@ def _valid(items: list[Prompt], count: int) -> list[Spoken]:
         text = same_text(prompt.text)
         if len(chosen) == count:
             break
-        if text not in chosen and 2 * SAMPLE_RATE <= len(x := prompt.read()) <= LONGEST * SAMPLE_RATE:
-            chosen[text] = _spoken(prompt, x, "valid")
+        if text not in chosen and 2 <= prompt.seconds <= LONGEST:
+            chosen[text] = _spoken(prompt, prompt.read(), "valid")
     return list(chosen.values())
 
 

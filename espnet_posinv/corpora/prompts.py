@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from espnet_posinv.corpora import asterisk, fillets
 from espnet_posinv.corpora.audio import read_audio
@@ -35,6 +36,13 @@ class Prompt:
     def key(self) -> str:
         """Utterance id: the speaker is its prefix, as Kaldi's sorting wants it."""
         return f"{self.speaker}-{self.name.replace('/', '_')}"
+
+    @property
+    def seconds(self) -> float:
+        """Its length, as far as it can be told without decoding it."""
+        if self.path.suffix == ".g722":
+            return self.path.stat().st_size / 8000  # bytes a second
+        return soundfile.info(str(self.path)).duration
 
     def read(self) -> np.ndarray:
         """Samples `(T,)` float32 at 16 kHz."""

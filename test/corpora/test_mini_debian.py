@@ -172,7 +172,7 @@ def test_real_recordings_are_many_and_on_one_side():
     parts = membership.divide(p for language in LANGUAGES for p in real_prompts(language, DOWNLOADS))
     order = mini_debian.test_order(parts)[: len(mini_debian.ROUND) * mini_debian.SIZES["default"].rounds]
     assert len(order) >= 400
-    assert len({p.voice for _, p, _ in order}) >= 20 and len({p.language for _, p, _ in order}) >= 6
+    assert len({p.voice for _, p in order}) >= 20 and len({p.language for _, p in order}) >= 6
 
 
 def test_dev_has_no_text_of_a_test_and_is_the_same_in_every_size(corpus):

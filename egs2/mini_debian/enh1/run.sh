@@ -41,7 +41,7 @@ fi
 # Every epoch's model is kept, for curves of what else than the loss changes (posinv convergence).
 finetune="--set max_epoch=${epochs} --set num_iters_per_epoch=${updates} --set keep_nbest_models=${epochs} \
     --set preprocessor_conf.noise_scp=data_${size}/noise/train.scp \
-    --set scheduler_conf.total_steps=$((epochs * updates))"
+    --set scheduler_conf.warmup_steps_list=[0,$((epochs * updates / 10)),$((epochs * updates))]"
 
 ./enh.sh \
     --train_set train --valid_set valid --test_sets "test_clean test_seen test_unseen" --clean_set test_clean \
