@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from espnet_posinv.asr.ctc_head import hidden_states
-from espnet_posinv.corpora.asterisk import prompts
 from espnet_posinv.corpora.audio import read_audio
 from espnet_posinv.corpora.fetch import unpack
 from espnet_posinv.corpora.noises import unseen_noises
+from espnet_posinv.corpora.prompts import prompts
 from espnet_posinv.files import atomic_write
 from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.pretrain.labels import mfcc
@@ -152,7 +152,7 @@ def measure(args, say) -> str:
             n: f"{100 * sum(e * c for e, c in found) / sum(c for _, c in found):.1f}"
             for n, found in by_name.items()
         }
-    noises = list(unseen_noises(args.downloads, args.archives).values())
+    noises = list(unseen_noises([], args.downloads, args.archives).values())
     long = [x for x, _ in sentences(args)[1] if len(x) > 2 * SAMPLE_RATE][:24]
     distances = q.noise_distances(features, long, noises, SNRS)
     for i, snr in enumerate(SNRS):

@@ -10,6 +10,7 @@ import yaml
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
+MODELS = Path(__file__).parents[2] / "egs2/mini_debian/enh1/models"  # in a checkout
 SHORTEST = 1600  # samples; what is shorter is filled up with zeros, for models with windows
 # Also in the order of enh.sh: a training's best model before what was imported into its folder.
 CHECKPOINTS = ("valid.loss.best.pth", "model.pth", "valid.*.best.pth", "latest.pth")
@@ -57,12 +58,13 @@ class Enhancer:
         device: str | torch.device = "cpu",
         **options,
     ) -> "Enhancer":
-        """Read an experiment folder: config.yaml and a checkpoint beside it.
+        """Read an experiment folder: config.yaml and a checkpoint beside it; or a model of this repository.
 
         The criterions of the configuration are left out, so no SSL model is needed.
 
         Args:
-            folder: as ESPnet's training or ``import_nsnet2`` leaves it.
+            folder: as ESPnet's training or ``import_nsnet2`` leaves it; or the name of a model in
+                egs2/mini_debian/enh1/models, like "nsnet2_ssl_softdtw".
             checkpoint: file name in the folder; None: the first that exists of valid.loss.best.pth,
                 model.pth, another (single) valid.*.best.pth, latest.pth.
             device: where to run.
@@ -76,9 +78,15 @@ class Enhancer:
         if torch.device(device).type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {device}: torch finds no GPU here; cpu works everywhere")
         folder = Path(folder)
+        if not folder.exists() and (MODELS / folder).is_dir():
+            folder = MODELS / folder
         config = folder / "config.yaml"
         if not config.is_file():
-            raise ValueError(f"{folder}: no model here; looked for {config}")
+            names = ", ".join(sorted(path.parent.name for path in MODELS.glob("*/config.yaml")))
+            raise ValueError(
+                f"{folder}: no model here; looked for {config}"
+                + (f"; by name there are {names}" if names else "")
+            )
         values = yaml.safe_load(config.read_text(encoding="utf-8"))
         path = checkpoint_of(folder, checkpoint)
         model = PosinvEnhancementTask.build_model(Namespace(**{**values, "criterions": None, "init": None}))

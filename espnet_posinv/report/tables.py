@@ -10,7 +10,7 @@ import yaml
 from espnet_posinv.report.document import Line, Listing, Panel, Panels, Section, Strong, Table, interval
 from espnet_posinv.report.environment import environment
 from espnet_posinv.report.experiment import Experiment, first_cell
-from espnet_posinv.report.scores import Cell, Grid, load_conditions, read_scores
+from espnet_posinv.report.scores import CONDITIONS, Cell, Grid, load_conditions, read_scores
 from espnet_posinv.report.systems import System, baseline_of
 from espnet_posinv.scoring.wer import UNITS
 
@@ -88,8 +88,8 @@ def word_errors(experiment: Experiment, recogniser: str) -> WordErrors:
         note += f" Settings: {', '.join(f'{key} {settings[key]}' for key in sorted(settings))}."
     conditions = (
         _by_condition(experiment, grid, test_set, condition)
-        for condition in ("noise", "SNR")
-        for test_set in places.noisy_sets
+        for condition in CONDITIONS
+        for test_set in (places.test_sets if condition in ("group", "language") else places.noisy_sets)
     )
     return WordErrors(
         recogniser,
@@ -164,7 +164,7 @@ def _by_condition(experiment: Experiment, grid: Grid, test_set: str, condition: 
     columns = _sorted_bands(values) if condition == "SNR" else sorted(set(values))
     masks = [values == column for column in columns]
     words = [first.words[mask].sum() for mask in masks]
-    head = [f"{column} ({count:.0f} words)" for column, count in zip(columns, words, strict=True)]
+    head = [f"{column} ({count:.0f} {first.unit})" for column, count in zip(columns, words, strict=True)]
     rows = [
         [system, *(interval(c.wer(m)) if n else "-" for m, n in zip(masks, words, strict=True))]
         for system, c in cells.items()

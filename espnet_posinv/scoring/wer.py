@@ -12,7 +12,7 @@ from espnet_posinv.scoring.sclite import run_sclite
 from espnet_posinv.scoring.significance import FEW, matched_pairs, permutation
 from espnet_posinv.scoring.substitutions import commonest_substitutions
 from espnet_posinv.text.letters import lacks_blanks
-from espnet_posinv.text.lexicon import phones_of, pronouncer
+from espnet_posinv.text.lexicon import GIVEN, phones_of, pronouncer
 from espnet_posinv.text.normalize import describe, normalize, reads_numbers, spell
 from espnet_posinv.text.own import load_normalizer
 
@@ -105,7 +105,7 @@ def _writers(unit: str, language: str, lexicon: str, normalizer: str):
 
     if unit != "phones":
         return (words, words) if unit == "words" else (characters, characters)
-    if not lexicon:
+    if lexicon in ("", GIVEN):
         return as_it_is, as_it_is
     pronounce = pronouncer(lexicon)
     return lambda text: " ".join(phones_of(spell(text, language), pronounce)), as_it_is

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import transformers
-from espnet_posinv.ssl.rename import load_renamed
+from espnet_posinv.ssl.rename import load_renamed, normalised_weight
 from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
 
 FOLDERS = ("hubert", "wav2vec2", "wavlm")
@@ -113,9 +113,7 @@ def from_model(model, source: str, label: str, normalize_input: bool) -> tuple[W
             relative_distance=layer.self_attn.max_distance if relative else 0,
         )
     )
-    # weight normalisation over all axes but the last: weight = g v / ||v||
-    v, g = positions.weight_v, positions.weight_g
-    state["encoder.pos_conv.0.weight"] = g * v / v.norm(dim=(0, 1), keepdim=True)
+    state["encoder.pos_conv.0.weight"] = normalised_weight(positions)
     load_renamed(network, state, RENAMES, IGNORE, source)
     return network, {
         "label": f"{label} {network.num_layers} x {positions.out_channels} (self-supervised)",

@@ -9,7 +9,7 @@ from torch import nn
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import transformers
-from espnet_posinv.ssl.rename import load_renamed
+from espnet_posinv.ssl.rename import load_renamed, normalised_weight
 from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
 
 # torchaudio's names are transformers' with other containers around them; WavLM's projections are fused
@@ -69,7 +69,7 @@ def from_model(model, source: str, label: str, normalize_input: bool | None = No
         )
     )
     state = dict(model.state_dict())
-    state["encoder.transformer.pos_conv_embed.conv.weight"] = positions.weight
+    state["encoder.transformer.pos_conv_embed.conv.weight"] = normalised_weight(positions)
     load_renamed(network, state, RENAMES, IGNORE, source)
     return network, {
         "label": f"{label} {network.num_layers} x {positions.out_channels} (self-supervised)",

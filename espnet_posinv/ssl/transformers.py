@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
-from espnet_posinv.ssl.rename import load_renamed
+from espnet_posinv.ssl.rename import load_renamed, normalised_weight
 from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
 
 FAMILIES = {"hubert": "HuBERT", "wav2vec2": "wav2vec 2.0", "wavlm": "WavLM"}
@@ -89,7 +89,7 @@ def from_model(model, preprocessing: dict, source: str) -> tuple[Wav2Vec2Network
         )
     )
     state = dict(model.state_dict())
-    state["encoder.pos_conv_embed.conv.weight"] = model.encoder.pos_conv_embed.conv.weight
+    state["encoder.pos_conv_embed.conv.weight"] = normalised_weight(model.encoder.pos_conv_embed.conv)
     load_renamed(network, state, RENAMES, IGNORE, source)
     return network, {
         "label": f"{FAMILIES[c.model_type]} {c.num_hidden_layers} x {c.hidden_size} (self-supervised)",

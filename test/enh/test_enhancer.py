@@ -267,3 +267,13 @@ def test_help_costs_no_imports():
         [sys.executable, "-m", "espnet_posinv", "enhance", "--help"], capture_output=True, text=True
     )
     assert run.returncode == 0 and "--wet WET" in run.stdout
+
+
+@pytest.mark.parametrize("name", ["nsnet2_ssl_mse", "nsnet2_ssl_softdtw"])
+def test_shipped_models_are_found_by_name_wherever_one_is(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    noisy = np.random.default_rng(0).standard_normal(8000).astype(np.float32) * 0.1
+    clean = Enhancer.from_pretrained(name)(noisy, 16000)
+    assert clean.shape == noisy.shape and 1e-3 < clean.std() < 0.9 * noisy.std()  # noise is what it removes
+    with pytest.raises(ValueError, match=f"nsnet3: no model here.*by name there are .*{name}"):
+        Enhancer.from_pretrained("nsnet3")

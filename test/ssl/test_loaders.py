@@ -251,3 +251,16 @@ def test_unknown_loaders_are_refused(upstream):
 def test_nothing_of_espnet_is_imported():
     source = "".join(p.read_text() for p in Path(transformers_loader.__file__).parent.glob("*.py"))
     assert not re.search(r"^\s*(from|import) espnet2?\b", source, re.M)
+
+
+def test_the_fingerprint_is_that_of_any_number_of_threads():
+    """The merged weight of the position convolution once took its last bits from how a sum was divided."""
+    model = f"transformers:{Path(__file__).parents[2] / 'egs2/mini_debian/ssl1/mini_hubert'}"
+    threads, found = torch.get_num_threads(), set()
+    try:
+        for count in (1, 2, 4):
+            torch.set_num_threads(count)
+            found.add(load_encoder(model).fingerprint())
+    finally:
+        torch.set_num_threads(threads)
+    assert len(found) == 1

@@ -165,7 +165,7 @@ def test_encoder_equals_the_packages_own(tmp_path, monkeypatch):
 
 @needs_wheel
 def test_voices_of_real_recordings(tmp_path, capsys):
-    from espnet_posinv.corpora.asterisk import prompts
+    from espnet_posinv.corpora.prompts import prompts
 
     if not list((DOWNLOADS / "unpacked").glob("asterisk-core-sounds-ru-g722*")):
         pytest.skip(

@@ -39,7 +39,9 @@ pretrained=              # model to import: NSNet2's .onnx file as "nsnet2", den
                          # folder of an ESPnet model under its own name
 import_args=             # further options of its importer, e.g. "--hidden 64" of import_demucs
 se_config=               # configuration of a model to train from scratch; its name is the file's
+packed=                  # folders of finished models, enhanced and scored beside those trained here
 init=                    # the model that fine-tuning starts from (default: the imported or trained one)
+resident=                # options of `posinv finetune`: fine-tune with all speech and noise in memory, for a GPU
 finetune_config=         # configuration of the fine-tuning
 criterion="ssl_mse ssl_mse_pad ssl_softdtw"  # each is conf/criterion/<name>.yaml
 upstreams=               # TAG=SPEC of each SSL encoder, e.g. "hubert=transformers:facebook/hubert-base-ls960"
@@ -138,6 +140,7 @@ case ${pretrained} in
 esac
 [ -n "${se_config}" ] && models+=("${se_name}")
 init=${init:-${models[0]:-}}
+for m in ${packed}; do models+=("$(basename "${m}")"); done
 if [[ " ${models[*]} " != *" ${init} "* ]]; then
     if [ -z "${init}" ] || [ ! -e "${expdir}/${init}/config.yaml" ]; then
         echo "$0: --init '${init}': stage 4 makes '${models[*]}'; a model of your own comes in with --pretrained FOLDER" >&2; exit 2
@@ -154,6 +157,18 @@ sets="${train_set} ${valid_set} ${test_sets}"
 model() { local f; for f in valid.loss.best.pth model.pth; do [ ! -e "${expdir}/$1/${f}" ] || break; done; echo "${expdir}/$1/${f}"; }
 # The file or folder that "LOADER:MODEL,setting=value" names; nothing for a name on a hub.
 model_folder() { local p=${1#*:}; p=${p%%,*}; [ ! -e "${p}" ] || echo "${p}"; }
+# FILE's lines of utterances in --lang, where SET tells languages: what recognisers of words and, for time's sake,
+# signal metrics get. Phones are recognised in every language.
+spoken() {
+    local out=${expdir}/spoken/${lang}/$1
+    [ -e "${raw}/$2/utt2lang" ] || { echo "$1"; return; }
+    mkdir -p "$(dirname "${out}")"
+    awk -v lang="${lang}" 'NR == FNR { if ($2 == lang) kept[$1]; next } $1 in kept' "${raw}/$2/utt2lang" "$1" > "${out}.$$.$BASHPID"
+    if cmp -s "${out}.$$.$BASHPID" "${out}"; then rm "${out}.$$.$BASHPID"; else mv "${out}.$$.$BASHPID" "${out}"; fi
+    echo "${out}"
+}
+hears_phones() { grep -qs '"kind": "phones"' "$(model_folder "${1#*=}")/config.json"; }
+all_languages() { [[ ${1#*=} = ssl_ctc:* ]]; }  # RECOGNISER: its units are those of several
 each() { local f=$1 x; shift; for x in "$@"; do echo "${f//%/${x}}"; done; }  # a pattern's paths
 
 # Try what was chosen before the first stage, as far as it is there, and again before a training: settings, SSL
@@ -225,6 +240,19 @@ train_one() {
     wait ${job} && touch "${dir}/.finished"
 }
 
+# Fine-tune exp/NAME for SEED, TAG=UPSTREAM and CRITERION with all speech and noise in memory, unless finished.
+train_resident() {
+    local dir=${expdir}/$1 device=cpu
+    [ "${ngpu}" = 0 ] || device=cuda
+    as_made "${dir}/.finished" --folder --value "$2 $3 ${resident}" --refuse "--redo true trains it again" \
+        --reads "${raw}/${train_set}/spk1.scp" "$(model "${init}")" "conf/criterion/$4.yaml" &&
+        { echo "${dir}: finished"; return 0; }
+    echo "${dir}: training, log in ${dir}/train.log"
+    submit "${cuda_cmd} --gpu ${ngpu}" "${dir}/train.log" ${python} -m espnet_posinv finetune --model "${expdir}/${init}" \
+        --criterion "conf/criterion/$4.yaml" --upstream "${3#*=}" --speech-scp "${raw}/${train_set}/spk1.scp" \
+        --seed "$2" --device "${device}" --output-dir "${dir}" ${resident} && touch "${dir}/.finished"
+}
+
 # Jobs for a test set: one takes longer to start than to enhance a hundred utterances.
 parts() { local n=$((($(wc -l < "${raw}/$1/wav.scp") + 149) / 150)); echo $((n < nj ? n : nj)); }
 
@@ -250,16 +278,25 @@ audio() { if [ "$1" = noisy ]; then echo "${raw}/$2/wav.scp"; else echo "${expdi
 
 # Score one system on one test set. Counting words takes no time; what computes for longer are jobs.
 score_one() {
-    local inf k task labels net r out ref=${raw}/$2/spk1.scp log=${scores}/log/%.$1.$2.log
+    local inf k task labels net r out text unit ref=${raw}/$2/spk1.scp log=${scores}/log/%.$1.$2.log
     inf=$(audio "$1" "$2")
     for r in ${recognisers}; do
+        text=${raw}/$2/text unit=()
+        if hears_phones "${r}"; then
+            [ ! -e "${raw}/$2/text_phones" ] || text=${raw}/$2/text_phones
+        elif all_languages "${r}"; then
+            unit=(--unit characters)
+        else
+            text=$(spoken "${text}" "$2")
+        fi
         r=${r%%=*} out=${scores}/${r%%=*}/$1/$2.json
-        as_made "${out}" --reads "${raw}/$2/text" "${expdir}/decoded/${r}/$1/$2/text" \
+        as_made "${out}" --reads "${text}" "${expdir}/decoded/${r}/$1/$2/text" \
             $(model_folder ":${normaliser%:*}") \
             --value "lang=${lang}" --value "args=${normaliser} ${wer_args}" && continue
-        ${python} -m espnet_posinv score words --ref "${raw}/$2/text" --language "${lang}" \
+        ${python} -m espnet_posinv score words --ref "${text}" --language "${lang}" "${unit[@]}" \
             --hyp "${expdir}/decoded/${r}/$1/$2/text" --output "${out}" --normalizer "${normaliser}" ${wer_args} || return 1
     done
+    inf=$(spoken "${inf}" "$2") ref=$(spoken "${ref}" "$2")
     out=${scores}/signal/$1/$2.json
     as_made "${out}" --reads "${ref}" "${inf}" --value "metrics=${metrics}" --value "args=${signal_args}" ||
         submit "${decode_cmd}" "${log//%/signal}" ${python} -m espnet_posinv score signal --metrics "${metrics}" \
@@ -311,7 +348,7 @@ if stage 3 "format audio, statistics" --key "${fs} ${audio_format}" \
 fi
 
 if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} ${se_args}${import_args:+ ${import_args}}" \
-    --reads ${pretrained:+"${pretrained}"} ${se_config:+"${se_config}" $(each "${raw}/%/wav.scp" "${train_set}" "${valid_set}")} \
+    --reads ${pretrained:+"${pretrained}"} ${packed} ${se_config:+"${se_config}" $(each "${raw}/%/wav.scp" "${train_set}" "${valid_set}")} \
     --writes $(each "${expdir}/%/config.yaml" "${models[@]}"); then
     [ -z "${se_config}" ] || try_choices
     if [ -n "${pretrained}" ]; then
@@ -323,16 +360,24 @@ if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} 
         as_made "${expdir}/${models[0]}/config.yaml" --folder --reads "${pretrained}" --value "args=${import_args}" ||
             ${python} -m "${importer[@]}" --output-dir "${expdir}/${models[0]}" ${import_args}
     fi
+    for m in ${packed}; do
+        mkdir -p "${expdir}/$(basename "${m}")"
+        cp "${m}/config.yaml" "${m}/model.pth" "${expdir}/$(basename "${m}")"  # its loss stays, for the report
+    done
     [ -z "${se_config}" ] || train_one "${se_name}" ${se_args} "${se_config}"
     stage_done
 fi
 
-if stage 5 "fine-tuning: ${trained[*]}" --key "${init} ${finetune_config} ${finetune_args} ${upstreams}" \
+if stage 5 "fine-tuning: ${trained[*]}" --key "${init} ${finetune_config} ${finetune_args} ${upstreams}${resident:+ ${resident}}" \
     --reads "${finetune_config}" "$(model "${init}")" $(each conf/criterion/%.yaml ${criterion}) \
         $(each "${raw}/%/wav.scp" "${train_set}" "${valid_set}") $(each "${raw}/%/spk1.scp" "${train_set}" "${valid_set}") \
     --writes $(each "${expdir}/%/.finished" "${trained[@]}"); then
     try_choices
     for s in ${seeds}; do for u in ${upstreams}; do for c in ${criterion}; do
+        if [ -n "${resident}" ]; then
+            beside "${train_jobs}" train_resident "${c}_${u%%=*}${tag:+_${tag}}_seed${s}" "${s}" "${u}" "${c}"
+            continue
+        fi
         beside "${train_jobs}" train_one "${c}_${u%%=*}${tag:+_${tag}}_seed${s}" --set "seed=${s}" \
             --set "init_param=[$(model "${init}")]" --set "criterions.0.conf.upstream=${u#*=}" ${finetune_args} \
             "${finetune_config}" "conf/criterion/${c}.yaml"
@@ -364,10 +409,11 @@ if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
     for r in ${recognisers}; do
         pairs=()
         for t in ${test_sets}; do for m in "${systems[@]}"; do
-            dir=${expdir}/decoded/${r%%=*}/${m}/${t}
-            as_made "${dir}/text" --folder --reads "$(audio "${m}" "${t}")" $(model_folder "${r#*=}") \
+            dir=${expdir}/decoded/${r%%=*}/${m}/${t} scp=$(audio "${m}" "${t}")
+            all_languages "${r}" || scp=$(spoken "${scp}" "${t}")
+            as_made "${dir}/text" --folder --reads "${scp}" $(model_folder "${r#*=}") \
                 --value "recogniser=${r#*=}" --value "lang=${lang}" --value "args=${asr_args}" || true
-            pairs+=(--wav-scp "$(audio "${m}" "${t}")" --output-dir "${dir}")
+            pairs+=(--wav-scp "${scp}" --output-dir "${dir}")
         done; done
         ${python} -m espnet_posinv decode --backend "$(cut -d: -f1 <<< "${r#*=}")" \
             --model "$(cut -d: -f2- <<< "${r#*=}")" --language "${lang}" ${asr_args} --nj "${nj}" --cmd "${asr_cmd}" "${pairs[@]}"
