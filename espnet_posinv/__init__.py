@@ -1,16 +1,65 @@
-"""Position-invariant fine-tuning of speech enhancement models with SSL representations (arXiv 2601.21084)."""
+"""Position-invariant fine-tuning of speech enhancement models with SSL representations (arXiv 2601.21084).
 
-from espnet_posinv import no_downloads
+Everything below is imported when it is first used; the package itself costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from espnet_posinv import espnet_compat, no_downloads
+
+if TYPE_CHECKING:
+    from espnet_posinv.criterions.ssl_mse import SSLMSELoss
+    from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
+    from espnet_posinv.criterions.ssl_sinkhorn import SSLSinkhornLoss
+    from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
+    from espnet_posinv.enh.enhancer import Enhancer
+    from espnet_posinv.softdtw import soft_alignment, soft_dtw, soft_dtw_divergence
+    from espnet_posinv.ssl import load_encoder
 
 __version__ = "0.1.0"
+__all__ = [
+    "Enhancer",
+    "SSLMSELoss",
+    "SSLMSEPadLoss",
+    "SSLSinkhornLoss",
+    "SSLSoftDTWLoss",
+    "load_encoder",
+    "soft_alignment",
+    "soft_dtw",
+    "soft_dtw_divergence",
+]
+
+_MODULES = {
+    "SSLMSELoss": "criterions.ssl_mse",
+    "SSLMSEPadLoss": "criterions.ssl_mse_pad",
+    "SSLSoftDTWLoss": "criterions.ssl_softdtw",
+    "SSLSinkhornLoss": "criterions.ssl_sinkhorn",
+    "Enhancer": "enh.enhancer",
+    "load_encoder": "ssl",
+    "soft_dtw": "softdtw",
+    "soft_dtw_divergence": "softdtw",
+    "soft_alignment": "softdtw",
+}
 
 no_downloads.install()
 
 
 def __getattr__(name: str):
-    # imported on demand: the package itself costs nothing
-    if name == "Enhancer":
-        from espnet_posinv.enh.enhancer import Enhancer
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
-        return Enhancer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
+def _register() -> None:
+    from espnet_posinv.enh.register import register
+
+    register()
+
+
+# A trained model's configuration may name our separators: ESPnet knows them then.
+espnet_compat.when_tasks_are_imported(_register)

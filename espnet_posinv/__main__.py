@@ -8,7 +8,7 @@ models: written like Python's own ``-m``, so that ESPnet's recipes take it as th
 import importlib
 import sys
 
-from espnet_posinv import cli
+from espnet_posinv import cli, espnet_compat
 
 USAGE = "usage: python -m espnet_posinv -m espnet2.bin.TOOL [its options]"
 
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"{USAGE}\nthere is no module {name}")
     if not hasattr(tool, "main"):
         sys.exit(f"{USAGE}\n{name} has no main() to call")
-    if "espnet2.tasks.enh" in sys.modules:  # launch, aggregate_stats_dirs etc. need nothing of ours
+    if espnet_compat.TASKS in sys.modules:  # launch, aggregate_stats_dirs etc. need nothing of ours
         from espnet_posinv.enh.register import install
 
         install(tool)

@@ -1,12 +1,36 @@
-"""Files and folders that appear under their names complete or not at all."""
+"""Files and folders that appear under their names complete or not at all; hashes of files."""
 
+import errno
+import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+FULL = 1 << 18  # bytes: with fewer left a disk counts as full
+
+
+def file_hash(path: str | Path, new: Callable = hashlib.sha256) -> str:
+    """Hash of a file's content in hexadecimal digits (hashlib.file_digest, which Python 3.10 lacks)."""
+    hasher = new()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            hasher.update(chunk)
+    return hasher.hexdigest()
+
+
+@contextmanager
+def working_in(folder: str | Path) -> Iterator[None]:
+    """Make a folder the working directory within the block (contextlib.chdir, which Python 3.10 lacks)."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 @contextmanager
@@ -14,6 +38,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, to be written; when the block ends without an error it takes its place.
 
     The folder is made if need be; a link is followed.
+
+    Raises:
+        OSError: whatever the block raised, if the disk is full then: few libraries say that.
     """
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,6 +49,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except Exception as error:
+        if shutil.disk_usage(path.parent).free < FULL and getattr(error, "errno", None) != errno.ENOSPC:
+            raise OSError(errno.ENOSPC, f"the disk is full ({error})", str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

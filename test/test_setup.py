@@ -15,7 +15,7 @@ def setup(tmp_path):
     """The script in a folder with an environment of "Python 3.99" that cannot install anything."""
     (tmp_path / "tools").mkdir()
     script = shutil.copy(ROOT / "tools/setup.sh", tmp_path / "tools")
-    shutil.copy(ROOT / "setup.py", tmp_path)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / ".venv/bin").mkdir(parents=True)
     python = tmp_path / ".venv/bin/python"
     cases = f'*print*) echo 3.99 ;; -m*) exit 1 ;; *) exec {sys.executable} "$@" ;;'

@@ -4,9 +4,9 @@
 set -euo pipefail
 
 help_message="Usage: tools/setup.sh [--python python3.12] [--venv DIR] [--extras all] [--force]
-  --python   interpreter of a new environment (default: python3; 3.11 or newer)
+  --python   interpreter of a new environment (default: python3; 3.10 or newer)
   --venv     where the environment goes (default: .venv in the repository)
-  --extras   comma-separated extras of setup.py (default: all)
+  --extras   comma-separated extras of pyproject.toml (default: all)
   --force    install again even if nothing changed"
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -27,8 +27,8 @@ done
 command -v "$python" > /dev/null || { echo "tools/setup.sh: no '$python' here; name one with --python" >&2; exit 1; }
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
 version=$(version_of "$python")
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    { echo "tools/setup.sh: $python is Python $version; 3.11 or newer is needed (--python python3.11)" >&2; exit 1; }
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+    { echo "tools/setup.sh: $python is Python $version; 3.10 or newer is needed (--python python3.11)" >&2; exit 1; }
 if [ -x "$venv/bin/python" ] && [ "$(version_of "$venv/bin/python")" != "$version" ]; then
     echo "tools/setup.sh: $venv has another Python than $python ($version); delete it or name another with --venv" >&2
     exit 1
@@ -36,7 +36,7 @@ fi
 
 # One stamp for all that decides what gets installed: unchanged stamp, nothing to do.
 constraints=$root/tools/constraints/python$version.txt
-stamp=$({ cat "$root/setup.py" "$root/tools/setup.sh" "$constraints" 2> /dev/null || true; } | sha256sum | cut -c1-16)-$version-$extras
+stamp=$({ cat "$root/pyproject.toml" "$root/tools/setup.sh" "$constraints" 2> /dev/null || true; } | sha256sum | cut -c1-16)-$version-$extras
 done_before() { ! $force && [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.stamp" 2> /dev/null)" = "$stamp" ]; }
 if done_before; then exit 0; fi
 # Two recipes that are started together need the same environment: one makes it, the other waits.

@@ -65,6 +65,19 @@ class Head(nn.Module):
         return self.out(x).log_softmax(-1)
 
 
+def with_weights(head: Head, weights: dict[str, torch.Tensor], source: str | Path) -> Head:
+    """The head with its weights.
+
+    Raises:
+        DataError: one is missing, too many or of another shape.
+    """
+    try:
+        head.load_state_dict(weights)
+    except RuntimeError as error:
+        raise DataError(f"{source}: its weights do not fit its config.json: {error}") from error
+    return head
+
+
 def hidden_states(encoder: SSLEncoder, wav: torch.Tensor, lengths: torch.Tensor | None = None):
     """Hidden states (B, N, L, D) of waveforms (B, T), as the model gives them, and frames (B,)."""
     with torch.no_grad():

@@ -2,12 +2,15 @@
 
 An output folder holds ``text`` when it is complete, and ``decode.json``: the recogniser's settings and a
 fingerprint of the audio. Until then ``text.partial`` collects finished utterances. Both are trusted only as
-long as settings and audio are those of decode.json.
+long as settings and audio are those of decode.json. ``cut_off`` names the utterances whose transcripts
+reached the recogniser's limit of tokens, if any.
 """
 
 import functools
 import json
 import os
+import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -15,12 +18,19 @@ from typing import NamedTuple, Protocol
 from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.parallel import parallel_map
-from espnet_posinv.kaldi.scp import DataError, read_scp, write_scp
+from espnet_posinv.kaldi.scp import DataError, entries, read_scp, write_scp
 from espnet_posinv.kaldi.state import fingerprint
 
 
+class CutOff(UserWarning):
+    """A transcript ended at the recogniser's limit of tokens, not where the speech ends."""
+
+
 class Recogniser(Protocol):
-    """Settings of a recogniser; hashable and picklable, so that each process can load the model once."""
+    """Settings of a recogniser; hashable and picklable, so that each process can load the model once.
+
+    Where a transcript ends at a limit of the recogniser, `transcribe` warns with :class:`CutOff`.
+    """
 
     def settings(self) -> dict:
         """JSON-like values that determine the output."""
@@ -55,8 +65,9 @@ def decode(recogniser: Recogniser, jobs: Sequence[tuple[str | Path, str | Path]]
     todo = sets.todo()
     label = f"recognising {len(todo)} utterances of {len(sets.tables)} sets"
     texts = parallel_map(functools.partial(_recognise, recogniser), todo, label=label, jobs=nj)
-    for item, text in zip(todo, texts, strict=True):
-        sets.add(item, text)
+    for item, (text, note) in zip(todo, texts, strict=True):
+        sets.add(item, text, note)
+    sets.report()
     return len(todo)
 
 
@@ -84,12 +95,25 @@ class Sets:
             if utterance not in self.done[folder]
         ]
 
-    def add(self, item: Item, text: str) -> None:
-        """Keep a text; the last one of a set completes its file."""
+    def add(self, item: Item, text: str, note: str = "") -> None:
+        """Keep a text, and a note if it was cut off; the last one of a set completes its file."""
+        if note:
+            with open(item.folder / "cut_off", "a", encoding="utf-8") as file:
+                file.write(f"{item.utterance} {note}\n")
         self.done[item.folder][item.utterance] = text
         with open(item.folder / "text.partial", "a", encoding="utf-8") as file:
             file.write(f"{item.utterance} {text}\n")
         self._finish_if_complete(item.folder)
+
+    def report(self) -> None:
+        """Say which transcripts were cut off."""
+        for folder in self.tables:
+            if names := sorted(read_cut_off(folder)):
+                print(
+                    f"{folder}: the transcripts of {len(names)} utterances were cut off, like {names[0]}; "
+                    f"see {folder}/cut_off",
+                    file=sys.stderr,
+                )
 
     def _finish_if_complete(self, folder: Path) -> None:
         texts = self.done[folder]
@@ -98,10 +122,24 @@ class Sets:
             (folder / "text.partial").unlink(missing_ok=True)
 
 
-def _recognise(recogniser: Recogniser, item: Item) -> str:
+def read_cut_off(folder: Path) -> dict[str, str]:
+    """Utterances whose transcripts reached the recogniser's limit, and what is known of it."""
+    path = folder / "cut_off"
+    return {key: value for _, key, value in entries(path)} if path.exists() else {}
+
+
+def _recognise(recogniser: Recogniser, item: Item) -> tuple[str, str]:
+    """Text, and a note if it was cut off."""
     try:
         samples = read_mono(item.entry)
-        return recogniser.transcribe(samples.astype("float32"))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", CutOff)
+            text = recogniser.transcribe(samples.astype("float32"))
+        for warning in caught:
+            if not issubclass(warning.category, CutOff):
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        text = " ".join(text.split())  # an entry is one line
+        return text, next((str(w.message) for w in caught if issubclass(w.category, CutOff)), "")
     except Exception as error:  # whatever a back end raises, the user must learn where
         raise DataError(f"utterance {item.utterance}: {error}") from error
 
@@ -116,6 +154,7 @@ def begin(folder: Path, table: dict[str, str], settings: dict) -> dict[str, str]
         return _read_partial(partial)
     text.unlink(missing_ok=True)
     partial.unlink(missing_ok=True)
+    (folder / "cut_off").unlink(missing_ok=True)
     with atomic_write(record) as file:
         file.write(json.dumps(description, indent=1, sort_keys=True) + "\n")
     return {}

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from espnet_posinv.asr.decode import Recogniser, Sets, begin
+from espnet_posinv.asr.decode import Recogniser, Sets, begin, read_cut_off
 from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.scp import DataError, read_scp, write_scp
 from espnet_posinv.kaldi.split import even_bounds
@@ -71,6 +71,7 @@ def decode_by_jobs(
         raise DataError(
             f"{log_dir}: {len(left)} utterances without text, like {left[0].utterance}; run again"
         )
+    sets.report()
     return before + count
 
 
@@ -84,11 +85,12 @@ def _collect(sets: Sets, recogniser: Recogniser, log_dir: Path, order: list[str]
             if not (part / "wav.scp").exists():  # killed while it was made
                 continue
             table = read_scp(part / "wav.scp")
-            for key, text in begin(part, table, settings).items():
+            texts, notes = begin(part, table, settings), read_cut_off(part)
+            for key, text in texts.items():
                 number, _, utterance = key.partition(":")
                 item = todo.get((order[int(number)], utterance))
                 if item and item.entry == table[key]:
-                    sets.add(item, text)
+                    sets.add(item, text, notes.get(key, ""))
                     count += 1
     for part in parts:
         shutil.rmtree(part)

@@ -1,15 +1,15 @@
 """ESPnet's recognisers (espnet2.bin.asr_inference) from a folder, or from the hub by name."""
 
-import contextlib
 import functools
-import hashlib
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
 
+from espnet_posinv.files import file_hash, working_in
 from espnet_posinv.sample_rate import SAMPLE_RATE
+from espnet_posinv.ssl.marks import marks
 
 MODEL_FILES = tuple(f"valid.{name}.pth" for name in ("acc.ave", "acc.best", "loss.ave", "loss.best"))
 
@@ -45,8 +45,8 @@ class ESPnet:
             return {**out, "model": self.model}
         for key, folder, name in (("model", self.model, self.model_file), ("lm", self.lm, "")):
             if folder:
-                with open(find(folder, name)["asr_model_file"], "rb") as file:
-                    out[f"{key}_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+                out[f"{key}_sha256"] = file_hash(find(folder, name)["asr_model_file"])
+        out["weights"] = marks(find(self.model, self.model_file)["asr_model_file"])
         return out
 
     def transcribe(self, wav) -> str:
@@ -88,7 +88,7 @@ def _load(settings: ESPnet, process: int):
                 "lm_file": language["asr_model_file"],
             }
         config = yaml.safe_load(Path(files["asr_train_config"]).read_text(encoding="utf-8"))
-        with contextlib.chdir(_root(Path(files["asr_train_config"]), config)):
+        with working_in(_root(Path(files["asr_train_config"]), config)):
             model = Speech2Text(**files, **options)
         _check_weights(model, files["asr_model_file"])
     rate = str((model.asr_train_args.frontend_conf or {}).get("fs", SAMPLE_RATE)).replace("k", "000")

@@ -1,32 +1,46 @@
-"""Whether a recogniser had a part in the training of what it judges."""
+"""Whether a recogniser had a part in the training of what it judges: a question of weights, not of names."""
 
 import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from espnet_posinv.ssl.marks import SHARED, marks
 
-def parts_in_training(settings: dict, upstreams: Iterable[str]) -> list[str]:
-    """Those models of a training's loss that a recogniser is built on; none: it was held out.
+
+def parts_in_training(settings: dict, upstreams: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Which models of a training's loss a recogniser is built on or taught, and of which that is not known.
 
     Args:
-        settings: what ``decode.json`` says of the recogniser: its model's name, and the SSL model below a
-            CTC head (``upstream``).
+        settings: what ``decode.json`` says of the recogniser; ``weights`` are its :func:`marks`.
         upstreams: the models of the loss as in its configuration, like ``whisper:DIR/whisper-tiny.en``.
 
     Returns:
-        The upstreams whose name (the last part of the path or of the hub's name) is the recogniser's, and
-        those that it taught: ``teachers`` in a folder's ``config.json`` lists names.
+        Upstreams that share weights with the recogniser, or were taught by a model that does (a folder's
+        ``config.json`` names ``teachers``, and has their ``teacher_weights``); and those of which it is not
+        known, as the weights of one side are not here. Neither: the recogniser was held out.
     """
-    own = {_name(f"x:{settings['model']}")} if settings.get("model") else set()
-    if settings.get("upstream"):
-        own.add(_name(settings["upstream"]))
-    return sorted({upstream for upstream in upstreams if own & {_name(upstream), *_teachers(upstream)}})
+    found, unknown = [], []
+    for upstream in sorted(set(upstreams)):
+        answers = [_same(settings, marks(upstream), _name(upstream))]
+        config = Path(upstream.partition(":")[2]) / "config.json"
+        values = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+        for teacher in values.get("teachers", []):
+            answers.append(_same(settings, values.get("teacher_weights"), teacher))
+        if True in answers:
+            found.append(upstream)
+        elif None in answers:
+            unknown.append(upstream)
+    return found, unknown
+
+
+def _same(settings: dict, theirs: list[str] | None, name: str) -> bool | None:
+    """Whether a recogniser and a model are one; None: not known."""
+    own = settings.get("weights")
+    if own and theirs:
+        return len(set(own) & set(theirs)) >= SHARED
+    names = {_name(f"x:{settings.get('model', '')}"), _name(settings.get("upstream") or "")} - {""}
+    return True if name in names else None
 
 
 def _name(upstream: str) -> str:
     return Path(upstream.partition(":")[2]).name
-
-
-def _teachers(upstream: str) -> list[str]:
-    config = Path(upstream.partition(":")[2]) / "config.json"
-    return json.loads(config.read_text(encoding="utf-8")).get("teachers", []) if config.is_file() else []

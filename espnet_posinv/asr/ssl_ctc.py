@@ -5,9 +5,9 @@ The search is Flashlight's (package flashlight-text, with KenLM inside) behind t
 
 import functools
 import gzip
-import hashlib
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,9 @@ import torch
 
 from espnet_posinv.asr import ctc_head
 from espnet_posinv.asr.units import BLANK, SPACE, Units
+from espnet_posinv.files import file_hash
 from espnet_posinv.kaldi.scp import DataError, entries
+from espnet_posinv.ssl.marks import marks
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,15 @@ class SSLCTC:
         out = {"backend": "ssl_ctc", **asdict(self), "model": Path(self.model).name}
         out |= {"upstream": recipe.upstream, "encoder": recipe.encoder_label, "units": units.kind}
         out |= {
-            "model_sha256": sha256(Path(self.model) / "model.pt"),
+            "model_sha256": file_hash(Path(self.model) / "model.pt"),
             "encoder_sha256": recipe.encoder_sha256,
         }
+        out["weights"] = marks(self.upstream or recipe.upstream)
         if units.kind == "phones":
             out["lexicon"] = units.lexicon  # by it the transcripts become phones, too, when they are scored
         for key in ("lm", "words"):
             if path := getattr(self, key):
-                out |= {key: Path(path).name, f"{key}_sha256": sha256(path)}
+                out |= {key: Path(path).name, f"{key}_sha256": file_hash(path)}
         del out["device"]
         return out
 
@@ -86,8 +89,7 @@ def _load(settings: SSLCTC, process: int):
     if settings.device == "cpu":
         torch.set_num_threads(1)  # one process a core
     recipe, units, weights = ctc_head.load(settings.model)
-    head = ctc_head.Head(**recipe.head).eval()
-    head.load_state_dict(weights)
+    head = ctc_head.with_weights(ctc_head.Head(**recipe.head).eval(), weights, settings.model)
     encoder = recipe.encoder(settings.upstream)
     search = _search(settings, units) if settings.beam_size > 1 else None
     return units, encoder.to(settings.device), head.to(settings.device), search
@@ -136,12 +138,18 @@ def _lexicon(settings: SSLCTC, units: Units, scratch: Path) -> dict:
         # The dictionary's order is that of the units: a unit is a word of the language model
         (scratch / "units").write_text("".join(f"{token}\n" for token in units.tokens), encoding="utf-8")
         return {**options, "lexicon": None, "lm_dict": str(scratch / "units")}
-    lines = []
-    for word in sorted(set(_words(settings))):
+    lines, words = [], sorted(set(_words(settings)))
+    for word in words:
         if spelling := units.spelling(word.lower()):
             lines.append(f"{word} {' '.join(spelling)}\n")
     if not lines:
         raise DataError(f"{settings.words or settings.lm}: no word that can be written in the model's units")
+    if lacking := len(words) - len(lines):
+        warnings.warn(
+            f"{settings.words or settings.lm}: {lacking} of {len(words)} words cannot be written in "
+            "the model's units and will never be recognised",
+            stacklevel=2,
+        )
     (scratch / "lexicon").write_text("".join(lines), encoding="utf-8")
     return {**options, "lexicon": str(scratch / "lexicon")}
 
@@ -166,12 +174,6 @@ def _words(settings: SSLCTC) -> Iterator[str]:
             word = fields[1].decode()
             if not word.startswith("<"):
                 yield word
-
-
-def sha256(path: str | Path) -> str:
-    """SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 RECOGNISER = SSLCTC

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet_posinv.kaldi.scp import DataError
-from espnet_posinv.text.lexicon import phones_of, pronouncer
+from espnet_posinv.text.lexicon import GIVEN, phones_of, pronouncer
 from espnet_posinv.text.normalize import spell
 
 BLANK, SPACE = "<blank>", "|"
@@ -38,6 +38,8 @@ class Units:
         Raises:
             DataError: phones of a word that the lexicon lacks.
         """
+        if self.kind == "phones" and self.lexicon == GIVEN:
+            return text.split()
         text = spell(text, self.language)
         if self.kind == "phones":
             return phones_of(text, pronouncer(self.lexicon))
@@ -83,8 +85,8 @@ def learn(
     if kind not in KINDS:
         raise DataError(f"units {kind!r}: there are {', '.join(KINDS)}")
     if kind == "phones" and not lexicon:
-        raise DataError("phones need a lexicon: a file of lines WORD PHONE PHONE ..., or g2p_en")
-    lines = [line for line in (spell(text, language) for text in texts) if line]
+        raise DataError("phones need a lexicon: a file of lines WORD PHONE PHONE ..., g2p_en, or given")
+    lines = [line for line in (text if lexicon == GIVEN else spell(text, language) for text in texts) if line]
     if not lines:
         raise DataError("the training transcripts hold no word")
     if kind == "pieces":

@@ -1,18 +1,27 @@
 """Whisper (arXiv 2212.04356) by faster-whisper, from a local folder, on one CPU thread."""
 
 import functools
-import hashlib
 import os
-from dataclasses import asdict, dataclass
+import warnings
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from espnet_posinv.asr.decode import CutOff
+from espnet_posinv.files import file_hash
 from espnet_posinv.sample_rate import SAMPLE_RATE
+from espnet_posinv.ssl.marks import marks
 
 FRAMES_PER_SECOND = 100
 MARGIN = 2.0  # seconds that stay empty at the end of a short window
 FILES = ("config.json", "model.bin", "tokenizer.json")
+# The published decoding (section 4.5): from 0 up, until the text is neither repetitive nor improbable
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+COMPRESSION, LOG_PROBABILITY, NO_SPEECH = 2.4, -1.0, 0.6
+POSITIONS = 448  # of every Whisper decoder: tokens of a window, the prompt of up to 4 included
+ROOM = 2 * (POSITIONS - 4)  # the length to ask for: CTranslate2 stops at half of it
+SEED = 0  # of what is drawn at temperatures above 0
 
 
 @dataclass(frozen=True)
@@ -28,14 +37,15 @@ class Whisper:
         language: code of the language spoken, as in Whisper's tokens; ignored by English-only models.
         beam_size: 1 is greedy decoding.
         window: seconds the encoder sees of an utterance that fits, at most 30.
-        compute_type: arithmetic of CTranslate2: int8, float32, ...
+        compute_type: arithmetic of CTranslate2: float32; int8 is faster, but its words depend on the
+            processor.
     """
 
     model: str
     language: str = "en"
     beam_size: int = 1
     window: float = 30.0
-    compute_type: str = "int8"
+    compute_type: str = "float32"
 
     def __post_init__(self):
         if not MARGIN < self.window <= 30:
@@ -48,22 +58,31 @@ class Whisper:
 
     def settings(self) -> dict:
         """All that determines the output, to be kept beside it; the model by its hash, not its place."""
-        with open(Path(self.model) / "model.bin", "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_hash(Path(self.model) / "model.bin")
         name = Path(self.model).name
-        return {"backend": "whisper", **asdict(self), "model": name, "model_sha256": digest}
+        return {
+            "backend": "whisper",
+            **asdict(self),
+            "model": name,
+            "model_sha256": digest,
+            "weights": marks(self.model),
+            "decoding": "temperature fallback",
+        }
 
     def transcribe(self, wav: np.ndarray) -> str:
-        """Recognise one utterance.
+        """Recognise one utterance by the published decoding, without conditioning on earlier windows.
 
-        Temperature 0 without fallback, no conditioning on earlier windows, no timestamps. In strong babble
-        Whisper repeats itself without end; hence at most 6 tokens a second + 8 and no repeated trigram.
+        What repeats itself (as Whisper does in babble) or is improbable is drawn again at higher
+        temperatures, by the same random numbers for an utterance whatever came before it.
 
         Args:
             wav: (T,) float32 in [-1, 1], 16 kHz.
 
         Returns:
             The text on one line, as Whisper writes it: with punctuation and case.
+
+        Warns:
+            CutOff: the decoder had no room for more tokens.
         """
         seconds = len(wav) / SAMPLE_RATE
         network = _load(self, os.getpid())
@@ -72,11 +91,13 @@ class Whisper:
             np.asarray(wav, dtype=np.float32),
             language=self.language,
             beam_size=self.beam_size,
-            temperature=0.0,
+            temperature=TEMPERATURES,
+            compression_ratio_threshold=COMPRESSION,
+            log_prob_threshold=LOG_PROBABILITY,
+            no_speech_threshold=NO_SPEECH,
             condition_on_previous_text=False,
-            without_timestamps=True,
-            max_new_tokens=int(6 * min(seconds, 30)) + 8,
-            no_repeat_ngram_size=3,
+            max_new_tokens=ROOM - 4,
+            without_timestamps=seconds <= 30,  # what is longer is cut where words end
         )
         return " ".join(" ".join(segment.text for segment in segments).split())
 
@@ -84,23 +105,51 @@ class Whisper:
 @functools.cache
 def _load(settings: Whisper, process: int):
     """The model, loaded once in each process: one inherited by a fork has lost its threads and hangs."""
+    import ctranslate2
     from faster_whisper import WhisperModel
 
-    class ShortWindow(WhisperModel):
-        """faster-whisper pads every utterance to 30 s; the encoder need not see all of that padding."""
+    options = {"device": "cpu", "compute_type": settings.compute_type}
+
+    class Network(WhisperModel):
+        """faster-whisper with a window of any length and reproducible draws; says where text is cut off."""
 
         frames = 3000
 
         def encode(self, features):
+            """Without the padding to 30 s that the encoder need not see."""
             return super().encode(features[..., : self.frames])
 
-    return ShortWindow(
-        settings.model,
-        device="cpu",
-        compute_type=settings.compute_type,
-        cpu_threads=1,
-        local_files_only=True,
-    )
+        def generate_with_fallback(self, encoder_output, prompt, tokenizer, options):
+            """Temperature 0, and where that fails all temperatures with new random numbers."""
+            first = replace(options, temperatures=options.temperatures[:1])
+            found = super().generate_with_fallback(encoder_output, prompt, tokenizer, first)
+            result, log_probability, _, compression = found
+            improbable = log_probability < LOG_PROBABILITY and result.no_speech_prob <= NO_SPEECH
+            if len(options.temperatures) > 1 and (compression > COMPRESSION or improbable):
+                found = self._draw(encoder_output, prompt, tokenizer, options)
+            limit = (len(prompt) + (options.max_new_tokens or ROOM)) // 2
+            if (tokens := len(found[0].sequences_ids[0])) >= limit:
+                warnings.warn(
+                    f"cut off at {tokens} tokens, all that the model has room for", CutOff, stacklevel=1
+                )
+            return found
+
+        def _draw(self, *args):
+            # CTranslate2 seeds the generator of a thread when the thread first draws: only a new model's
+            # draws do not depend on the utterances before.
+            kept, self.model = self.model, _new_model()
+            try:
+                return super().generate_with_fallback(*args)
+            finally:
+                self.model = kept
+
+    def _new_model():
+        ctranslate2.set_random_seed(SEED)
+        return ctranslate2.models.Whisper(settings.model, inter_threads=1, intra_threads=1, **options)
+
+    network = Network(settings.model, cpu_threads=1, local_files_only=True, **options)
+    network.max_length = ROOM
+    return network
 
 
 RECOGNISER = Whisper

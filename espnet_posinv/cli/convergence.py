@@ -1,7 +1,7 @@
 """Measure every checkpoint of fine-tunings on a development set: curves, and updates and seconds to a gain.
 
-The experiments must have kept all checkpoints (keep_nbest_models >= max_epoch) and be named
-<criterion>_<encoder>_seed<n>. Killed, the same command goes on where it was.
+The experiments must have kept all checkpoints (keep_nbest_models >= max_epoch); folders whose names differ in
+_seed<n> alone are seeds of one system. Killed, the same command goes on where it was.
 """
 
 import os

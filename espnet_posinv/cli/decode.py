@@ -27,7 +27,7 @@ def options(parser):
         help="seconds that Whisper's encoder sees of utterances at least 2 s shorter (default: 30); "
         "15 is 3 times faster",
     )
-    parser.add_argument("--compute-type", help="arithmetic of CTranslate2 (default: int8)")
+    parser.add_argument("--compute-type", help="arithmetic of CTranslate2 (default: float32; int8 is faster)")
     parser.add_argument("--nj", type=int, default=1, help="processes, or jobs of --cmd")
     parser.add_argument("--cmd", default="", help="run as jobs of this launcher, like utils/slurm.pl")
     parser.add_argument("--log-dir", help="logs of the jobs (default: log in the first output folder)")

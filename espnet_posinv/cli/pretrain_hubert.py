@@ -31,7 +31,7 @@ def options(parser):
         default="whisper:../downloads/whisper-tiny.en",
         help="upstream whose clusters iteration 3 learns",
     )
-    parser.add_argument("--teacher_layer", type=int, default=3, help="its layer")
+    parser.add_argument("--teacher-layer", type=int, default=3, help="its layer")
     parser.add_argument("--steps", type=int, default=6000, help="of each iteration")
     parser.add_argument("--minutes", type=float, help="of each iteration, in place of --steps")
     parser.add_argument("--batch", type=int, default=48, help="windows a step")

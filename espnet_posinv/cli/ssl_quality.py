@@ -11,15 +11,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet_posinv.corpora.asterisk import prompts
+from espnet_posinv.asr.ctc_head import hidden_states
 from espnet_posinv.corpora.audio import read_audio
 from espnet_posinv.corpora.fetch import unpack
 from espnet_posinv.corpora.noises import unseen_noises
+from espnet_posinv.corpora.prompts import prompts
 from espnet_posinv.files import atomic_write
 from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.pretrain.labels import mfcc
 from espnet_posinv.probe import ssl_quality as q
+from espnet_posinv.report.document import Table
 from espnet_posinv.report.environment import environment
+from espnet_posinv.report.markdown import markdown
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import load_encoder
 from espnet_posinv.text.normalize import spell
@@ -61,7 +64,7 @@ def feature_table(encoders: dict) -> q.Features:
         cepstra = mfcc(torch.from_numpy(x))[: len(mel)]
         table = {"log-mel": mel, "log-mel, 7 frames": q.with_context(mel), "MFCC": cepstra}
         for name, encoder in encoders.items():
-            for i, state in enumerate(q.hidden_states(encoder, x)):
+            for i, state in enumerate(hidden_states(encoder, torch.from_numpy(x)[None])[0][0].unbind(1)):
                 table[f"{name} layer {i}"] = state
         return table
 
@@ -149,7 +152,7 @@ def measure(args, say) -> str:
             n: f"{100 * sum(e * c for e, c in found) / sum(c for _, c in found):.1f}"
             for n, found in by_name.items()
         }
-    noises = list(unseen_noises(args.downloads, args.archives).values())
+    noises = list(unseen_noises([], args.downloads, args.archives).values())
     long = [x for x, _ in sentences(args)[1] if len(x) > 2 * SAMPLE_RATE][:24]
     distances = q.noise_distances(features, long, noises, SNRS)
     for i, snr in enumerate(SNRS):
@@ -165,6 +168,5 @@ def measure(args, say) -> str:
         n: f"{q.position_r2([t[n] for t in tables[:half]], [t[n] for t in tables[half:]]):.2f}" for n in names
     }
     say(f"position: {len(crops)} utterances of 4 s")
-    rows = [["features", *columns], ["---"] * (len(columns) + 1)]
-    rows += [[n, *(column[n] for column in columns.values())] for n in names]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+    rows = [[name, *(column[name] for column in columns.values())] for name in names]
+    return markdown(Table(["features", *columns], rows)) + "\n"

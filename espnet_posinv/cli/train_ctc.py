@@ -23,7 +23,11 @@ def options(parser):
     parser.add_argument("--output-dir", required=True, type=Path, help="checkpoint, log, and the recogniser")
     parser.add_argument("--units", default="characters", choices=("characters", "pieces", "phones"))
     parser.add_argument("--vocabulary", type=int, default=0, help="number of sentencepiece pieces")
-    parser.add_argument("--lexicon", default="", help="pronunciations of phones: a file, or g2p_en")
+    parser.add_argument(
+        "--lexicon",
+        default="",
+        help="pronunciations of phones: a file, g2p_en, or given: the transcripts are phones",
+    )
     parser.add_argument("--language", default="en", help="rules of text normalisation")
     parser.add_argument("--head", default="blstm", choices=("linear", "blstm"))
     parser.add_argument("--hidden", type=int, default=1024, help="cells of a direction of the BLSTM")
@@ -37,6 +41,7 @@ def options(parser):
         "--cache-gb", type=float, default=2.0, help="memory for features of the first utterances"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--half", action="store_true", help="keep the head's weights in half precision")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument(
         "--dtype", default="float32", choices=("float32", "bfloat16"), help="of the SSL model"
@@ -46,7 +51,7 @@ def options(parser):
 def run(args):
     """Run the command."""
     from espnet_posinv.asr.ctc_data import read_set
-    from espnet_posinv.asr.ctc_head import Recipe
+    from espnet_posinv.asr.ctc_head import Recipe, load, save
     from espnet_posinv.asr.ctc_train import Plan, train
     from espnet_posinv.asr.units import learn
     from espnet_posinv.kaldi.scp import read_scp
@@ -90,6 +95,9 @@ def run(args):
         gigabytes=args.cache_gb,
         say=say,
     )
+    if args.half:
+        recipe, units, weights = load(args.output_dir)
+        save(args.output_dir, recipe, units, {name: value.half() for name, value in weights.items()})
     say(f"{args.output_dir}: {rate:.2f} % of the validation set's {units.kind} wrong")
 
 

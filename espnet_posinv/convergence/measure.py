@@ -7,7 +7,6 @@ again only if something that its numbers depend on has changed.
 """
 
 import functools
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 
 from espnet_posinv.asr.decode import Recogniser
 from espnet_posinv.criterions import PAPER, criterion_class
-from espnet_posinv.files import atomic_write
+from espnet_posinv.files import atomic_write, file_hash
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
@@ -158,8 +157,7 @@ def measure(
     }
     todo = {}
     for point in (point for curve in curves.values() for point in curve):
-        with open(point.checkpoint, "rb") as file:
-            expected = {**inputs, "model": hashlib.file_digest(file, "sha256").hexdigest()}
+        expected = {**inputs, "model": file_hash(point.checkpoint)}
         if not point.record.exists() or _read(point.record)["inputs"] != expected:
             todo[point.checkpoint] = (point, expected)
     one = functools.partial(_measure, measures, lists)

@@ -2,13 +2,9 @@
 
 import gzip
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
-from espnet_posinv.corpora.audio import read_audio
 from espnet_posinv.corpora.fetch import FetchError, unpack
 
 SPEAKERS = {"en": "allison", "es": "allison", "fr": "june", "it": "carlo", "ru": "maxim"}
@@ -21,30 +17,6 @@ _MISPRINTS = {
     "umute": "unmute",
     "thru": "through",
 }
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One recording and what is said in it."""
-
-    name: str  # e.g. "conf-getpin", "digits/oclock"
-    language: str
-    text: str
-    path: Path
-
-    @property
-    def speaker(self) -> str:
-        """Speaker and language, e.g. "en-allison"."""
-        return f"{self.language}-{SPEAKERS[self.language]}"
-
-    @property
-    def key(self) -> str:
-        """Utterance id: the speaker is its prefix, as Kaldi's sorting wants it."""
-        return f"{self.speaker}-{self.name.replace('/', '_')}"
-
-    def read(self) -> np.ndarray:
-        """Samples `(T,)` float32 at 16 kHz."""
-        return read_audio(self.path)
 
 
 def read_texts(path: Path) -> dict[str, str]:
@@ -68,8 +40,8 @@ def read_texts(path: Path) -> dict[str, str]:
     return texts
 
 
-def prompts(language: str, downloads: Path, own: Iterable[Path] = ()) -> list[Prompt]:
-    """All prompts of `language` that have both a recording and a transcript, sorted by name."""
+def transcripts(language: str, downloads: Path, own: Iterable[Path] = ()) -> Iterator[tuple]:
+    """Name, voice, text and path of each recording of `language` that has a transcript."""
     sounds = unpack(f"asterisk-core-sounds-{language}-g722", downloads, own)
     words = unpack(f"asterisk-core-sounds-{language}", downloads, own)
     found = list(words.rglob("core-sounds-*.txt.gz"))
@@ -77,9 +49,7 @@ def prompts(language: str, downloads: Path, own: Iterable[Path] = ()) -> list[Pr
         raise FetchError(f"{words}: no core-sounds-*.txt.gz in it; delete the folder and run again")
     texts = read_texts(found[0])
     root = next((sounds / "usr/share/asterisk/sounds").iterdir())
-    result = []
-    for path in sorted(root.rglob("*.g722")):
+    for path in root.rglob("*.g722"):
         name = path.relative_to(root).with_suffix("").as_posix()
         if name in texts and path.stat().st_size:
-            result.append(Prompt(name, language, texts[name], path))
-    return result
+            yield name, SPEAKERS[language], texts[name], path

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from espnet_posinv.corpora.fetch import FetchError, check_space
+from espnet_posinv.files import file_hash
 
 BLOCK = 1 << 20
 TIMEOUT_S = 60
@@ -19,8 +20,7 @@ AGENT = {"User-Agent": "espnet_posinv"}
 
 def md5(path: Path) -> str:
     """MD5 of a file as 32 hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return file_hash(path, lambda: hashlib.md5(usedforsecurity=False))
 
 
 def download(

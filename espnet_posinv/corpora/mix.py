@@ -12,9 +12,9 @@ import soundfile
 from espnet_posinv.files import replacing
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
-from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.kaldi.state import fingerprint
-from espnet_posinv.perturb.random_noise import RandomNoise, read_noises
+from espnet_posinv.perturb.random_noise import RandomNoise, noise_files, read_noises
 from espnet_posinv.perturb.seeding import generator
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
@@ -47,7 +47,7 @@ def mix_data_dir(
         source: data directory of clean speech, one channel at 16 kHz.
         target: data directory to be made; gets wav.scp, spk1.scp, utt2noise, utt2snr, and the source's text
             and utt2spk. Mixtures are 16-bit flac files within it.
-        noise_scp: lines ``kind path``.
+        noise_scp: lines ``kind path``, or a folder with a folder of recordings for each kind.
         snrs: dB, of which one is drawn for each utterance.
         seed: another seed, other mixtures.
         job: number of this job, from 1; None: finish.
@@ -126,6 +126,7 @@ def _read(journal: Path) -> Iterator[tuple[str, Mixed]]:
 
 def _digest(entries: dict[str, str], noise_scp: str | Path, snrs: Sequence[float], seed: int) -> str:
     """Changes with whatever the mixtures depend on."""
-    audio = fingerprint(entries), fingerprint(read_scp(noise_scp))
+    files = {f"{kind}/{i}": p for kind, paths in noise_files(noise_scp).items() for i, p in enumerate(paths)}
+    audio = fingerprint(entries), fingerprint(files)
     settings = repr((*audio, tuple(map(float, snrs)), seed))
     return hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()

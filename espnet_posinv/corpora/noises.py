@@ -6,82 +6,127 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet_posinv.corpora.asterisk import prompts
 from espnet_posinv.corpora.audio import read_audio
-from espnet_posinv.corpora.fetch import unpack
+from espnet_posinv.corpora.fetch import sha256, unpack
+from espnet_posinv.corpora.membership import sides
+from espnet_posinv.corpora.prompts import Prompt
 from espnet_posinv.perturb.noise import active_level, highpass
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
-# kind -> recordings; "lc" = LinCity-NG, "uf" = UFO:AI, "moh" = music on hold. The recordings of a kind are
-# brought to one level, because the SNR is set per segment and a segment may span two of them.
+# kind -> recordings; "lc" = LinCity-NG, "uf" = UFO:AI, "moh" = music on hold, "mg" = MegaGlest, "es" =
+# Endless Sky, "sp" = Sonic Pi, "ff" = Fish Fillets. The recordings of a kind are brought to one level,
+# because the SNR is set per segment and a segment may span two of them.
+_MEGAGLEST = "mg/techs/megapack"
 SEEN = {
-    "traffic": (
-        "lc/TraficHigh*",
-        "lc/TraficLow*",
-        "lc/DirtTrack[13]*",
-        "uf/ugv/diesel-move*",
-        "uf/ugv/diesel-idle*",
-    ),
+    "traffic": ("lc/TraficHigh*", "lc/TraficLow*", "lc/DirtTrack[13]*", "uf/ugv/*-move*", "uf/ugv/*-idle*"),
     "train": ("lc/RailTrain*",),
-    "water": ("lc/Water*", "uf/ambience/water.ogg", "uf/ambience/water0*"),
-    "fire": ("lc/Fire[12].wav", "uf/ambience/fire*", "uf/ambience/smallfire*"),
-    "industry": ("lc/IndustryHigh*", "lc/CoalMine*", "lc/Mill*", "lc/OreMine*", "lc/Recycle*", "lc/Tip*"),
-    "pump": ("uf/ambience/minepump03*",),
+    "water": ("lc/Water*", "uf/ambience/water.ogg", "uf/ambience/water0*", "lc/ParklandLake*"),
+    "fire": ("lc/Fire[123].wav", "uf/ambience/fire*", "uf/ambience/smallfire*"),
+    "industry": (
+        *("lc/IndustryHigh*", "lc/IndustryLight*", "lc/CoalMine*", "lc/Mill*", "lc/OreMine*", "lc/Recycle*"),
+        *("lc/Tip*", "lc/PowerCoal*", "lc/Blacksmith*", "lc/MonumentConstruction*"),
+    ),
+    "machine": (
+        *("uf/ambience/minepump03*", "uf/ambience/alien*machinery*", "uf/ambience/alien-*", "es/ambient/*"),
+        *(
+            "uf/ambience/engine_alien*",
+            "uf/ambience/alien_engine*",
+            "uf/ambience/hum*",
+            "uf/ambience/machine*",
+        ),
+    ),
+    "drone": ("uf/ambience/droning*", "uf/ambience/alienatmo*", "uf/ambience/alienwormhole*", "sp/ambi_*"),
+    "birds": (
+        *("mg/tilesets/autumn/sounds/sunny_day*", "mg/tilesets/birch_forest/sounds/day*", "lc/Green*"),
+        *("mg/tilesets/dark_forest/sounds/day*", "mg/tilesets/fernland/sounds/day*", "lc/ParklandPlane*"),
+        *("mg/tilesets/spring/sounds/day*", "mg/tilesets/mediterran/sounds/desertday*"),
+    ),
+    "night": (
+        *("mg/tilesets/autumn/sounds/nightime*", "mg/tilesets/birch_forest/sounds/night*"),
+        *("mg/tilesets/dark_forest/sounds/night*", "mg/tilesets/fernland/sounds/night*"),
+        *("mg/tilesets/mediterran/sounds/night*", "mg/tilesets/desert2/sounds/night*"),
+        *("uf/ambience/ufo_night*", "uf/ambience/cricket*"),
+    ),
+    "city": ("uf/ambience/city_abnd*", "uf/ambience/sand-city*", "lc/Residential*", "lc/Shanty*"),
+    "battle": tuple(
+        f"{_MEGAGLEST}/commondata/sounds/{x}*"
+        for x in ("*attack", "*hit", "*fall", "anvil", "catapult", "*walk", "*_mine", "*wood", "*build")
+    ),
+    "explosions": ("es/*.wav",),
+    "music": ("ff/music/*", "moh/*", f"{_MEGAGLEST}/factions/*/music/*"),
 }
 UNSEEN = {
     "fountain": ("uf/ambience/waterfontain*",),
-    "crowd": ("lc/MarketFull*", "lc/MarketMed*", "lc/MarketLow*", "lc/SportsCroud*", "lc/School*"),
+    "crowd": ("lc/Market[FML]*", "lc/SportsCroud*"),
+    "school": ("lc/School*", "lc/University*"),
     "television": ("uf/ambience/tv_news*",),
-    "music": ("moh/*",),
+    "radio": ("uf/ambience/radiomessage*",),
     "harbour": ("lc/Harbor*",),
+    "rain": ("mg/tilesets/autumn/sounds/rain*", "mg/tilesets/birch_forest/sounds/rain*"),
+    "wind": ("uf/ambience/arcticwind*", "mg/tilesets/winter*/sounds/wind*", "lc/WindMill*"),
+    "drums": tuple(f"sp/loop_{x}*" for x in ("amen", "breakbeat", "compus", "mika", "perc", "tabla")),
+    "farm": ("lc/Farm*", "lc/OrganicFarm*", "mg/tilesets/pine_peat/sounds/mudchute_cow*"),
+    "hospital": ("lc/Health*",),
+    "fire_engine": ("lc/FireStation*",),
 }
-# Babble of French, Italian and Russian voices is seen; of Czech and Dutch voices unseen.
-SEEN_BABBLE, UNSEEN_BABBLE = "babble", "voices"
-TRAIN_SHARE = 0.7  # of each seen recording; the rest makes the seen test noise
+# Babble of training voices, few and many at once, is seen; that of held-out voices unseen.
+SEEN_BABBLE, UNSEEN_BABBLE = {"babble2": 2, "babble4": 4, "babble8": 8}, "voices"
+LONGEST = 120.0  # seconds of a recording: so that no piece of music outweighs the others
+SUFFIXES = (".wav", ".ogg", ".mp3", ".flac", ".g722")
 LEVEL_DB = -26.0
-VOICES = 8  # talking at once in babble
 
 
-def seen_noises(downloads: Path, own: Iterable[Path] = ()) -> tuple[dict, dict]:
-    """Seen noises as two disjoint parts: `{kind: (T,)}` for training and the same kinds for the seen test."""
-    roots = _roots(downloads, own)
+def recordings(downloads: Path, own: Iterable[Path] = ()) -> tuple[dict, dict]:
+    """Files of each seen and of each unseen kind; a file that repeats an earlier one is left out.
+
+    Raises:
+        FileNotFoundError: a pattern that no file fits.
+    """
+    roots, known = _roots(downloads, own), set()
+    tables = []
+    for kinds in (SEEN, UNSEEN):
+        tables.append({kind: [] for kind in kinds})
+        for kind, patterns in kinds.items():
+            for path in _files(roots, patterns):
+                if (digest := sha256(path)) not in known:
+                    known.add(digest)
+                    tables[-1][kind].append(path)
+    return tables[0], tables[1]
+
+
+def seen_noises(speech: list[Prompt], downloads: Path, own: Iterable[Path] = ()) -> tuple[dict, dict]:
+    """Seen noises `{kind: (T,)}` for training, and, of other recordings, the same kinds for the seen test.
+
+    Args:
+        speech: what training voices babble; no training target.
+        downloads, own: see :func:`~espnet_posinv.corpora.fetch.unpack`.
+    """
     train, test = {}, {}
-    for kind, patterns in SEEN.items():
-        recordings = [_prepare(read_audio(p)) for p in _files(roots, patterns)]
-        train[kind] = np.concatenate([x[: int(TRAIN_SHARE * len(x))] for x in recordings])
-        test[kind] = np.concatenate([x[int(TRAIN_SHARE * len(x)) :] for x in recordings])
-    # Prompts longer than 8 s are no training targets (mini_debian.py), so nobody babbles with his own words.
-    long = [
-        x
-        for language in ("fr", "it", "ru")
-        for p in prompts(language, downloads, own)
-        if len(x := p.read()) > 8 * SAMPLE_RATE
-    ]
-    cut = round(TRAIN_SHARE * len(long))
-    order = np.random.default_rng(1).permutation(len(long))
-    train[SEEN_BABBLE] = babble([long[i] for i in order[:cut]], 120, seed=2)
-    test[SEEN_BABBLE] = babble([long[i] for i in order[cut:]], 60, seed=3)
+    for kind, paths in recordings(downloads, own)[0].items():
+        train[kind], test[kind] = (
+            np.concatenate([_prepare(read_audio(p, LONGEST)) for p in side]) for side in sides(paths)
+        )
+    parts = sides([x for p in speech if len(x := p.read()) > SAMPLE_RATE])
+    for seed, (kind, voices) in enumerate(SEEN_BABBLE.items(), 2):
+        train[kind] = babble(parts[0], 300, seed=seed, voices=voices)
+        test[kind] = babble(parts[1], 60, seed=seed + 10, voices=voices)
     return train, test
 
 
-def unseen_noises(downloads: Path, own: Iterable[Path] = ()) -> dict:
-    """Noises that occur in the unseen test only: `{kind: (T,)}`."""
-    roots = _roots(downloads, own)
+def unseen_noises(speech: list[Prompt], downloads: Path, own: Iterable[Path] = ()) -> dict:
+    """Noises that occur in the unseen test only: `{kind: (T,)}`; `speech` is of held-out voices."""
     noises = {
-        kind: np.concatenate([_prepare(read_audio(p)) for p in _files(roots, patterns)])
-        for kind, patterns in UNSEEN.items()
+        kind: np.concatenate([_prepare(read_audio(p, LONGEST)) for p in paths])
+        for kind, paths in recordings(downloads, own)[1].items()
     }
-    talk = []
-    for language in ("cs", "nl"):
-        root = unpack(f"fillets-ng-data-{language}", downloads, own)
-        files = sorted(root.rglob("*.ogg"))
-        picked = np.random.default_rng(4).permutation(len(files))[:150]
-        talk += [x for i in picked if len(x := read_audio(files[i])) > SAMPLE_RATE]
-    noises[UNSEEN_BABBLE] = babble(talk, 120, seed=5)
+    if speech:
+        noises[UNSEEN_BABBLE] = babble(
+            [x for p in speech if len(x := p.read()) > SAMPLE_RATE], 120, seed=5, voices=6
+        )
     return noises
 
 
-def babble(utterances: list[np.ndarray], seconds: float, seed: int, voices: int = VOICES) -> np.ndarray:
+def babble(utterances: list[np.ndarray], seconds: float, seed: int, voices: int = 8) -> np.ndarray:
     """Sum of `voices` streams, each of randomly ordered utterances at one level: `(seconds * 16000,)`."""
     rng = np.random.default_rng(seed)
     length = round(seconds * SAMPLE_RATE)
@@ -103,12 +148,15 @@ def _roots(downloads: Path, own: Iterable[Path]) -> dict[str, Path]:
         with zipfile.ZipFile(next(ufo.rglob("*.pk3"))) as z:
             z.extractall(part, [n for n in z.namelist() if n.startswith(("sound/ambience/", "sound/ugv/"))])
         part.rename(sounds)
-    lincity = unpack("lincity-ng-data", downloads, own)
-    music = unpack("asterisk-moh-opsound-g722", downloads, own)
+    games = "usr/share/games"
     return {
         "uf": sounds / "sound",
-        "lc": next(lincity.rglob("TraficHigh1.wav")).parent,
-        "moh": next(music.rglob("*.g722")).parent,
+        "lc": next(unpack("lincity-ng-data", downloads, own).rglob("TraficHigh1.wav")).parent,
+        "moh": next(unpack("asterisk-moh-opsound-g722", downloads, own).rglob("*.g722")).parent,
+        "mg": unpack("megaglest-data", downloads, own) / games / "megaglest",
+        "es": unpack("endless-sky-data", downloads, own) / games / "endless-sky/sounds",
+        "sp": unpack("sonic-pi-samples", downloads, own) / "usr/share/sonic-pi/samples",
+        "ff": unpack("fillets-ng-data", downloads, own) / games / "fillets-ng",
     }
 
 
@@ -116,7 +164,7 @@ def _files(roots: dict[str, Path], patterns: tuple[str, ...]) -> list[Path]:
     found = []
     for pattern in patterns:
         source, rest = pattern.split("/", 1)
-        matches = sorted(p for p in roots[source].glob(rest) if p.is_file())
+        matches = sorted(p for p in roots[source].glob(rest) if p.suffix in SUFFIXES)
         if not matches:
             raise FileNotFoundError(
                 f"{roots[source]}/{rest}: no such recording; delete the folder and run again"
@@ -129,6 +177,7 @@ def _prepare(x: np.ndarray) -> np.ndarray:
     """High-pass, cut out digital silence, bring to -26 dBFS over the active frames."""
     x = highpass(x)
     size = SAMPLE_RATE // 10
+    x = np.pad(x, (0, -len(x) % size if len(x) < size else 0))
     frames = x[: len(x) // size * size].reshape(-1, size)
     power = (frames**2).mean(1)
     x = frames[power > power.max() * 1e-5].reshape(-1)  # 50 dB below the loudest tenth of a second

@@ -1,15 +1,16 @@
-"""What the three criterions share: a frozen encoder outside the model, true lengths, seeded randomness."""
+"""What the criterions share: a frozen encoder outside the model, true lengths, seeded randomness."""
 
 import json
 import logging
-from abc import abstractmethod
+import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 import torch
-from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
 
 from espnet_posinv.criterions.batch import current_batch
-from espnet_posinv.criterions.stored import StoredReferences
 from espnet_posinv.device import to_device
 from espnet_posinv.perturb.seeding import generator
 from espnet_posinv.perturb.speed import change_speed, changed_length
@@ -17,9 +18,15 @@ from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import SSLEncoder, load_encoder
 from espnet_posinv.ssl.masking import span_mask
 
+if TYPE_CHECKING:
+    from espnet_posinv.criterions.stored import StoredReferences
 
-class SSLLoss(TimeDomainLoss):
+
+class SSLLoss(torch.nn.Module, ABC):
     """Distance of an enhanced and a clean waveform in the space of a frozen encoder.
+
+    A module for any training loop.  ESPnet takes it for a TimeDomainLoss
+    (:func:`espnet_posinv.espnet_compat.adopt_criterion`).
 
     The encoder is no part of the model: it is loaded at the first use (so inference never loads it), lives
     in no module tree, optimizer or checkpoint, and gets no gradient itself.
@@ -30,7 +37,8 @@ class SSLLoss(TimeDomainLoss):
         layer_weights: one per layer; default: equal, sum 1.
         normalize_frames: scale each frame to unit L2 norm.
         normalize_input: zero mean and unit variance per utterance; None: as the encoder was trained.
-        sample_rate: of the data, Hz; must be the encoder's.
+        sample_rate: at which speech is compared, Hz; must be the encoder's. Where the batch says that its
+            data have another (:mod:`espnet_posinv.criterions.batch`), they are resampled.
         ssl_dtype: "float32" or "bfloat16" inside the encoder.
         recompute: activation checkpointing in the encoder.
         references: folder with the clean references' features, made beforehand
@@ -56,10 +64,19 @@ class SSLLoss(TimeDomainLoss):
         is_noise_loss: bool = False,
         is_dereverb_loss: bool = False,
     ):
-        super().__init__(name, only_for_test, is_noise_loss, is_dereverb_loss)
+        super().__init__()
+        if is_noise_loss and is_dereverb_loss:
+            raise ValueError(f"{name}: is_noise_loss and is_dereverb_loss: one of them at most")
+        for asked, word in ((is_noise_loss, "noise"), (is_dereverb_loss, "dereverb")):
+            name = f"{name}_{word}" if asked and word not in name else name
+        self.name = name
+        self.only_for_test = only_for_test
+        self.is_noise_loss = is_noise_loss
+        self.is_dereverb_loss = is_dereverb_loss
         self.upstream = upstream
+        self.sample_rate = sample_rate
         self.normalize_frames = normalize_frames
-        self.encoder_options = {
+        self.encoder_options: dict[str, Any] = {
             "layers": layers,
             "weights": layer_weights,
             "normalize_input": normalize_input,
@@ -102,13 +119,15 @@ class SSLLoss(TimeDomainLoss):
         ids = current_batch().utt_ids
         if ids is None or len(ids) != len(ref):
             raise ValueError(
-                f"{self.name}: references are stored by utterance, but nobody said which ones these are "
+                f"{self.name}: references are stored by utterance, but the batch has no utterance ids "
                 "(run ESPnet through python -m espnet_posinv, without a PIT solver)"
             )
         speeds = [1.0] * len(ref) if speeds is None else speeds
         samples = [changed_length(n, s) for n, s in zip(lengths.tolist(), speeds, strict=True)]
         frames = encoder.frame_lengths(torch.tensor(samples))
         if self._stored is None:
+            from espnet_posinv.criterions.stored import StoredReferences  # needs kaldiio
+
             self._stored = StoredReferences(self.references, self.facts)
         lengths = to_device(lengths, ref.device)
         inside = span_mask(torch.zeros_like(lengths), lengths, ref.shape[1])
@@ -137,11 +156,35 @@ class SSLLoss(TimeDomainLoss):
                 "(batch, samples), single-channel and equally long"
             )
         lengths = self.lengths_of(inf, lengths)
-        with torch.autocast(inf.device.type, enabled=False):
-            loss = self.distance(ref.detach().float(), inf.float(), lengths)
+        try:
+            with torch.autocast(inf.device.type, enabled=False):
+                clean, new_lengths = self.at_encoder_rate(ref.detach().float(), lengths)
+                enhanced, _ = self.at_encoder_rate(inf.float(), lengths)
+                loss = self.distance(clean, enhanced, new_lengths)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {_with_ids(str(error), len(inf))}") from error
         if not loss.detach().isfinite().all():
             self._explain(loss, ref, inf, lengths)
         return loss
+
+    def at_encoder_rate(self, wav: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The batch's waveforms ``(B, T)`` and lengths ``(B,)``, resampled where they have another rate.
+
+        Raises:
+            ValueError: they have several rates, and not as many as there are waveforms.
+        """
+        known = current_batch().sample_rates
+        rates = [self.sample_rate] if known is None else known.tolist()
+        if len(set(rates)) == 1:
+            rates = rates[:1] * len(wav)
+        if len(rates) != len(wav):
+            raise ValueError(
+                f"{self.name}: it was called with {len(wav)} of {len(rates)} utterances, which have several "
+                f"sample rates ({sorted(set(rates))} Hz): use wrapper: fixed_order, or batches of one rate"
+            )
+        if all(rate == self.sample_rate for rate in rates):
+            return wav, lengths
+        return change_speed(wav, lengths, [Fraction(rate, self.sample_rate) for rate in rates])
 
     @abstractmethod
     def compare(
@@ -174,7 +217,7 @@ class SSLLoss(TimeDomainLoss):
         if lengths is not None and len(lengths) == len(inf):
             return lengths.cpu()
         reason = (
-            "nobody told it the utterances' lengths (run ESPnet through python -m espnet_posinv)"
+            "it was called without the utterances' lengths (run ESPnet through python -m espnet_posinv)"
             if lengths is None
             else f"it was called with {len(inf)} of {len(lengths)} utterances (a PIT solver with "
             "independent_perm: false does so)"
@@ -226,3 +269,12 @@ class SSLLoss(TimeDomainLoss):
     def report(self, **values) -> None:
         """Set ``stats``: per-utterance values (B,) under this criterion's name."""
         self.stats = {f"{self.name}_{key}": torch.as_tensor(v).detach().float() for key, v in values.items()}
+
+
+def _with_ids(message: str, count: int) -> str:
+    """A message with utterances by their ids in place of their rows; with all ids where it names no row."""
+    ids = current_batch().utt_ids
+    if ids is None or len(ids) != count:
+        return message
+    named = re.sub(r"utterance (\d+) of the batch", lambda row: f"utterance {ids[int(row[1])]}", message)
+    return named if any(i in named for i in ids) else f"{message} (in the batch of {', '.join(ids)})"

@@ -15,9 +15,10 @@ import torch
 
 @dataclass(frozen=True)
 class Batch:
-    """Lengths ``(B,)`` in samples, B utterance ids, and a perturbed reference where the data has one."""
+    """Lengths ``(B,)`` in samples, B ids and sample rates, a perturbed reference where the data has one."""
 
     lengths: torch.Tensor | None = None
+    sample_rates: torch.Tensor | None = None  # Hz; None: the criterion's
     utt_ids: Sequence[str] | None = None
     perturbed: torch.Tensor | None = None
     perturbed_lengths: torch.Tensor | None = None
@@ -27,7 +28,7 @@ _current: ContextVar[Batch] = ContextVar("espnet_posinv_batch", default=Batch())
 
 
 def current_batch() -> Batch:
-    """The batch whose loss is being computed; empty fields where nobody said."""
+    """The batch whose loss is being computed; fields that are not known are None."""
     return _current.get()
 
 

@@ -37,7 +37,7 @@ class SSLSinkhornLoss(SSLLoss):
         try:
             from geomloss import SamplesLoss
         except ImportError:
-            raise ValueError(f"{name} needs geomloss: pip install 'espnet_posinv[sinkhorn]'") from None
+            raise ValueError(f"{name} needs geomloss: pip install geomloss") from None
         if not blur > 0:
             raise ValueError(f"{name}: blur {blur}: must be above 0")
         if not normalize_frames:

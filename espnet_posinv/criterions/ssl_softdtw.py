@@ -101,7 +101,7 @@ class SSLSoftDTWLoss(SSLLoss):
                 f"{self.name}: perturbed_ref is true, but the batch has no perturbed_ref1; add "
                 "--train_data_path_and_name_and_type SCP,perturbed_ref1,sound (and the same for valid)"
             )
-        return batch.perturbed, batch.perturbed_lengths.cpu()
+        return self.at_encoder_rate(batch.perturbed, batch.perturbed_lengths.cpu())
 
 
 @lru_cache

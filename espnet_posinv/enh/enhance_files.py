@@ -1,71 +1,162 @@
-"""Enhance recordings on disk."""
+"""Enhance recordings on disk: files, folders of them, a wav.scp, or what comes in through a pipe."""
 
+import errno
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 
 from espnet_posinv.enh.enhancer import Enhancer
 from espnet_posinv.files import replacing
-from espnet_posinv.kaldi.audio import read_channel
+from espnet_posinv.kaldi.audio import decode, read_audio
 from espnet_posinv.kaldi.scp import read_scp, write_scp
+
+SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"}
+STDIN = "-"
+
+
+class Recording(NamedTuple):
+    """What is read (a path, an entry of a wav.scp, or `STDIN`), and the file below the output folder."""
+
+    entry: str
+    target: Path
 
 
 def enhance_files(
-    enhancer: Enhancer, inputs: Sequence[str | Path], output: str | Path, *, wet: float = 1.0
-) -> Path:
+    enhancer: Enhancer,
+    inputs: Sequence[str | Path],
+    output: str | Path,
+    *,
+    wet: float = 1.0,
+    channel: int | None = None,
+) -> list[str]:
     """Enhance recordings one after another; 16-bit WAV files at the sample rate of the originals.
+
+    A recording that cannot be read or enhanced is named on standard error, and the others go on.
 
     Args:
         enhancer: the model.
-        inputs: audio files, or one wav.scp.
-        output: folder for ``NAME.wav`` and ``wav.scp``.
+        inputs: see :func:`named_recordings`.
+        output: folder for the enhanced files and their ``wav.scp``.
         wet: see :meth:`Enhancer.__call__`.
+        channel: number of the channel to enhance, from 1; None: each of them, one after another.
 
     Returns:
-        The path of the new wav.scp.
+        Names of recordings that could not be enhanced.
 
     Raises:
-        ValueError: a recording that cannot be read, is empty, has several channels or is not finite.
+        ValueError: no recording, two of one name, or an output that would replace an input.
+        OSError: the disk is full.
     """
     output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
     recordings = named_recordings(inputs)
-    for name, path in recordings.items():
-        target = output / f"{name}.wav"
-        wav, rate = read_channel(path)
+    _refuse_to_overwrite(recordings, inputs, output)
+    output.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for name, recording in recordings.items():
         try:
-            (enhanced,) = enhancer([wav], rate, wet=wet)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
-        clipped = int((np.abs(enhanced) > 1).sum())
-        if clipped:
-            logging.warning(f"{target}: {clipped} samples beyond full scale were clipped")
-        with replacing(target) as temporary:
-            soundfile.write(temporary, np.clip(enhanced, -1, 1), rate, subtype="PCM_16", format="WAV")
-        print(f"{path} -> {target}", flush=True)
-    scp = output / "wav.scp"
-    write_scp(scp, {name: f"{output / name}.wav" for name in recordings})
-    return scp
+            wav, rate = _read(recording.entry)
+            enhanced = _enhance(enhancer, wav, rate, wet, channel)
+            _write(output / recording.target, enhanced, rate)
+        except Exception as error:  # a library's own, as of a model that takes no three samples
+            if getattr(error, "errno", None) == errno.ENOSPC:
+                raise
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            text = said[0] if recording.entry in said[0] else f"{recording.entry}: {said[0]}"
+            print(f"enhance: {text}", file=sys.stderr, flush=True)
+            failed.append(name)
+        else:
+            print(f"{recording.entry} -> {output / recording.target}", flush=True)
+    done = {name: str(output / r.target) for name, r in recordings.items() if name not in failed}
+    write_scp(output / "wav.scp", done)
+    return failed
 
 
-def named_recordings(inputs: Sequence[str | Path]) -> dict[str, str]:
-    """``{name: path}``: the keys of a wav.scp, or the stems of audio files.
+def named_recordings(inputs: Sequence[str | Path]) -> dict[str, Recording]:
+    """Recordings by name: a name has no blanks, the file of a recording may.
+
+    Args:
+        inputs: audio files; folders, searched for audio at any depth; ``wav.scp`` files; ``-`` for an audio
+            file on standard input.
 
     Raises:
-        ValueError: two files of one name, or a wav.scp with a pipe.
+        ValueError: nothing to enhance, or two recordings of one name.
     """
-    if len(inputs) == 1 and Path(inputs[0]).suffix == ".scp":
-        recordings = read_scp(inputs[0])
-        for name, path in recordings.items():
-            if path.endswith("|"):
-                raise ValueError(f"{inputs[0]}: {name} is a pipe; format the audio first (stage 3)")
-        return recordings
-    recordings = {}
-    for path in map(Path, inputs):
-        if path.stem in recordings:
-            raise ValueError(f"{path} and {recordings[path.stem]} would both become {path.stem}.wav")
-        recordings[path.stem] = str(path)
-    return recordings
+    found: dict[str, Recording] = {}
+    for given in map(str, inputs):
+        path = Path(given)
+        if given == STDIN:
+            new = [("stdin", Recording(STDIN, Path("stdin.wav")))]
+        elif path.suffix == ".scp":
+            new = [(key, Recording(entry, Path(f"{key}.wav"))) for key, entry in read_scp(path).items()]
+        elif path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            if not files:
+                raise ValueError(f"{path}: no audio file in this folder")
+            new = [_of_file(file, file.relative_to(path)) for file in files]
+        else:
+            new = [_of_file(path, Path(path.name))]
+        for name, recording in new:
+            if name in found:
+                raise ValueError(f"{recording.entry} and {found[name].entry} would both become {name}")
+            found[name] = recording
+    if not found:
+        raise ValueError(f"{' '.join(map(str, inputs))}: no recording to enhance")
+    return found
+
+
+def _of_file(path: Path, below: Path) -> tuple[str, Recording]:
+    target = below.with_suffix(".wav")
+    name = "_".join("-".join(target.with_suffix("").parts).split())
+    return name, Recording(str(path), target)
+
+
+def _refuse_to_overwrite(
+    recordings: dict[str, Recording], inputs: Sequence[str | Path], output: Path
+) -> None:
+    """Raise ValueError where an output is one of the files that are read."""
+    texts = [*map(str, inputs), *(recording.entry for recording in recordings.values())]
+    read = {_identity(Path(text)): text for text in texts}
+    for target in [output / "wav.scp", *(output / r.target for r in recordings.values())]:
+        identity = _identity(target)
+        if identity is not None and identity in read:
+            raise ValueError(
+                f"{target} would replace the input {read[identity]}: give another --output-dir "
+                "(nothing was done)"
+            )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells files apart, whatever their names; None for what is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if path.is_file() else None
+
+
+def _read(entry: str) -> tuple[np.ndarray, int]:
+    if entry == STDIN:
+        return decode(sys.stdin.buffer.read(), "standard input")
+    return read_audio(entry)
+
+
+def _enhance(enhancer, wav: np.ndarray, rate: int, wet: float, channel: int | None) -> np.ndarray:
+    """(T, channels) of (T, channels)."""
+    if channel is not None:
+        if not 1 <= channel <= wav.shape[1]:
+            raise ValueError(f"no channel {channel}, there are 1 to {wav.shape[1]} (--channel)")
+        wav = wav[:, channel - 1 : channel]
+    return np.stack(enhancer(list(wav.T), rate, wet=wet), axis=1)
+
+
+def _write(target: Path, samples: np.ndarray, rate: int) -> None:
+    clipped = int((np.abs(samples) > 1).sum())
+    if clipped:
+        logging.warning(f"{target}: {clipped} samples beyond full scale were clipped")
+    with replacing(target) as temporary:
+        soundfile.write(temporary, np.clip(samples, -1, 1), rate, subtype="PCM_16", format="WAV")

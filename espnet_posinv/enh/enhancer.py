@@ -10,7 +10,10 @@ import yaml
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
-CHECKPOINTS = ("model.pth", "valid.loss.best.pth", "valid.*.best.pth", "latest.pth")
+MODELS = Path(__file__).parents[2] / "egs2/mini_debian/enh1/models"  # in a checkout
+SHORTEST = 1600  # samples; what is shorter is filled up with zeros, for models with windows
+# Also in the order of enh.sh: a training's best model before what was imported into its folder.
+CHECKPOINTS = ("valid.loss.best.pth", "model.pth", "valid.*.best.pth", "latest.pth")
 
 
 class Enhancer:
@@ -55,14 +58,15 @@ class Enhancer:
         device: str | torch.device = "cpu",
         **options,
     ) -> "Enhancer":
-        """Read an experiment folder: config.yaml and a checkpoint beside it.
+        """Read an experiment folder: config.yaml and a checkpoint beside it; or a model of this repository.
 
         The criterions of the configuration are left out, so no SSL model is needed.
 
         Args:
-            folder: as ESPnet's training or ``import_nsnet2`` leaves it.
-            checkpoint: file name in the folder; None: the first that exists of model.pth,
-                valid.loss.best.pth, another (single) valid.*.best.pth, latest.pth.
+            folder: as ESPnet's training or ``import_nsnet2`` leaves it; or the name of a model in
+                egs2/mini_debian/enh1/models, like "nsnet2_ssl_softdtw".
+            checkpoint: file name in the folder; None: the first that exists of valid.loss.best.pth,
+                model.pth, another (single) valid.*.best.pth, latest.pth.
             device: where to run.
             **options: sample_rate, segment, overlap, batch_size.
 
@@ -71,10 +75,18 @@ class Enhancer:
         """
         from espnet_posinv.enh.task import PosinvEnhancementTask
 
+        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device {device}: torch finds no GPU here; cpu works everywhere")
         folder = Path(folder)
+        if not folder.exists() and (MODELS / folder).is_dir():
+            folder = MODELS / folder
         config = folder / "config.yaml"
         if not config.is_file():
-            raise ValueError(f"{folder}: no model here; looked for {config}")
+            names = ", ".join(sorted(path.parent.name for path in MODELS.glob("*/config.yaml")))
+            raise ValueError(
+                f"{folder}: no model here; looked for {config}"
+                + (f"; by name there are {names}" if names else "")
+            )
         values = yaml.safe_load(config.read_text(encoding="utf-8"))
         path = checkpoint_of(folder, checkpoint)
         model = PosinvEnhancementTask.build_model(Namespace(**{**values, "criterions": None, "init": None}))
@@ -86,36 +98,47 @@ class Enhancer:
 
     def __call__(
         self,
-        wav: np.ndarray | Sequence[np.ndarray],
+        wav: np.ndarray | torch.Tensor | Sequence[np.ndarray | torch.Tensor],
         sample_rate: int | None = None,
         *,
         wet: float = 1.0,
-    ) -> np.ndarray | list[np.ndarray]:
+    ) -> np.ndarray | torch.Tensor | list[np.ndarray | torch.Tensor]:
         """Enhance a waveform, or several.
 
         Args:
-            wav: ``(T,)`` float, or a list of such, in [-1, 1].
+            wav: ``(T,)``, numpy or torch, float in [-1, 1] or int16; or a list of such.
             sample_rate: of wav, Hz; None: the model's. Others are converted there and back.
             wet: share of the enhanced signal, ``wet * enhanced + (1 - wet) * noisy``.  A part of the noisy
                 signal often helps a recogniser.
 
         Returns:
-            float32, in the number, lengths and sample rate of the input.
+            float32 in [-1, 1], in the number, lengths and sample rate of the input; for a tensor a tensor, on
+            the CPU.
 
         Raises:
-            ValueError: not one-dimensional, empty, not finite, or wet outside [0, 1].
+            ValueError: several channels, empty, not finite, made into something that is not
+                finite, another type, or wet outside [0, 1].
         """
         if not 0.0 <= wet <= 1.0:
             raise ValueError(f"wet {wet}: a share between 0 (noisy) and 1 (enhanced)")
-        single = isinstance(wav, np.ndarray) and wav.ndim == 1
-        noisy = [_checked(w, i) for i, w in enumerate([wav] if single else wav)]
+        if isinstance(wav, (np.ndarray, torch.Tensor)) and wav.ndim != 1:
+            raise ValueError(
+                f"waveform of shape {tuple(wav.shape)}: one channel (T,) is needed; list(wav.T) is a list of "
+                "the channels of (T, channels), list(wav) one of the rows"
+            )
+        single = isinstance(wav, (np.ndarray, torch.Tensor))
+        given = [wav] if single else list(wav)
+        noisy = [_checked(w, i) for i, w in enumerate(given)]
         rate = self.sample_rate if sample_rate is None else sample_rate
         enhanced = self._enhance([_resample(w, rate, self.sample_rate) for w in noisy])
         out = []
-        for dry, w in zip(noisy, enhanced, strict=True):
+        for dry, w, original in zip(noisy, enhanced, given, strict=True):
             w = _resample(w, self.sample_rate, rate)
             w = np.pad(w[: len(dry)], (0, max(0, len(dry) - len(w))))
-            out.append((wet * w + (1.0 - wet) * dry).astype(np.float32))
+            if not np.isfinite(w).all():
+                raise ValueError(f"waveform {len(out)}: what the model makes of it is not finite")
+            mixed = (wet * w + (1.0 - wet) * dry).astype(np.float32)
+            out.append(torch.from_numpy(mixed) if isinstance(original, torch.Tensor) else mixed)
         return out[0] if single else out
 
     @torch.inference_mode()
@@ -126,10 +149,10 @@ class Enhancer:
         for at in range(0, len(pieces), self.batch_size):
             batch = pieces[at : at + self.batch_size]
             lengths = torch.tensor([stop - start for _, start, stop in batch])
-            x = torch.zeros(len(batch), int(lengths.max()))
+            x = torch.zeros(len(batch), max(int(lengths.max()), SHORTEST))
             for row, (i, start, stop) in zip(x, batch, strict=True):
                 row[: stop - start] = torch.from_numpy(wavs[i][start:stop])
-            y = self._forward(x, lengths).cpu().numpy()
+            y = self._forward(x, lengths.clamp(min=SHORTEST)).cpu().numpy()
             for row, (i, start, stop) in zip(y, batch, strict=True):
                 piece = row[: stop - start]
                 out[i][start:stop] += piece * fade(start, stop, len(wavs[i]), self.overlap)
@@ -184,9 +207,18 @@ def checkpoint_of(folder: Path, name: str | None = None) -> Path:
 
 
 def _checked(wav, index: int) -> np.ndarray:
-    wav = np.asarray(wav)
+    if isinstance(wav, torch.Tensor):
+        wav = wav.detach().cpu()
+        wav = (wav.float() if wav.is_floating_point() else wav).numpy()
+    if not isinstance(wav, np.ndarray):
+        raise ValueError(f"waveform {index}: a {type(wav).__name__}; make it an array, np.array(samples)")
+    if wav.dtype == np.int16:
+        wav = wav / np.float32(32768)
     if wav.ndim != 1 or not np.issubdtype(wav.dtype, np.floating):
-        raise ValueError(f"waveform {index}: must be float (T,), one channel, not {wav.dtype} {wav.shape}")
+        raise ValueError(
+            f"waveform {index}: {wav.dtype} {wav.shape}; one channel (T,) is needed, "
+            "float in [-1, 1] or int16"
+        )
     if not len(wav):
         raise ValueError(f"waveform {index}: empty")
     if not np.isfinite(wav).all():

@@ -22,7 +22,8 @@ class NoiseMixing(AbsPreprocessor):
 
     Args:
         train: False for validation and inference, where the data come as they are.
-        noise_scp: lines ``kind path``; all recordings are kept in memory (one copy for all workers).
+        noise_scp: lines ``kind path``, or a folder of kinds; all recordings are kept in memory (one copy for
+            all workers).
         snrs: dB, of which one is drawn.
     """
 

@@ -1,49 +1,119 @@
-"""Refuse to train on audio of another sample rate than the criterions' encoder expects.
+"""Know the sample rate of every utterance that an ESPnet training reads, and refuse a wrong one by name.
 
 Neither ESPnet's enhancement tasks nor a criterion sees a sample rate: 8 kHz speech would be taken for 16 kHz
-speech at double speed, without a word.
+speech at double speed, without a word.  ESPnet's readers know it, however, and keep that of the last file
+they read.  A recipe has one rate, which must be that of the criterions, or it allows several
+(``--allow_multi_rates true``): then each utterance's rate goes to the criterions, which resample.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
 import soundfile
 
+from espnet_posinv import espnet_compat
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
-KEYS = ("speech_mix", "speech", "speech_ref1", "perturbed_ref1")
+# Name of the rates in a batch.  ESPnet's own utt2fs, which changes what the model does, is the recipe's
+# business; its chunk iterator passes over both (the name of one, and a number).
+KEY = "utt2fs0"
+SIGNALS = ("speech", "dereverb_ref", "noise_ref", "perturbed_ref", "enroll_ref")
 
 
-class CheckedRates:
-    """Mix-in for ESPnet tasks: look at the first file of each list before the training starts."""
+class KnownRates:
+    """Mix-in for ESPnet tasks: check the rates, of first files at the start, of all others when read."""
 
     @classmethod
     def build_iter_factory(cls, args, distributed_option, mode, kwargs=None):
-        part = "valid" if mode == "valid" else "train"
-        criterions = getattr(args, "criterions", None) or getattr(args, "enh_criterions", None) or []
-        check_sample_rates(criterions, getattr(args, f"{part}_data_path_and_name_and_type"))
-        return super().build_iter_factory(args, distributed_option, mode, kwargs)
+        wanted = wanted_rates(cls.criterions_of(args))
+        several = getattr(args, "allow_multi_rates", False)
+        part = "valid" if mode in ("valid", "plot_att") else "train"
+        if wanted and not several:
+            check_first_files(wanted, getattr(args, f"{part}_data_path_and_name_and_type"))
+        factory = super().build_iter_factory(args, distributed_option, mode, kwargs)
+        if wanted:
+            for dataset in espnet_compat.datasets(factory):
+                dataset.preprocess = CheckedUtterance(dataset, {} if several else wanted)
+        return factory
 
 
-def check_sample_rates(criterions: list[dict], files: list[tuple[str, str, str]]) -> None:
-    """Compare the data's sample rate with the one that each criterion on SSL features is configured for.
+def wanted_rates(criterions: Iterable[Mapping]) -> dict[str, int]:
+    """Sample rate at which each criterion on SSL features compares, by the criterion's name.
 
     Args:
-        criterions: as in the configuration, ``{"name": ..., "conf": {...}}``.
+        criterions: as in a configuration, ``{"name": ..., "conf": {...}}``; ``conf`` may be missing.
+    """
+    confs = ((item["name"], item.get("conf") or {}) for item in criterions)
+    return {name: conf.get("sample_rate", SAMPLE_RATE) for name, conf in confs if "upstream" in conf}
+
+
+def check_first_files(wanted: Mapping[str, int], files: Iterable[tuple[str, str, str]]) -> None:
+    """Look at the first file of each list, before anything is computed.
+
+    Args:
+        wanted: of :func:`wanted_rates`.
         files: ``(wav.scp, "speech_mix", "sound")`` etc.; other kinds than "sound" are not looked at.
 
     Raises:
-        ValueError: they differ.
+        ValueError: another rate than a criterion's.
     """
-    wanted = {
-        c["name"]: c["conf"].get("sample_rate", SAMPLE_RATE) for c in criterions if "upstream" in c["conf"]
-    }
     for scp, key, kind in files:
-        if kind != "sound" or key not in KEYS:
+        if kind != "sound" or not key.startswith(SIGNALS):
             continue
         with open(scp, encoding="utf-8") as lines:
-            path = next(lines).split(maxsplit=1)[1].strip()
-        rate = soundfile.info(path).samplerate
-        for name, expected in wanted.items():
-            if rate != expected:
-                raise ValueError(
-                    f"{scp}: {path} has {rate} Hz, but {name} compares speech at {expected} Hz: resample the "
-                    f"data to {expected} Hz"
-                )
+            utterance, path = next(lines).split(maxsplit=1)
+        _check(wanted, soundfile.info(path.strip()).samplerate, scp, utterance)
+
+
+class CheckedUtterance:
+    """What ESPnet calls with each utterance that it has read: check the rates, then preprocess as configured.
+
+    Args:
+        dataset: ESPnet's; its readers know the rates.
+        wanted: rate that each criterion demands; empty where several rates are allowed: then the utterance's
+            rate is added to the data as ``utt2fs0``, ``(1,)`` int.
+    """
+
+    def __init__(self, dataset, wanted: Mapping[str, int]):
+        self.dataset, self.preprocess, self.wanted = dataset, dataset.preprocess, wanted
+
+    def __repr__(self):
+        return f"{self.preprocess}, after a look at the sample rate"
+
+    def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Check, preprocess.
+
+        Raises:
+            ValueError: a rate that a criterion cannot take, or several rates in one utterance.
+        """
+        found = dict(self.rates())
+        for name, rate in found.items():
+            _check(self.wanted, rate, espnet_compat.path_of(self.dataset, name), uid)
+        if len(set(found.values())) > 1:
+            listed = ", ".join(f"{name} {rate}" for name, rate in found.items())
+            raise ValueError(f"utterance {uid}: its signals have several sample rates (Hz): {listed}")
+        told = int(np.asarray(data["fs"]).item()) if "fs" in data else None
+        rate = next(iter(found.values()), told)
+        if told not in (None, rate):
+            raise ValueError(f"utterance {uid}: utt2fs says {told} Hz, but its files have {rate} Hz")
+        if rate is None and not self.wanted:
+            raise ValueError(f"utterance {uid}: neither its files nor a utt2fs say its sample rate")
+        if self.preprocess is not None:
+            data = self.preprocess(uid, data)
+        return data if self.wanted else {**data, KEY: np.array([rate])}
+
+    def rates(self) -> Iterator[tuple[str, int]]:
+        """Names of the signals and the rates of the files that were read last."""
+        for name, reader in self.dataset.loader_dict.items():
+            rate = espnet_compat.last_rate(reader)
+            if name.startswith(SIGNALS) and rate is not None:
+                yield name, rate
+
+
+def _check(wanted: Mapping[str, int], rate: int, scp: str, utterance: str) -> None:
+    for name, expected in wanted.items():
+        if rate != expected:
+            raise ValueError(
+                f"{scp}: {utterance} has {rate} Hz, but {name} compares speech at {expected} Hz: resample "
+                f"it to {expected} Hz, or, where the model takes several rates, set allow_multi_rates: true"
+            )

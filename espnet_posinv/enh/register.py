@@ -2,10 +2,9 @@
 
 from types import ModuleType
 
-from espnet2.tasks import enh, enh_s2t
-
+from espnet_posinv import espnet_compat
 from espnet_posinv.criterions import CLASSES, criterion_class
-from espnet_posinv.enh.chunks import repair_chunk_iterator
+from espnet_posinv.criterions.base import SSLLoss
 from espnet_posinv.enh.demucs import DemucsSeparator
 from espnet_posinv.enh.noise_mixing import NAME as NOISE_MIXING
 from espnet_posinv.enh.noise_mixing import NoiseMixing
@@ -16,19 +15,15 @@ SEPARATORS = {"demucs": DemucsSeparator, "nsnet2": NSNet2Separator}
 
 
 def register() -> None:
-    """Add our classes to ESPnet's choices (enh, enh_tse and the joint enh_s2t share the criterions)."""
-    repair_chunk_iterator()
-    enh.criterion_choices.classes.update(CRITERIONS)
-    enh.separator_choices.classes.update(SEPARATORS)
-    enh.preprocessor_choices.classes[NOISE_MIXING] = NoiseMixing
-    enh_s2t.enh_separator_choices.classes.update(SEPARATORS)
+    """Add our classes to ESPnet's choices; all its tasks with enhancement criterions share them."""
+    espnet_compat.repair_chunk_iterator()
+    espnet_compat.adopt_criterion(SSLLoss)
+    espnet_compat.add_choices(CRITERIONS, SEPARATORS, {NOISE_MIXING: NoiseMixing})
 
 
 def install(tool: ModuleType) -> None:
-    """Register, and replace ESPnet's enhancement tasks in ``tool``, an ``espnet2.bin`` module, by ours."""
-    from espnet_posinv.enh.task import PosinvEnhancementTask, PosinvEnhS2TTask
+    """Register, and replace ESPnet's tasks in ``tool``, an ``espnet2.bin`` module, by ours."""
+    from espnet_posinv.enh.task import TASKS
 
     register()
-    for name, task in (("EnhancementTask", PosinvEnhancementTask), ("EnhS2TTask", PosinvEnhS2TTask)):
-        if hasattr(tool, name):
-            setattr(tool, name, task)
+    espnet_compat.replace_tasks(tool, TASKS)

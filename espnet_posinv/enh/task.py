@@ -1,25 +1,28 @@
-"""ESPnet's enhancement tasks with our criterions, separators and models.
+"""ESPnet's tasks that train with enhancement criterions, extended all alike.
 
 The classes register what they need when they are used, not when they are imported, so that they also
 work in the processes that ESPnet spawns for several GPUs: these import this module to find the task.
 """
 
-from espnet2.enh.espnet_model import ESPnetEnhancementModel
 from espnet2.tasks.enh import EnhancementTask
-from espnet2.tasks.enh_s2t import EnhS2TTask, name2task
+from espnet2.tasks.enh_s2t import EnhS2TTask
+from espnet2.tasks.enh_tse import TargetSpeakerExtractionTask
 
-from espnet_posinv.enh.model import PosinvEnhancementModel, PosinvEnhS2TModel
+from espnet_posinv import espnet_compat
+from espnet_posinv.enh import kept
+from espnet_posinv.enh.model import MODELS
 from espnet_posinv.enh.noise_mixing import NAME as NOISE_MIXING
 from espnet_posinv.enh.noise_mixing import NoiseMixing
-from espnet_posinv.enh.rates import CheckedRates
-from espnet_posinv.enh.register import register
+from espnet_posinv.enh.rates import KnownRates
+from espnet_posinv.enh.register import CRITERIONS, register
 from espnet_posinv.enh.trainer import Preemptible, PreemptibleTrainer
 
 
-class _Posinv(Preemptible, CheckedRates):
-    """What both tasks add to ESPnet's: ``perturbed_ref1`` as additional data, our names, our trainer."""
+class PosinvTask(Preemptible, KnownRates):
+    """What each of the tasks gets: our names, lengths, ids and rates for the criterions, our trainer."""
 
     trainer = PreemptibleTrainer
+    criterions_key = "criterions"
 
     @classmethod
     def add_task_arguments(cls, parser):
@@ -30,32 +33,46 @@ class _Posinv(Preemptible, CheckedRates):
     def optional_data_names(cls, train=True, inference=False):
         return (*super().optional_data_names(train, inference), "perturbed_ref1")
 
-
-class PosinvEnhancementTask(_Posinv, EnhancementTask):
-    """Enhancement."""
+    @classmethod
+    def build_model(cls, args):
+        register()
+        espnet_compat.use_for_joint_models(PosinvEnhancementTask)
+        model = super().build_model(args)
+        if type(model) in MODELS:
+            espnet_compat.become(model, MODELS[type(model)])
+        kept.move(args, {*CRITERIONS, NOISE_MIXING})
+        return model
 
     @classmethod
     def build_preprocess_fn(cls, args, train):
-        if getattr(args, "preprocessor", None) == NOISE_MIXING:  # ESPnet knows its own by name only
-            return NoiseMixing(train, **args.preprocessor_conf)
-        return super().build_preprocess_fn(args, train)
+        settings = kept.as_trained(vars(args))
+        if settings.get("preprocessor") == NOISE_MIXING:  # ESPnet knows its own by name only
+            return NoiseMixing(train, **settings["preprocessor_conf"])
+        preprocess = super().build_preprocess_fn(args, train)
+        return None if preprocess is None else espnet_compat.ScalarRate(preprocess)
 
     @classmethod
-    def build_model(cls, args):
-        register()
-        model = super().build_model(args)
-        if type(model) is ESPnetEnhancementModel:  # not the diffusion model, which has no criterions
-            model.__class__ = PosinvEnhancementModel  # same attributes; ESPnet names its class in the code
-        return model
+    def criterions_of(cls, args) -> list[dict]:
+        """The training's criterions, as configured."""
+        return kept.as_trained(vars(args)).get(cls.criterions_key) or []
 
 
-class PosinvEnhS2TTask(_Posinv, EnhS2TTask):
-    """Joint enhancement and recognition."""
+class PosinvEnhancementTask(PosinvTask, EnhancementTask):
+    """Enhancement and separation."""
 
-    @classmethod
-    def build_model(cls, args):
-        register()
-        name2task["enh"] = PosinvEnhancementTask
-        model = super().build_model(args)
-        model.__class__ = PosinvEnhS2TModel
-        return model
+
+class PosinvExtractionTask(PosinvTask, TargetSpeakerExtractionTask):
+    """Extraction of a target speaker."""
+
+
+class PosinvEnhS2TTask(PosinvTask, EnhS2TTask):
+    """Enhancement and recognition, translation or diarisation, trained jointly."""
+
+    criterions_key = "enh_criterions"
+
+
+TASKS = {
+    EnhancementTask: PosinvEnhancementTask,
+    TargetSpeakerExtractionTask: PosinvExtractionTask,
+    EnhS2TTask: PosinvEnhS2TTask,
+}

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from espnet2.train.reporter import to_reported_value
 from espnet2.train.trainer import Trainer
 
+from espnet_posinv import espnet_compat
+from espnet_posinv.enh.best_model import check_best_model
 from espnet_posinv.files import replacing
 
 REQUEUE_CODE = 99
@@ -53,12 +54,20 @@ class PreemptibleTrainer(Trainer):
     """ESPnet's Trainer with complete checkpoints and, on SIGUSR1, an exact stop within an epoch."""
 
     @classmethod
-    def run(cls, *, trainer_options, distributed_option, **kwargs):
+    def run(cls, *, model, valid_iter_factory, trainer_options, distributed_option, **kwargs):
         output_dir, rank = Path(trainer_options.output_dir), distributed_option.dist_rank or 0
+        categories = any(d.has_name("category") for d in espnet_compat.datasets(valid_iter_factory))
+        check_best_model(model, trainer_options.best_model_criterion, with_categories=categories)
         if rank == 0:
             (output_dir / "checkpoint.pth.next").unlink(missing_ok=True)  # its epoch was not finished
-        with _complete_saves():
-            super().run(trainer_options=trainer_options, distributed_option=distributed_option, **kwargs)
+        with espnet_compat.saving_with(_save_completely):
+            super().run(
+                model=model,
+                valid_iter_factory=valid_iter_factory,
+                trainer_options=trainer_options,
+                distributed_option=distributed_option,
+                **kwargs,
+            )
         if rank == 0:
             _commit(output_dir)
 
@@ -133,17 +142,13 @@ class _Interruption:
 
     def save(self, batches_done):
         """Write the state after ``batches_done`` batches of the reporter's epoch."""
-        values = {
-            key: [(value.value, getattr(value, "weight", None)) for value in values]
-            for key, values in self.reporter.stats.items()
-        }
         name, key, *rest = np.random.get_state()
         torch.save(
             {
                 "epoch": self.reporter.epoch,
                 "batches_done": batches_done,
                 "parts": {name: part.state_dict() for name, part in self.parts.items() if part is not None},
-                "reporter": (values, self.reporter.count, self.reporter.total_count),
+                "reporter": espnet_compat.reporter_state(self.reporter),
                 "random": {
                     "torch": torch.get_rng_state(),
                     "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -165,9 +170,7 @@ class _Interruption:
         for name, part in self.parts.items():
             if part is not None:
                 part.load_state_dict(state["parts"][name])
-        values, self.reporter.count, self.reporter.total_count = state["reporter"]
-        for key, pairs in values.items():
-            self.reporter.stats[key] = [to_reported_value(*pair) for pair in pairs]
+        espnet_compat.restore_reporter(self.reporter, state["reporter"])
         self.random_numbers = state["random"]
         logging.info(f"Going on within epoch {state['epoch']}, after {state['batches_done']} batches")
         return state["batches_done"]
@@ -210,23 +213,11 @@ def _leave():
     raise SystemExit(REQUEUE_CODE)
 
 
-@contextlib.contextmanager
-def _complete_saves():
-    """Let torch.save write to a temporary name first, and checkpoint.pth to ``checkpoint.pth.next``."""
-    save = torch.save
-
-    def save_completely(value, file, *args, **kwargs):
-        if not isinstance(file, (str, os.PathLike)):
-            return save(value, file, *args, **kwargs)
-        path = os.fspath(file)
-        with replacing(path + (".next" if os.path.basename(path) == "checkpoint.pth" else "")) as temporary:
-            save(value, temporary, *args, **kwargs)
-
-    torch.save = save_completely
-    try:
-        yield
-    finally:
-        torch.save = save
+def _save_completely(save, value, file, *args, **kwargs):
+    """torch.save to a temporary name first, and checkpoint.pth to ``checkpoint.pth.next``."""
+    path = os.fspath(file)
+    with replacing(path + (".next" if os.path.basename(path) == "checkpoint.pth" else "")) as temporary:
+        save(value, temporary, *args, **kwargs)
 
 
 def _commit(output_dir):

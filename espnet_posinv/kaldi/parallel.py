@@ -49,22 +49,40 @@ def parallel_map(
 
 
 class _Progress:
-    """A line that is rewritten on a terminal, and printed every half minute into a log."""
+    """A line that is rewritten on a terminal, and printed every half minute into a log.
+
+    The time left is told from the second line on, by the pace since the first: before it, processes start and
+    load models.
+    """
 
     def __init__(self, label: str, total: int):
         self.label, self.total, self.done = label, total, 0
         self.terminal = sys.stderr.isatty()
-        self.start = time.monotonic()
-        self.next = self.start + (0.2 if self.terminal else 30)
+        self.first: tuple[float, int] | None = None  # when, and how many were done
+        self.next = time.monotonic() + (0.2 if self.terminal else 30)
 
     def count(self, result: Result) -> Result:
         self.done += 1
         now = time.monotonic()
         if now >= self.next or (self.done == self.total and self.terminal):
-            rate = self.done / (now - self.start)
-            left = (self.total - self.done) / rate
-            line = f"{self.label}: {self.done}/{self.total}, {rate:.0f}/s, {left:.0f} s left"
+            line = f"{self.label}: {self.done}/{self.total}"
+            if self.first and self.done > self.first[1]:
+                pace = (now - self.first[0]) / (self.done - self.first[1])
+                line += f", {told(pace * (self.total - self.done))}"
+            self.first = self.first or (now, self.done)
             end = "\n" if not self.terminal or self.done == self.total else "\x1b[K\r"
             print(line, end=end, file=sys.stderr, flush=True)
             self.next = now + (0.2 if self.terminal else 30)
         return result
+
+
+def told(seconds: float) -> str:
+    """Time that is left, as exactly as an estimate is.
+
+    >>> told(40), told(83), told(9000)
+    ('40 s left', '2 min left', '2 h 30 min left')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s left"
+    minutes = -(-round(seconds) // 60)
+    return f"{minutes} min left" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min left"

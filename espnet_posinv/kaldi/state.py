@@ -19,7 +19,7 @@ _LIST_OR_ADDRESS = re.compile(r"://|\bconcat\b|\.(m3u8?|pls)\b")
 
 
 def state(entry: str) -> str | None:
-    """A text that changes with the audio of a wav.scp entry: size and time of its files.
+    """A text that changes with the audio of a wav.scp entry: size and times of its files.
 
     None for a pipe that does not show what it reads (a script, a variable, an address): only its output
     tells.
@@ -68,7 +68,7 @@ def _stat(path: str) -> str:
         status = os.stat(path)
     except OSError:
         return "-"  # reported when the entry is opened
-    return f"{status.st_size} {status.st_mtime_ns}"
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def _hash_of_output(entry: str) -> str:

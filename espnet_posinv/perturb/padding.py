@@ -26,7 +26,7 @@ class Padding:
             share in all, divided between the sides at random.
     """
 
-    share: tuple[float, float] = (0.02, 0.05)
+    share: tuple[float, ...] = (0.02, 0.05)
     hop: int = 320
     split: str = "independent"
 
@@ -47,7 +47,8 @@ class Padding:
         return left * self.hop, right * self.hop
 
     def _frames(self, length, rng):
-        return round(rng.uniform(*self.share) * length / self.hop)
+        low, high = self.share
+        return round(rng.uniform(low, high) * length / self.hop)
 
 
 def pad(

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import soxr
 
-from espnet_posinv.kaldi.audio import read_mono
-from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.kaldi.audio import read_audio
+from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.perturb.noise import Mixture, NoiseCutter, SilentNoise, mix_at_snr
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
@@ -55,7 +56,7 @@ class RandomNoise:
             SilentNoise: no segment with noise in it was drawn.
             ValueError: the speech is silent or not finite.
         """
-        snr = float(self.snrs[rng.integers(len(self.snrs))])
+        snr = float(self.snrs[int(rng.integers(len(self.snrs)))])
         kinds = sorted(self.noises)
         for _ in range(self.tries):
             kind = kinds[rng.integers(len(kinds))]
@@ -67,16 +68,61 @@ class RandomNoise:
         raise SilentNoise(f"{self.tries} segments of {', '.join(kinds)} drawn, all of them silent")
 
 
-def read_noises(scp: str | Path, rate: int = SAMPLE_RATE) -> dict[str, np.ndarray]:
-    """Noise recordings (T,) float32 by kind, from a file with lines ``kind path``.
+def noise_files(source: str | Path) -> dict[str, list[str]]:
+    """The recordings of each kind of noise.
+
+    Args:
+        source: a file with lines ``kind path``, of which a kind may have several; or a folder, whose folders
+            are kinds with their recordings, and whose files are kinds of one recording.
 
     Raises:
-        DataError: a recording cannot be read, has several channels or another rate.
+        DataError: no noise, or files that are missing or empty, all of them named.
     """
-    noises = {}
-    for kind, path in read_scp(scp).items():
-        try:
-            noises[kind] = read_mono(path, rate).astype(np.float32)
-        except DataError as error:
-            raise DataError(f"{scp}: {kind}: {error}") from None
+    found: dict[str, list[str]] = {}
+    source, problems = Path(source), []
+    if source.is_dir():
+        for path in sorted(source.rglob("*")):
+            if path.is_file() and not path.name.startswith(".") and path.suffix:
+                parts = path.relative_to(source).parts
+                found.setdefault(parts[0] if len(parts) > 1 else path.stem, []).append(str(path))
+    else:
+        for number, line in enumerate(source.read_text(encoding="utf-8-sig").splitlines(), 1):
+            kind, _, path = line.strip().replace("\t", " ").partition(" ")
+            if kind and not path:
+                problems.append(f"{source}:{number}: {kind!r} has no path")
+            elif kind:
+                found.setdefault(kind, []).append(path.strip())
+    for kind, paths in found.items():
+        for path in paths:
+            if not path.endswith("|") and (not Path(path).is_file() or not Path(path).stat().st_size):
+                problems.append(f"{kind}: {path}: {'empty' if Path(path).is_file() else 'no such file'}")
+    if problems:
+        raise DataError(f"{source}: {'; '.join(problems)}")
+    if not found:
+        raise DataError(f"{source}: no noise in it")
+    return found
+
+
+def read_noises(source: str | Path, rate: int = SAMPLE_RATE) -> dict[str, np.ndarray]:
+    """Noise (T,) float32 by kind: its recordings at this rate, one behind the other; see :func:`noise_files`.
+
+    Of several channels the first is taken.
+
+    Raises:
+        DataError: recordings that cannot be read; all of them are named.
+    """
+    noises, problems = {}, []
+    for kind, paths in noise_files(source).items():
+        parts = []
+        for path in paths:
+            try:
+                samples, found = read_audio(path)
+                samples = samples[:, 0]
+                parts.append(samples if found == rate else soxr.resample(samples, found, rate))
+            except DataError as error:
+                problems.append(f"{kind}: {error}")
+        if parts:
+            noises[kind] = np.concatenate(parts).astype(np.float32)
+    if problems:
+        raise DataError(f"{source}: {'; '.join(problems)}")
     return noises

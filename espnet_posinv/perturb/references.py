@@ -1,5 +1,6 @@
 """Tempo-changed copies of a data directory's clean references, for training (``perturbed_ref1``)."""
 
+import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -8,8 +9,10 @@ import numpy as np
 import soundfile
 
 from espnet_posinv.files import replacing
+from espnet_posinv.kaldi import journal
 from espnet_posinv.kaldi.audio import read_channel
 from espnet_posinv.kaldi.scp import read_scp, write_scp
+from espnet_posinv.kaldi.state import state
 from espnet_posinv.perturb.seeding import generator
 from espnet_posinv.perturb.tempo import Tempo
 
@@ -20,7 +23,8 @@ def perturb_references(
     """Write a changed copy of each utterance of spk1.scp, and ``perturbed_ref1.scp`` and ``utt2tempo``.
 
     The factor of an utterance depends on its id and the seed alone, so another run, or one with other
-    utterances, gives the same files; those that exist are kept, so a run that was stopped goes on.
+    utterances, gives the same files; those that are there, of the same reference, are kept, so a run that was
+    stopped goes on.
 
     Args:
         data: data directory with spk1.scp; perturbed_ref1.scp and utt2tempo are written into it.
@@ -38,21 +42,33 @@ def perturb_references(
     data, output = Path(data), Path(output)
     references = read_scp(data / "spk1.scp")
     factors = {utt: tempo.draw(generator("tempo", utt, seed)) for utt in references}
-    jobs = [(path, output / f"{utt}_{factors[utt]:g}.wav", factors[utt]) for utt, path in references.items()]
-    with ProcessPoolExecutor(nj) as pool:
-        for _ in pool.map(partial(_perturb, tempo=tempo), *zip(*jobs, strict=True), chunksize=8):
-            pass
-    written = {utt: str(target) for utt, (_, target, _) in zip(references, jobs, strict=True)}
+    written = {utt: str(output / f"{utt}_{factor:g}.wav") for utt, factor in factors.items()}
+    output.mkdir(parents=True, exist_ok=True)
+    before = journal.read(output)
+    jobs = []
+    for utt, path in references.items():
+        mark = hashlib.sha1(repr((path, state(path), factors[utt], tempo.method)).encode()).hexdigest()
+        there = before.get(utt)
+        if state(path) is None or not (there and there.mark == mark and there.is_there()):
+            jobs.append((utt, path, written[utt], mark, factors[utt]))
+    with journal.append(output) as log, ProcessPoolExecutor(nj) as pool:
+        # Files are about to be overwritten: what was noted of them must not count if this is killed.
+        log.writelines(journal.line(utt, journal.NOTHING) for utt, *_ in jobs)
+        log.flush()
+        for line in pool.map(partial(_perturb, tempo=tempo), jobs, chunksize=8):
+            log.write(line)
+            log.flush()
     write_scp(data / "perturbed_ref1.scp", written)
     write_scp(data / "utt2tempo", {utt: f"{factor:g}" for utt, factor in factors.items()})
     return factors
 
 
-def _perturb(path, target, factor, *, tempo):
-    if target.exists():
-        return
+def _perturb(job: tuple[str, str, str, str, float], *, tempo: Tempo) -> str:
+    """Write one copy; returns its line of the journal."""
+    utt, path, target, mark, factor = job
     wav, rate = read_channel(path)
     changed = tempo.apply(wav.astype(np.float32), rate, factor)
     changed = changed / max(1.0, np.abs(changed).max())  # new phases can make peaks beyond full scale
     with replacing(target) as temporary:
         soundfile.write(temporary, changed, rate, subtype="PCM_16", format="WAV")
+    return journal.line(utt, journal.Entry(mark, target, len(changed)))

@@ -7,13 +7,12 @@ reference alone that gets slower or faster, so that its content stands at other 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 
 import numpy as np
 import torch
-from torchaudio.transforms import Resample
 
 from espnet_posinv.device import to_device
+from espnet_posinv.perturb.resample import resample
 
 
 @dataclass(frozen=True)
@@ -37,28 +36,32 @@ class Speed:
         return float(self.factors[rng.integers(len(self.factors))])
 
 
-def ratio(factor: float) -> Fraction:
+def ratio(factor: float | Fraction) -> Fraction:
     """The factor as a fraction with a denominator up to 100 (0.95 = 19/20): what the resampler works with.
+
+    A Fraction is taken as it is, so that 44.1 kHz become 16 kHz by ``Fraction(44100, 16000)``.
 
     Raises:
         ValueError: it is no such fraction; 1/3 is one, 0.333 is not.
     """
+    if isinstance(factor, Fraction) and factor > 0:
+        return factor
     fraction = Fraction(factor).limit_denominator(100) if 0 < factor < float("inf") else Fraction(0)
-    if not fraction or float(fraction) != float(factor):
+    if not fraction or abs(fraction - factor) > 1e-9:  # 0.8 + 0.02 is 41/50 but for rounding
         raise ValueError(
             f"speed factor {factor!r}: must be above 0 and a fraction with a denominator up to 100, like 0.95"
         )
     return fraction
 
 
-def changed_length(length: int, factor: float) -> int:
+def changed_length(length: int, factor: float | Fraction) -> int:
     """Samples that ``length`` samples become at speed ``factor``: ``ceil(length / factor)``, exactly."""
     fraction = ratio(factor)
     return -(-length * fraction.denominator // fraction.numerator)
 
 
 def change_speed(
-    wav: torch.Tensor, lengths: torch.Tensor, factors: Sequence[float]
+    wav: torch.Tensor, lengths: torch.Tensor, factors: Sequence[float | Fraction]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Play each utterance of a batch at its own speed.
 
@@ -81,8 +84,7 @@ def change_speed(
         chosen = [b for b, f in enumerate(factors) if f == factor]
         rows = to_device(torch.tensor(chosen), wav.device)
         x, fraction = wav[:, : max(before[b] for b in chosen)].index_select(0, rows), ratio(factor)
-        if fraction != 1:
-            x = _resampler(fraction, wav.device, wav.dtype)(x)
+        x = resample(x, fraction.numerator, fraction.denominator)
         out[:, : x.shape[1]].index_copy_(0, rows, x)
     new_lengths = torch.tensor(after)
     return _cut(out, new_lengths), new_lengths
@@ -92,10 +94,3 @@ def _cut(wav: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Silence behind each utterance."""
     behind = torch.arange(wav.shape[1], device=wav.device) >= to_device(lengths, wav.device)[:, None]
     return wav.masked_fill(behind, 0.0)
-
-
-@lru_cache
-def _resampler(fraction: Fraction, device: torch.device, dtype: torch.dtype) -> Resample:
-    """Its filter is computed in float64, once: on a GPU making it takes longer than applying it."""
-    with torch.inference_mode(False):  # what is kept must not depend on a mode that is on right now
-        return Resample(fraction.numerator, fraction.denominator, dtype=torch.float64).to(device, dtype)

@@ -15,6 +15,8 @@ import soundfile as sf
 from espnet_posinv.corpora import amazon_queen
 from espnet_posinv.corpora.audio import read_audio
 from espnet_posinv.corpora.fetch import unpack
+from espnet_posinv.corpora.membership import divide
+from espnet_posinv.corpora.prompts import LANGUAGES, prompts
 from espnet_posinv.files import new_folder
 from espnet_posinv.perturb.noise import active_frames, highpass
 from espnet_posinv.sample_rate import SAMPLE_RATE
@@ -33,8 +35,8 @@ class Source:
     least_snr: float = 0.0  # dB between the loudest and the quietest tenth of the frames: the noise filter
 
 
-# The test voice of enh1 (Asterisk en, es) is left out, and so are the voices of the quality test
-# (KLettres and KTuberling in languages that Asterisk has as well).
+# What corpora.membership holds out is left out (of Asterisk en and es all), and so are the voices of the
+# quality test (KLettres and KTuberling in languages that Asterisk has as well).
 SOURCES = (
     Source("asterisk-core-sounds-fr-g722", r"sounds/(fr)_CA_f_June/(?!silence|tt-|beep|.*tone).*\.g722$"),
     Source("asterisk-core-sounds-it-g722", r"sounds/(it)_IT_m_Carlo/(?!silence|tt-|beep|.*tone).*\.g722$"),
@@ -65,10 +67,11 @@ def recordings(
     """All recordings that pass the filters, level -26 dBFS, silence at both ends cut to 0.1 s."""
     for source in SOURCES:
         root = unpack(source.archive, downloads, own)
+        left_out = _left_out(source.archive, downloads, own)
         kept = total = 0
         for path in sorted(p for p in root.rglob("*") if p.is_file()):
             match = re.search(source.pattern, path.relative_to(root).as_posix())
-            if not match:
+            if not match or path in left_out:
                 continue
             total += 1
             voice = "-".join([source.archive.split("-")[0], *(g for g in match.groups() if g)])
@@ -85,6 +88,18 @@ def recordings(
             kept += 1
             yield Recording(f"queen-{amazon_queen.voice(name)}", name, samples)
     say(f"flight-of-the-amazon-queen: {kept} recordings kept")
+
+
+def _left_out(archive: str, downloads: Path, own: Iterable[Path]) -> set[Path]:
+    """Recordings of an archive that are not for training: held-out voices, sentences of the tests."""
+    language = next((x for x in LANGUAGES if archive.removesuffix("-g722").endswith(f"-{x}")), None)
+    if language is None:
+        return set()
+    items = prompts(language, downloads, own)
+    kept = {p.path for p in divide(items)["train"]}
+    if archive.startswith("fillets"):  # who speaks without a transcript is not known
+        return set(unpack(archive, downloads, own).rglob("*.ogg")) - kept
+    return {p.path for p in items} - kept
 
 
 def _read(path: Path, least_snr: float) -> np.ndarray | None:

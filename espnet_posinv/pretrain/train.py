@@ -17,6 +17,7 @@ from espnet_posinv.pretrain.model import MaskedPrediction, draw_mask, mini_confi
 from espnet_posinv.pretrain.streams import Streams, crop
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import SSLEncoder
+from espnet_posinv.ssl.marks import marks_of
 
 LABEL_LAYER = 4  # of 6: its hidden states make the clusters of the second iteration
 CLUSTERS = (100, 500, 500)
@@ -143,7 +144,10 @@ def train(
     labels = labels_of(streams, iteration, work, plan.seed, say, teacher)
     torch.manual_seed(plan.seed + iteration)
     model = MaskedPrediction(mini_config(), CLUSTERS[iteration - 1]).to(device).train()
-    teachers = [teacher[0]] if iteration == 3 else []
+    taught = {"teachers": [], "teacher_weights": []}
+    if iteration == 3:
+        weights = marks_of(teacher[1].network.state_dict().values())
+        taught = {"teachers": [teacher[0]], "teacher_weights": weights}
     # The second iteration starts from fresh weights too, as in the paper: only the targets are inherited.
     # The third goes on from the second's.
     if iteration == 3 and not path.exists():
@@ -202,7 +206,7 @@ def train(
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
             save(
                 path,
-                {**state, "generator": generator.get_state(), "plan": asdict(plan), "teachers": teachers},
+                {**state, "generator": generator.get_state(), "plan": asdict(plan), **taught},
             )
             last_save = time.time()
 
@@ -210,14 +214,14 @@ def train(
 def export(work: Path, folder: Path, iteration: int = 3) -> int:
     """Write the model of `iteration` as a transformers folder in half precision; returns its parameters."""
     model = load_iteration(work, iteration, "cpu").half()
-    teachers = torch.load(work / f"iteration{iteration}.pt", weights_only=True).get("teachers", [])
+    state = torch.load(work / f"iteration{iteration}.pt", weights_only=True)
     folder = folder.resolve()  # a link may lead to another file system
     part = folder.with_name(f".{folder.name}.partial")
     model.save_pretrained(part)
     # Stored in half precision, to be computed in single: what from_pretrained returns follows this entry.
     # A recogniser that was the teacher is not held out (asr.provenance).
     config = json.loads((part / "config.json").read_text())
-    config |= {"dtype": "float32", "teachers": teachers}
+    config |= {"dtype": "float32"} | {k: state.get(k, []) for k in ("teachers", "teacher_weights")}
     (part / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (part / "preprocessor_config.json").write_text(
         json.dumps(

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from espnet_posinv.criterions import PAPER, criterion_class
+from espnet_posinv.kaldi.parallel import told
 from espnet_posinv.kaldi.scp import read_scp
 from espnet_posinv.kaldi.state import fingerprint
 from espnet_posinv.probe.exploit import exploit
@@ -83,7 +84,10 @@ def probe(
     wav, *noises = stationary_crops(signals, int(s.seconds * rate), s.utterances, s.seed)
     say(f"{encode.label}: {len(wav)} stretches of {s.seconds:g} s of {len(speech)} utterances")
 
+    started = time.monotonic()
     states = encode(wav)
+    pace = (time.monotonic() - started) / (s.utterances * s.seconds)  # of the encoder, a second of audio
+    say(f"at this pace {told(pace * _audio_to_encode(s))}")
     frames = states["0"].shape[1]
     mel = torch.stack([logmel(x) for x in wav.numpy()])[:, :frames]
     gap = round(s.gap * per_second)
@@ -123,6 +127,14 @@ def probe(
         "exploit": exploits,
         "seconds": round(time.time() - began),
     }
+
+
+def _audio_to_encode(s: Settings) -> float:
+    """Seconds of audio that the rest of a probe encodes, about; a gradient costs twice as much again."""
+    shifts = (len(s.hops) + 1) * s.utterances // 2 * s.seconds
+    rules = 20 * max(8, s.utterances // 4) * s.seconds
+    descents = 4 * len(s.criterions) * s.steps * s.exploit_utterances * s.exploit_seconds
+    return shifts + rules + descents
 
 
 def inputs(upstream: str, data: str | Path, settings: Settings) -> dict:

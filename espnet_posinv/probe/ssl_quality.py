@@ -16,7 +16,6 @@ from torchaudio.transforms import MelSpectrogram
 
 from espnet_posinv.perturb.noise import NoiseCutter, mix_at_snr
 from espnet_posinv.sample_rate import SAMPLE_RATE
-from espnet_posinv.ssl import SSLEncoder
 
 ALPHABET = " abcdefghijklmnopqrstuvwxyz'"
 Features = Callable[[np.ndarray], dict[str, torch.Tensor]]
@@ -33,16 +32,6 @@ def with_context(y: torch.Tensor, frames: int = 3) -> torch.Tensor:
     """Each frame of `(N, D)` beside its `frames` neighbours left and right: `(N, (2 frames + 1) D)`."""
     padded = torch.cat([y[:1].expand(frames, -1), y, y[-1:].expand(frames, -1)])
     return padded.unfold(0, 2 * frames + 1, 1).flatten(1)
-
-
-@torch.no_grad()
-def hidden_states(encoder: SSLEncoder, x: np.ndarray) -> list[torch.Tensor]:
-    """All hidden states `(N, D)` of an encoder that was loaded with `layers="all"`."""
-    feats, _ = encoder(torch.from_numpy(x)[None])
-    count = len(encoder.layers)
-    # The encoder scales layers by the square roots of their weights
-    parts = feats[0].chunk(count, dim=-1)
-    return [part / weight**0.5 for part, weight in zip(parts, encoder.weights, strict=True)]
 
 
 def ctc_cer(

@@ -1,15 +1,15 @@
-"""SSL models, recognisers and GPUs of a recipe, tried before anything is trained.
+"""What a recipe was told to use, tried before the first stage: settings, models, recognisers, metrics, GPUs.
 
-    python -m espnet_posinv.recipe.choices --upstream hubert=transformers:FOLDER \
+    posinv recipe choices --upstream hubert=transformers:FOLDER \
         --recogniser small=whisper:FOLDER conf/finetune.yaml conf/criterion/ssl_mse.yaml
 
 A training needs its SSL model after minutes in a queue, and a recogniser's turn comes after all trainings: a
-wrong name should not cost a night. What has to come from a hub is fetched here, where there may be a network,
-and not by a job on a node without one.
+wrong name should not cost a night. All that is wrong is told in one list. What has to come from a hub is
+fetched here, where there may be a network, and not by a job on a node without one.
 """
 
 import argparse
-import sys
+import shlex
 from pathlib import Path
 
 from espnet_posinv.recipe.config import ConfigError, merged
@@ -26,6 +26,8 @@ def split(text: str, option: str) -> tuple[str, str, str]:
     loader, _, model = what.partition(":")
     if not (name and loader and model):
         raise ConfigError(f"--{option} {text}: write it like {EXAMPLES[option]}")
+    if "/" in name:
+        raise ConfigError(f"--{option} {text}: {name} becomes a folder's name; give it one without /")
     return name, loader, model
 
 
@@ -50,7 +52,7 @@ def try_recogniser(text: str, language: str) -> None:
     """Find a recogniser's back end and model, without loading it.
 
     Raises:
-        ConfigError: no such back end, model or setting.
+        ConfigError: no such back end, model or setting, or the model does not know the language.
     """
     from espnet_posinv.asr.backend import build
 
@@ -59,9 +61,22 @@ def try_recogniser(text: str, language: str) -> None:
         build(backend, model, language=language)
     except (ValueError, OSError) as error:
         raise ConfigError(f"--recognisers {text}: {error}") from None
-    path = model.split(",")[0]  # or a name on a hub
-    if path.startswith("/") and not Path(path).exists():
+    path = Path(model.split(",")[0])  # or a name on a hub
+    if path.is_absolute() and not path.exists():
         raise ConfigError(f"--recognisers {text}: {path} does not exist")
+    if backend.startswith("whisper") and (path / "tokenizer.json").is_file():
+        known = f'"<|{language}|>"' in (path / "tokenizer.json").read_text(encoding="utf-8")
+        if not known or (path.name.endswith(".en") and language != "en"):
+            raise ConfigError(f"--lang {language}: {path.name} does not know it (--recognisers {text})")
+
+
+def try_metrics(names: str) -> None:
+    """Raise ConfigError for a metric that there is not."""
+    from espnet_posinv.scoring.signal import METRICS
+
+    wrong = [name for name in names.replace(",", " ").split() if name not in (*METRICS, "none")]
+    if wrong:
+        raise ConfigError(f"--metrics {', '.join(wrong)}: there are {', '.join(METRICS)}, none")
 
 
 def count_gpus(wanted: int) -> None:
@@ -72,31 +87,70 @@ def count_gpus(wanted: int) -> None:
         raise ConfigError(f"--ngpu {wanted}: this machine has {found} GPUs (--ngpu 0 trains on the CPU)")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line; called by enh.sh and by sweeps."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--upstream", action="append", default=[], metavar="TAG=LOADER:MODEL")
-    parser.add_argument("--recogniser", action="append", default=[], metavar="NAME=BACKEND:MODEL")
-    parser.add_argument("--language", default="en")
-    parser.add_argument("--ngpu", type=int, default=0, help="GPUs that a training on this machine needs")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of the fine-tuning")
-    parser.add_argument("files", nargs="*", help="configuration of the fine-tuning; later files win")
-    args = parser.parse_args(argv)
+def training_settings(words: str) -> dict:
+    """The configuration of a training from the words that enh.sh gives to recipe.config.
+
+    Raises:
+        ConfigError: the words are no settings and files, or do not make a configuration.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("files", nargs="+")
     try:
-        if args.ngpu:
-            count_gpus(args.ngpu)
-        for text in args.recogniser:
-            try_recogniser(text, args.language)
-        config = merged(args.files, args.set)
-        for text in args.upstream:
-            print(try_upstream(text, config["criterions"][0]["conf"]), flush=True)
-    except ConfigError as error:
-        print(f"choices: {error}", file=sys.stderr)
-        return 1
-    return 0
+        args = parser.parse_args(shlex.split(words))
+    except SystemExit:
+        raise ConfigError(f"{words}: not of the form --set KEY=VALUE FILE ...") from None
+    return merged(args.files, args.set)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+class Trial:
+    """Tries what is chosen, and keeps what is wrong.
+
+    Args:
+        later: folder that stage 1 fetches models into: what is not there yet is not tried.
+    """
+
+    def __init__(self, later: str = ""):
+        self.later = later
+        self.problems: dict[str, None] = {}
+
+    def attempt(self, function, *values):
+        """The function's result, or None with the problem kept."""
+        try:
+            return function(*values)
+        except ConfigError as error:
+            self.problems[str(error)] = None
+            return None
+
+    def is_to_come(self, text: str) -> bool:
+        """Whether ``NAME=LOADER:MODEL`` will be fetched."""
+        model = Path(text.partition(":")[2].split(",")[0])
+        return bool(self.later) and model.is_relative_to(self.later) and not model.exists()
+
+    def names(self, option: str, texts: list[str]) -> None:
+        """Names must differ: they are folders."""
+        names = [text.partition("=")[0] for text in texts]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            self.problems[f"--{option}: two are called {name}; each needs a name of its own"] = None
+
+    def trainings(self, trainings: list[str], upstreams: list[str], check_settings: bool) -> None:
+        """Configurations, and the SSL models with the layers that each asks for."""
+        tried, told = set(), set()
+        for words in trainings:
+            config = self.attempt(training_settings, words)
+            if config is None:
+                continue
+            if check_settings:
+                from espnet_posinv.recipe.check_config import config_problems
+
+                for what in config_problems(config):
+                    if what not in told:
+                        told.add(what)
+                        self.problems[f"{what} (in {words})"] = None
+            for text in upstreams:
+                options = config["criterions"][0]["conf"]
+                use = (text, repr(options.get("layers")), repr(options.get("layer_weights")))
+                if use not in tried and not self.is_to_come(text):
+                    tried.add(use)
+                    if label := self.attempt(try_upstream, text, options):
+                        print(label, flush=True)

@@ -5,9 +5,7 @@ This merges `conf/finetune.yaml`, `conf/criterion/ssl_mse.yaml` and `criterions.
 configuration an experiment is trained with.
 """
 
-import argparse
 import functools
-import sys
 from pathlib import Path
 
 import yaml
@@ -69,26 +67,3 @@ def write(config, path):
     """Write the configuration; it appears complete."""
     with atomic_write(path) as file:
         yaml.safe_dump(config, file, sort_keys=False)
-
-
-def main(argv=None):
-    """Command line: merge files and settings into one configuration file."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. optim_conf.lr=0.0001"
-    )
-    parser.add_argument("--output", required=True, help="the merged file")
-    parser.add_argument("files", nargs="+", help="base first; later files win")
-    args = parser.parse_args(argv)
-    try:
-        write(merged(args.files, args.set), args.output)
-    except ConfigError as error:
-        print(f"config: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from espnet_posinv.files import file_hash
+
 # A file as young as this may change again within the resolution of its times: not kept in the cache.
 YOUNG = 2.0
 _ARCHIVE = re.compile(r"(.+):\d+(\[.*\])?")
@@ -131,8 +133,7 @@ def _state(path: str) -> str:
 
 def _read(path: str) -> tuple[str, str]:
     state = _state(path)  # before the content: a change meanwhile is found next time
-    with open(path, "rb") as file:
-        return state, hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    return state, file_hash(path, lambda: hashlib.blake2b(digest_size=16))
 
 
 def _digest(rows: Iterable[list[str]]) -> str:

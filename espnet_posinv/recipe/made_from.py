@@ -1,6 +1,6 @@
 """What a product was made from, noted beside it: audio lists, weights, configuration, settings.
 
-    python -m espnet_posinv.recipe.made_from exp/nsnet2/enhanced/test/spk1.scp --folder \
+    posinv recipe made-from exp/nsnet2/enhanced/test/spk1.scp --folder \
         --reads dump/raw/test/wav.scp exp/nsnet2/model.pth --value fs=16000
 
 ends with 0 where the product is there and was made from just these, and with 3 where it has to be made: what
@@ -12,7 +12,6 @@ A note can be checked by itself: :func:`stale` says what of a product's inputs, 
 since. By it a stage sees that it has to run, and refuses to read what belongs to other data.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -172,40 +171,3 @@ def _read(note: Path) -> dict | None:
         return found if found.keys() == {"reads", "values"} else None
     except (FileNotFoundError, ValueError):
         return None
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line; called by enh.sh."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("product", help="the file that appears last")
-    parser.add_argument("--folder", action="store_true", help="the whole folder of it is the product")
-    parser.add_argument("--keep", action="store_true", help="only the product goes, its folder stays")
-    parser.add_argument("--reads", nargs="*", default=[], help="files, lists, folders")
-    parser.add_argument("--value", action="append", default=[], metavar="NAME=VALUE", help="a setting")
-    parser.add_argument("--config", help="YAML of settings; what it names by path is read, too")
-    parser.add_argument("--refuse", default="", metavar="REMEDY", help="rather than to make it again")
-    parser.add_argument("--redo", choices=["true", "false"], default="false", help="make it again anyway")
-    parser.add_argument("--cache", help="keeps the hashes of files")
-    args = parser.parse_args(argv)
-    values: dict[str, object] = dict(pair.partition("=")[::2] for pair in args.value)
-    reads = [path for path in args.reads if path]
-    if args.config:
-        import yaml
-
-        config = yaml.safe_load(Path(args.config).read_text(encoding="utf-8"))
-        values |= config
-        reads += paths_in(config)
-    redo = args.redo == "true"
-    contents = Contents(args.cache)
-    try:
-        how = {"folder": args.folder, "keep": args.keep, "refuse": args.refuse, "redo": redo}
-        return begin(args.product, reads, values, contents, **how)
-    except OSError as error:
-        print(f"made_from: {args.product}: {error}", file=sys.stderr)
-        return REFUSED
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,8 +4,6 @@ ESPnet's own tools and `espnet_posinv.Enhancer.from_pretrained` read the result:
 of the training machine and without criterions (so no SSL model is needed), and the weights as plain tensors.
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 import yaml
@@ -56,31 +54,3 @@ def pack(config: Path, checkpoint: Path, output_dir: Path) -> None:
         torch.save(state, temporary)
     with atomic_write(output_dir / "config.yaml") as file:
         yaml.safe_dump({**kept, "criterions": [], "init": None}, file, sort_keys=False)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folder", type=Path, help="an experiment: its config.yaml and best checkpoint")
-    parser.add_argument("--config", type=Path, help="config.yaml of the experiment")
-    parser.add_argument("--model", type=Path, help="its checkpoint")
-    parser.add_argument("--output-dir", type=Path, required=True, help="the packed model's folder")
-    args = parser.parse_args(argv)
-    if not (args.folder or (args.config and args.model)):
-        parser.error("give --folder, or --config and --model")
-    try:
-        config, model = args.config, args.model
-        if args.folder:
-            from espnet_posinv.enh.enhancer import checkpoint_of
-
-            config, model = config or args.folder / "config.yaml", model or checkpoint_of(args.folder)
-        pack(config, model, args.output_dir)
-    except (ValueError, OSError) as error:
-        sys.exit(f"pack: {error}")
-    print(f"{args.output_dir}: config.yaml, model.pth")
-
-
-if __name__ == "__main__":
-    main()

@@ -4,10 +4,8 @@ The launcher sends a job's output to its log, on this machine or on a cluster's 
 whoever started the recipe sees where it is.
 """
 
-import argparse
 import os
 import re
-import sys
 import time
 
 EPOCH = re.compile(r"(\d+)epoch results: (.*)")
@@ -70,30 +68,3 @@ def follow(log, label, max_epoch, alive, now=time.time, sleep=time.sleep):
         if last_round:
             return
         sleep(1)
-
-
-def main(argv=None):
-    """Command line: follow a log as long as a process lives."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--log", required=True, help="the training's log")
-    parser.add_argument("--label", required=True, help="name of the experiment")
-    parser.add_argument("--max-epoch", type=int, required=True, help="number of epochs")
-    parser.add_argument("--pid", type=int, required=True, help="process to follow; ends when it has ended")
-    args = parser.parse_args(argv)
-
-    def alive():
-        try:
-            os.kill(args.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
-
-    for line in follow(args.log, args.label, args.max_epoch, alive):
-        print(line, flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,7 +13,6 @@ Everything else runs. A stage refuses to read a product that was made from somet
 Standard library only: this is called once per stage and has to start in no time.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -159,35 +158,3 @@ def end(plan, stamps, number, started):
         file.write(json.dumps(record) + "\n")
     print(f"--- stage {number} done in {now - started:.0f} s", flush=True)
     return 0
-
-
-def main(argv=None):
-    """Command line: `begin` and `end`; called by utils/stage.sh."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("begin", "end"):
-        sub = commands.add_parser(name)
-        sub.add_argument("--plan", required=True, help="this run's list of declared stages")
-        sub.add_argument("--stamps", required=True, help="folder of the stamps")
-        sub.add_argument("number", type=int)
-        if name == "end":
-            sub.add_argument("--started", type=float, required=True, help="seconds since the epoch")
-            continue
-        sub.add_argument("title")
-        sub.add_argument("--range", nargs=2, type=int, required=True, metavar=("FIRST", "LAST"))
-        sub.add_argument("--mode", choices=["run", "list", "dry-run"], default="run")
-        sub.add_argument("--redo", choices=["true", "false"], default="false")
-        sub.add_argument("--key", default="", help="the options that decide the stage's result")
-        sub.add_argument("--reads", nargs="*", default=[])
-        sub.add_argument("--writes", nargs="*", default=[])
-    args = parser.parse_args(argv)
-    if args.command == "end":
-        return end(args.plan, args.stamps, args.number, args.started)
-    stage = Stage(args.number, args.title, args.key, args.reads, args.writes)
-    return begin(stage, args.plan, args.stamps, *args.range, args.mode, args.redo == "true")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -42,7 +42,7 @@ class Picture:
 
 @dataclass
 class Line:
-    """A curve; `colour` is a criterion's name, "noisy" or "pretrained", `style` matplotlib's."""
+    """A curve; `colour` is a criterion's name, "noisy", "pretrained" or "#rrggbb", `style` matplotlib's."""
 
     label: str
     colour: str
@@ -55,22 +55,29 @@ class Line:
 
 @dataclass
 class Panel:
-    """Curves over one pair of axes."""
+    """Curves over one pair of axes; over named places where there are `ticks`."""
 
     title: str
     xlabel: str
     ylabel: str
     lines: list[Line]
+    ticks: list[str] | None = None
+    ylim: list[float | None] | None = None
+    log: bool = False
 
 
 @dataclass
 class Panels:
-    """Panels side by side; `name` is that of their picture in a Markdown file."""
+    """Panels side by side; `name` is that of their picture in a Markdown file.
+
+    One legend serves all panels, or each has its own.
+    """
 
     name: str
     alt: str
     panels: list[Panel]
     columns: int
+    own_legends: bool = False
 
 
 @dataclass

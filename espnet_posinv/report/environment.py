@@ -3,25 +3,14 @@
 import datetime
 import os
 import platform
+import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = (
-    "espnet",
-    "torch",
-    "torchaudio",
-    "transformers",
-    "faster-whisper",
-    "ctranslate2",
-    "onnxruntime",
-    "numba",
-    "jiwer",
-    "pesq",
-    "pystoi",
-    "fast_bss_eval",
-    "speechmos",
-    "num2words",
+    *("espnet", "torch", "torchaudio", "transformers", "faster-whisper", "ctranslate2", "onnxruntime"),
+    *("numba", "jiwer", "pesq", "pystoi", "fast_bss_eval", "speechmos", "num2words"),
 )
 
 
@@ -61,9 +50,7 @@ def git_state(folder: Path) -> str:
 
 def _processor() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return f" ({line.split(':', 1)[1].strip()})"
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
-        pass
-    return ""
+        return ""
+    return f" ({found[1].strip()})" if found else ""

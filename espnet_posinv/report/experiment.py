@@ -50,10 +50,14 @@ class Experiment:
         """Systems that were trained in this experiment folder."""
         return [s for s in self.systems.values() if any(t.valid.updates for t in s.trainings)]
 
-    def took_part(self, recogniser: str) -> list[str]:
-        """Systems with this recogniser's encoder in their loss, or one that it taught; none: held out."""
+    def took_part(self, recogniser: str) -> tuple[list[str], list[str]]:
+        """Systems with this recogniser's encoder in their loss, or one that it taught; those of which that is
+        not known. None of either: held out."""
         settings = first_cell(self.words[recogniser]).recogniser or {"model": recogniser}
-        return [s.name for s in self.trained if s.upstream and parts_in_training(settings, [s.upstream])]
+        parts = {
+            s.name: parts_in_training(settings, [s.upstream]) for s in self.systems.values() if s.upstream
+        }
+        return [name for name, part in parts.items() if part[0]], [n for n, part in parts.items() if part[1]]
 
 
 def first_cell(grid: Grid) -> Cell:
@@ -69,7 +73,12 @@ def load(places: Places) -> Experiment:
     """
     names = sorted(path.name for path in places.scores.glob("*") if path.is_dir() and path.name != "signal")
     words = {name: load_wer(places.scores / name, places.test_sets) for name in names}
-    words = {name: grid for name, grid in words.items() if grid}
+    # Recognisers of phones and characters first: on an SSL model, trained on clean speech, they judge as the
+    # paper does.
+    units = ("phones", "characters", "words")
+    words = dict(
+        sorted(((n, g) for n, g in words.items() if g), key=lambda x: units.index(first_cell(x[1]).unit))
+    )
     if not words:
         raise DataError(f"{places.scores}: no scores of {' '.join(places.test_sets)}; run stage 8")
     signal = load_signal(places.scores / "signal", places.test_sets)

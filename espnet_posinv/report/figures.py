@@ -61,14 +61,24 @@ def save_wer(experiment: Experiment, path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_panel(axis, panel: Panel) -> None:
-    """The curves of a panel."""
+def draw_panel(axis, panel: Panel, own_legend: bool = False) -> None:
+    """The curves of a panel; what lies between `low` and `high` as a band, over named places as bars."""
     for line in panel.lines:
-        colour = COLOURS[line.colour]
+        colour = COLOURS.get(line.colour, line.colour)
         style = {"alpha": 0.6, "lw": 1.2} if line.style == "--" else {"ms": 3, "lw": 1.6}
         axis.plot(line.x, line.y, line.style, color=colour, label=line.label, **style)
-        if line.low is not None:
+        if line.low is not None and panel.ticks:
+            axis.vlines(line.x, line.low, line.high, color=colour, lw=1.2)
+        elif line.low is not None:
             axis.fill_between(line.x, line.low, line.high, color=colour, alpha=0.2, lw=0)
+    if panel.ticks:
+        axis.set_xticks(range(len(panel.ticks)), panel.ticks)
+    if panel.ylim:
+        axis.set_ylim(*panel.ylim)
+    if panel.log:
+        axis.set_yscale("log")
+    if own_legend and len(panel.lines) > 1:
+        axis.legend(frameon=False, fontsize=7, ncols=1 + (len(panel.lines) > 3))
     axis.set_title(panel.title, fontsize=10)
     axis.set_xlabel(panel.xlabel)
     axis.set_ylabel(panel.ylabel)
@@ -82,21 +92,22 @@ def save_panels(panels: Panels, path: Path) -> None:
     size = (4.4 * columns, 2.8 * rows + 0.4)
     figure, axes = pyplot().subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for axis, panel in zip(axes.flat, panels.panels, strict=False):
-        draw_panel(axis, panel)
+        draw_panel(axis, panel, panels.own_legends)
     for axis in axes.flat[len(panels.panels) :]:
         axis.set_visible(False)
     handles = {}
-    for axis in axes.flat:
+    for axis in [] if panels.own_legends else axes.flat:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    _legend_below(figure, list(handles.values()), list(handles))
+    if handles:
+        _legend_below(figure, list(handles.values()), list(handles))
     save_figure(figure, path)
 
 
 def legend(panels: Panels) -> dict[str, str]:
-    """Colours by label, of labels that have one colour in all panels."""
+    """Colours by label of the legend of all panels, of labels that have one colour in all of them."""
     colours: dict[str, set[str]] = {}
-    for line in (line for panel in panels.panels for line in panel.lines):
+    for line in (line for panel in panels.panels for line in panel.lines if not panels.own_legends):
         colours.setdefault(line.label, set()).add(line.colour)
     return {label: found.pop() for label, found in colours.items() if len(found) == 1}
 

@@ -58,7 +58,7 @@ def write_html_report(
     page.globals |= {
         "kind": lambda block: type(block).__name__,
         "picture": lambda path: data_uri(mimetypes.guess_type(path)[0], Path(path).read_bytes()),
-        "svg": lambda panel: _svg(panel, f"panel{next(number)}"),
+        "svg": lambda panel, own_legend: _svg(panel, own_legend, f"panel{next(number)}"),
         "panel_legend": legend,
     }
     html = page.get_template("page.html.j2").render(
@@ -77,9 +77,9 @@ def write_html_report(
         file.write(html)
 
 
-def _svg(panel: Panel, name: str) -> Markup:
+def _svg(panel: Panel, own_legend: bool, name: str) -> Markup:
     label = f"{panel.title or panel.ylabel} against {panel.xlabel}"
-    return Markup(themed_svg(name, label, partial(draw_panel, panel=panel)))
+    return Markup(themed_svg(name, label, partial(draw_panel, panel=panel, own_legend=own_legend)))
 
 
 def _recogniser(experiment: Experiment, name: str) -> dict:

@@ -16,6 +16,7 @@ from espnet_posinv.report.systems import family
 from espnet_posinv.scoring.bootstrap import difference_interval, rate_interval
 
 SNR_BAND = 5.0  # dB
+CONDITIONS = {"group": "utt2group", "language": "utt2lang", "noise": "utt2noise", "SNR": "utt2snr"}
 FIXED_SNRS = 8  # so many different SNRs of a set are named one by one, more in bands
 
 
@@ -158,16 +159,17 @@ def load_tasks(folder: str | Path, test_sets: list[str]) -> list[TaskScores]:
 
 
 def load_conditions(data_dir: str | Path, test_set: str, ids: list[str]) -> dict[str, np.ndarray]:
-    """Noise kind and SNR of each utterance; nothing for a set without noise.
+    """Noise kind and SNR of each utterance, its language and group where the set has several.
 
     Returns:
-        ``{"noise": (n,) names, "SNR": (n,) like "5 dB" or "0 to 5 dB"}``, as far as utt2noise, utt2snr exist.
+        ``{"noise": (n,), "SNR": (n,) like "5 dB" or "0 to 5 dB", "group": (n,), "language": (n,)}``, as far
+        as utt2noise, utt2snr, utt2group and utt2lang exist; the last two where they tell utterances apart.
 
     Raises:
         DataError: a scored utterance is not in them, or an SNR is not a number.
     """
     conditions = {}
-    for name, file in (("noise", "utt2noise"), ("SNR", "utt2snr")):
+    for name, file in CONDITIONS.items():
         path = Path(data_dir) / test_set / file
         if not path.exists():
             continue
@@ -178,6 +180,8 @@ def load_conditions(data_dir: str | Path, test_set: str, ids: list[str]) -> dict
         conditions[name] = (
             _snr_names(path, table, ids) if name == "SNR" else np.array([table[i] for i in ids])
         )
+        if name in ("group", "language") and len(set(conditions[name])) < 2:
+            del conditions[name]
     return conditions
 
 

@@ -10,7 +10,7 @@ import yaml
 from espnet_posinv.report.document import Line, Listing, Panel, Panels, Section, Strong, Table, interval
 from espnet_posinv.report.environment import environment
 from espnet_posinv.report.experiment import Experiment, first_cell
-from espnet_posinv.report.scores import Cell, Grid, load_conditions
+from espnet_posinv.report.scores import CONDITIONS, Cell, Grid, load_conditions, read_scores
 from espnet_posinv.report.systems import System, baseline_of
 from espnet_posinv.scoring.wer import UNITS
 
@@ -55,6 +55,7 @@ class WordErrors:
     name: str
     measure: str  # WER, CER or PER
     took_part: list[str]
+    not_known: list[str]  # systems of which it cannot be said
     note: str
     rates: Table
     differences: list  # paragraphs and tables
@@ -69,29 +70,50 @@ def word_errors(experiment: Experiment, recogniser: str) -> WordErrors:
         [system, str(next(iter(row.values())).seeds), *(_rate(row.get(t)) for t in places.test_sets)]
         for system, row in grid.items()
     ]
-    using = experiment.took_part(recogniser)
-    note = (
-        f"Took part in training: its encoder is in the loss of {', '.join(using)}, or taught the one that is."
-        if using
-        else "Held out: no part of it was used in training."
-    )
+    using, unknown = experiment.took_part(recogniser)
+    note = "Held out: no part of it was used in training."
+    if using:
+        who = ", ".join(using)
+        note = f"Took part in training: its encoder is in the loss of {who}, or taught the one that is."
+    elif unknown:
+        note = (
+            "Not known whether it was held out: its weights and those in the loss of "
+            f"{', '.join(unknown)} are not both here to be compared."
+        )
+    if (cell.recogniser or {}).get("compute_type", "").startswith("int8"):
+        note += " Its int8 arithmetic may give other words on another processor."
     settings = {k: str(v)[:12] if k.endswith("sha256") else v for k, v in (cell.recogniser or {}).items()}
+    settings.pop("weights", None)
     if settings:
         note += f" Settings: {', '.join(f'{key} {settings[key]}' for key in sorted(settings))}."
     conditions = (
         _by_condition(experiment, grid, test_set, condition)
-        for condition in ("noise", "SNR")
-        for test_set in places.noisy_sets
+        for condition in CONDITIONS
+        for test_set in (places.test_sets if condition in ("group", "language") else places.noisy_sets)
     )
     return WordErrors(
         recogniser,
         UNITS[cell.unit],
         using,
+        unknown,
         note,
         Table(["system", "seeds", *places.test_sets], rows),
         list(_differences(experiment, grid)),
-        [table for table in conditions if table],
+        [table for table in (_substitutions(experiment, recogniser), *conditions) if table],
     )
+
+
+def _substitutions(experiment: Experiment, recogniser: str) -> Table | None:
+    """What the recogniser most often writes for other words, in clean speech if there is some."""
+    places = experiment.places
+    test_set = places.clean_set or places.test_sets[0]
+    path = places.scores / recogniser / "noisy" / f"{test_set}.json"
+    found = read_scores(path).get("substitutions") if path.exists() else None
+    if not found:
+        return None
+    rows = [[row["ref"], row["hyp"], str(row["times"])] for row in found]
+    caption = f"Commonest substitutions in {test_set}, noisy: spellings among them are no errors of hearing"
+    return Table(["transcript", "recognised", "times"], rows, caption)
 
 
 def _differences(experiment: Experiment, grid: Grid) -> Iterator:
@@ -124,6 +146,10 @@ def _differences(experiment: Experiment, grid: Grid) -> Iterator:
             yield Table(["system", *experiment.places.test_sets], rows, caption)
         if unequal:
             yield f"Settings that differ as well, between {'; '.join(unequal)}."
+    unknown = [s.name for s in systems if not s.trainings and s.name != "noisy"]
+    if unknown:
+        folder = experiment.places.experiments
+        yield f"How these were trained is unknown, {folder} has no config.yaml of them: {', '.join(unknown)}."
 
 
 def _by_condition(experiment: Experiment, grid: Grid, test_set: str, condition: str) -> Table | None:
@@ -138,7 +164,7 @@ def _by_condition(experiment: Experiment, grid: Grid, test_set: str, condition: 
     columns = _sorted_bands(values) if condition == "SNR" else sorted(set(values))
     masks = [values == column for column in columns]
     words = [first.words[mask].sum() for mask in masks]
-    head = [f"{column} ({count:.0f} words)" for column, count in zip(columns, words, strict=True)]
+    head = [f"{column} ({count:.0f} {first.unit})" for column, count in zip(columns, words, strict=True)]
     rows = [
         [system, *(interval(c.wer(m)) if n else "-" for m, n in zip(masks, words, strict=True))]
         for system, c in cells.items()
@@ -162,6 +188,11 @@ def signal_section(experiment: Experiment) -> Section | None:
     if not tables:
         return None
     blocks = ["Means over utterances with 95 % intervals, against the clean speech.", *tables]
+    if any(SIGNAL_HEADS["dnsmos_ovrl"] in table.head for table in tables):
+        blocks.append(
+            "DNSMOS is the mean over windows of 9.01 s, one each second; a shorter utterance is repeated "
+            "to that length (Microsoft's script repeats it further: up to 0.23 apart in the score of speech)."
+        )
     if undefined:
         blocks.append(
             "Undefined: utterances for which a metric has no value, as SI-SDR of the clean speech itself or "

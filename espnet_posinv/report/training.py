@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import yaml
 
+from espnet_posinv.enh.kept import as_trained
 from espnet_posinv.kaldi.scp import DataError
 
 
@@ -47,7 +48,7 @@ def read_training(folder: str | Path) -> Training:
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
         raise DataError(f"{folder}: no config.yaml; not an experiment of ESPnet's trainer")
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    config = as_trained(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
     curves = (read_scalars(folder / "tensorboard" / part).get("loss") for part in ("train", "valid"))
     return Training(folder.name, config, *(curve or Curve([], [], []) for curve in curves))
 

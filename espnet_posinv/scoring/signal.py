@@ -40,14 +40,24 @@ class Undefined(ValueError):
 def pesq(clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
     """Wide-band PESQ (MOS-LQO); undefined where P.862 finds no utterance, as in silent output.
 
-    P.862's code writes behind its tables where a recording has more than 50 utterances, and dies of it
-    sometimes: it runs in a process of its own.
+    P.862's code has room for 50 utterances of a recording. Of more, it writes behind its tables, and gives a
+    value or dies; so such recordings have no value, and it runs in a process of its own.
     """
     require_sound(clean=clean, enhanced=enhanced)
+    if (count := _stretches(clean)) > 50:
+        raise Undefined(f"{count} stretches of speech; P.862's code has room for 50: cut the recording")
     try:
         return {"pesq": in_own_process(_pesq, clean, enhanced)}
     except Died as error:
-        raise Undefined(f"P.862's code died ({error}): more than 50 utterances in a recording?") from None
+        raise Undefined(f"P.862's code died ({error})") from None
+
+
+def _stretches(signal: np.ndarray) -> int:
+    """How many stretches of a signal are 0.2 s or more apart, in frames of 4 ms as P.862 counts them."""
+    frames = signal[: len(signal) // 64 * 64].reshape(-1, 64)
+    power = np.square(frames).mean(1)
+    active = np.flatnonzero(power > 1e-3 * power.mean()) if len(power) else power
+    return 1 + int((np.diff(active) > 50).sum())
 
 
 def _pesq(clean: np.ndarray, enhanced: np.ndarray) -> float:

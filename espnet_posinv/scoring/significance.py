@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-EXACT = 14  # utterances that differ, up to which all sign patterns are counted
+FEW = 20  # utterances that differ, below which the normal distribution has no business
 
 
 def matched_pairs(errors: Sequence[float], baseline: Sequence[float]) -> dict:
     """Matched-pairs test of Gillick and Cox (ICASSP 1989), each utterance being a segment.
 
     ``Z = mean(d) / (std(d) / sqrt(n))`` is compared with the normal distribution, two-sided; std with n - 1.
+    Where fewer than `FEW` utterances differ, p is that of :func:`permutation`, which is exact.
     NIST's sc_stats (MAPSSWE) cuts utterances into more segments, at words that both systems got right; an
     utterance as a whole needs no alignment and no independence within it.
 
@@ -24,7 +25,7 @@ def matched_pairs(errors: Sequence[float], baseline: Sequence[float]) -> dict:
         baseline: (n,) those of the baseline, same utterances in the same order.
 
     Returns:
-        ``{"mean", "z", "p", "utterances"}``; mean is that of d. Equal errors everywhere give p = 1.
+        ``{"mean", "z", "p", "exact", "utterances"}``; mean is that of d. Equal errors everywhere give p = 1.
 
     Raises:
         ValueError: fewer than two utterances, or lengths differ.
@@ -35,44 +36,46 @@ def matched_pairs(errors: Sequence[float], baseline: Sequence[float]) -> dict:
         z = 0.0 if d[0] == 0 else math.copysign(math.inf, d[0])
     else:
         z = float(d.mean() / (spread / math.sqrt(len(d))))
+    few = int(np.count_nonzero(d)) < FEW
     return {
         "mean": float(d.mean()),
         "z": z if math.isfinite(z) else None,
-        "p": math.erfc(abs(z) / math.sqrt(2)),
+        "p": _sign_flips(d) if few or math.isinf(z) else math.erfc(abs(z) / math.sqrt(2)),
+        "exact": few or math.isinf(z),
         "utterances": len(d),
     }
 
 
-def permutation(
-    errors: Sequence[float], baseline: Sequence[float], *, samples: int = 10000, seed: int = 0
-) -> dict:
-    """Paired permutation test: if the systems were alike, each d_i could as well be -d_i.
+def permutation(errors: Sequence[int], baseline: Sequence[int]) -> dict:
+    """Paired permutation test: if the systems were alike, each d_i could as well be -d_i (Fisher; Edgington,
+    Randomization Tests).
 
-    p is the share of sign patterns whose \\|sum(d)\\| reaches the observed one: of all patterns where at most
-    `EXACT` utterances differ, else of `samples` random ones with the observed one counted in, so that
-    p >= 1 / (samples + 1) (Edgington, Randomization Tests; Phipson and Smyth 2010, arXiv 1603.05766).
+    p is the share of all sign patterns whose \\|sum(d)\\| reaches the observed one, exact for any number of
+    utterances.
 
     Args:
         errors, baseline: as in :func:`matched_pairs`.
-        samples: random patterns.
-        seed: of their generator.
 
     Returns:
         ``{"p", "exact", "differing"}``, the last being the number of utterances with d != 0.
+
+    Raises:
+        ValueError: as there, or errors that are no whole numbers.
     """
     d = _differences(errors, baseline)
-    d = d[d != 0]
-    observed = abs(d.sum()) * (1 - 1e-12)  # sums of the same terms in another order must count as reached
-    if len(d) <= EXACT:
-        signs = 1 - 2 * (np.arange(2 ** len(d))[:, None] >> np.arange(len(d)) & 1)
-        p = float((np.abs(signs @ d) >= observed).mean())
-        return {"p": p, "exact": True, "differing": len(d)}
-    generator = np.random.default_rng(seed)
-    reached = 0
-    for start in range(0, samples, 1000):
-        signs = generator.choice((-1.0, 1.0), size=(min(1000, samples - start), len(d)))
-        reached += int((np.abs(signs @ d) >= observed).sum())
-    return {"p": (reached + 1) / (samples + 1), "exact": False, "differing": len(d)}
+    return {"p": _sign_flips(d), "exact": True, "differing": int(np.count_nonzero(d))}
+
+
+def _sign_flips(d: np.ndarray) -> float:
+    """P(|sum of +-d_i| >= |sum of d_i|): whole numbers have few sums, whose distribution is a convolution."""
+    steps = np.abs(d[d != 0])
+    if (steps != np.round(steps)).any():
+        raise ValueError("numbers of errors must be whole")
+    chances = np.ones(1)  # of the sums -reach, ..., reach
+    for step in steps.astype(int):
+        chances = (np.pad(chances, (0, 2 * step)) + np.pad(chances, (2 * step, 0))) / 2
+    reach, observed = len(chances) // 2, abs(int(d.sum()))
+    return float(min(1.0, 2 * chances[reach + observed :].sum())) if observed else 1.0
 
 
 def _differences(errors: Sequence[float], baseline: Sequence[float]) -> np.ndarray:

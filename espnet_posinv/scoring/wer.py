@@ -1,18 +1,20 @@
 """Word, character or phone errors of each utterance, joined by id, counted by jiwer, pooled at the end."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from espnet_posinv.files import atomic_write
-from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.kaldi.scp import DataError, entries, read_scp
 from espnet_posinv.scoring.bootstrap import difference_interval, rate_interval
 from espnet_posinv.scoring.sclite import run_sclite
-from espnet_posinv.scoring.significance import matched_pairs, permutation
+from espnet_posinv.scoring.significance import FEW, matched_pairs, permutation
+from espnet_posinv.scoring.substitutions import commonest_substitutions
 from espnet_posinv.text.letters import lacks_blanks
-from espnet_posinv.text.lexicon import phones_of, pronouncer
-from espnet_posinv.text.normalize import describe, normalize, spell
+from espnet_posinv.text.lexicon import GIVEN, phones_of, pronouncer
+from espnet_posinv.text.normalize import describe, normalize, reads_numbers, spell
+from espnet_posinv.text.own import load_normalizer
 
 UNITS = {"words": "WER", "characters": "CER", "phones": "PER"}
 
@@ -36,6 +38,7 @@ def score_texts(
     missing: str = "error",
     unit: str = "words",
     lexicon: str = "",
+    normalizer: str = "",
 ) -> dict[str, dict]:
     """Errors by utterance id.
 
@@ -48,6 +51,8 @@ def score_texts(
             hold between blanks.
         lexicon: for phones, the dictionary that the transcripts are looked up in
             (:func:`~espnet_posinv.text.lexicon.pronouncer`); "" if the references are phones themselves.
+        normalizer: a function of yours instead of the language's rules, ``FILE.py:FUNCTION``
+            (:func:`~espnet_posinv.text.own.load_normalizer`).
 
     Returns:
         ``{id: {"S", "D", "I", "N", "ref", "hyp"}}``, ids sorted, texts as compared.
@@ -74,7 +79,7 @@ def score_texts(
                     f"{next(filter(None, texts.values()))!r}: score characters "
                     "(--unit characters), or cut both sides into words"
                 )
-    write_ref, write_hyp = _writers(unit, language, lexicon)
+    write_ref, write_hyp = _writers(unit, language, lexicon, normalizer)
     scores = {}
     for utterance in sorted(references):
         try:
@@ -85,11 +90,12 @@ def score_texts(
     return scores
 
 
-def _writers(unit: str, language: str, lexicon: str):
+def _writers(unit: str, language: str, lexicon: str, normalizer: str):
     """How reference and hypothesis become units between blanks."""
+    own = load_normalizer(normalizer) if normalizer else None
 
     def words(text: str) -> str:
-        return normalize(text, language)
+        return own(text) if own else normalize(text, language)
 
     def characters(text: str) -> str:
         return " ".join(words(text).replace(" ", ""))
@@ -99,7 +105,7 @@ def _writers(unit: str, language: str, lexicon: str):
 
     if unit != "phones":
         return (words, words) if unit == "words" else (characters, characters)
-    if not lexicon:
+    if lexicon in ("", GIVEN):
         return as_it_is, as_it_is
     pronounce = pronouncer(lexicon)
     return lambda text: " ".join(phones_of(spell(text, language), pronounce)), as_it_is
@@ -152,6 +158,7 @@ def score_files(
     missing: str,
     unit: str | None = None,
     lexicon: str = "",
+    normalizer: str = "",
     against: Sequence[str | Path] = (),
     sclite: bool = False,
 ) -> dict:
@@ -162,8 +169,9 @@ def score_files(
 
     Args:
         reference, hypothesis, output: files.
-        language, missing, unit, lexicon: see :func:`score_texts`; unit None and lexicon "" take what the
-            recogniser's settings say: phones and their lexicon of a recogniser of phones, else words.
+        language, missing, unit, lexicon, normalizer: see :func:`score_texts`; unit None and lexicon ""
+            take what the recogniser's settings say: phones and their lexicon of a recogniser of phones, else
+            words.
         against: such JSON files of other systems to compare with, see :func:`compare`.
         sclite: also have sclite score, in the folder `output` with ".sclite" in place of ".json".
 
@@ -179,15 +187,20 @@ def score_files(
     if unit is None and (recogniser or {}).get("units") == "phones":
         unit, lexicon = "phones", lexicon or recogniser["lexicon"]
     unit = unit or "words"
-    scores = score_texts(*tables, language=language, missing=missing, unit=unit, lexicon=lexicon)
+    how = {"language": language, "unit": unit, "lexicon": lexicon, "normalizer": normalizer}
+    scores = score_texts(*tables, missing=missing, **how)
+    cut_off = Path(hypothesis).with_name("cut_off")  # transcripts at the recogniser's limit
     result = {
         "total": pool(scores),
         "recogniser": recogniser,
         "unit": unit,
-        "normalization": describe(language),
+        "normalization": {"own": normalizer} if normalizer else describe(language),
+        "substitutions": commonest_substitutions((s["ref"], s["hyp"]) for s in scores.values()),
         "missing": missing,
+        "cut_off": [key for _, key, _ in entries(cut_off)] if cut_off.exists() else [],
         "jiwer": version("jiwer"),
     }
+    result["notes"] = list(_notes(result, scores, tables, language))
     if unit == "phones":
         result["lexicon"] = Path(lexicon).name
     if against:
@@ -197,6 +210,23 @@ def score_files(
     with atomic_write(output) as file:
         json.dump({**result, "utterances": scores}, file, indent=1, ensure_ascii=False)
     return result
+
+
+def _notes(
+    result: dict, scores: dict[str, dict], tables: list[dict[str, str]], language: str
+) -> Iterator[str]:
+    """What a reader of the rate must know."""
+    if len(scores) < FEW:
+        yield f"only {len(scores)} utterances: the bootstrap's interval is too narrow"
+    if absent := len(tables[0].keys() - tables[1].keys()):
+        yield f"{absent} references without hypothesis: all of their words are deletions"
+    if empty := sum(not score["N"] for score in scores.values()):
+        yield f"{empty} references without a word: what is recognised there counts as insertions"
+    if cut_off := len(result["cut_off"]):
+        yield f"{cut_off} transcripts reached the recogniser's limit of tokens and may lack words"
+    digits = sum(any(c.isdigit() for c in score["ref"] + score["hyp"]) for score in scores.values())
+    if digits and result["unit"] != "phones" and not reads_numbers(language):
+        yield f"{digits} utterances with digits, which no package reads out in language {language!r}"
 
 
 def _compare_file(scores: dict[str, dict], path: str | Path) -> dict:

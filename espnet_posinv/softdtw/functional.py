@@ -3,6 +3,7 @@
 import math
 import operator
 from functools import wraps
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -151,7 +152,7 @@ class SoftDTW(nn.Module):
         divergence: bool = False,
     ):
         super().__init__()
-        self.options = {
+        self.options: dict[str, Any] = {
             "gamma": _check_gamma(gamma),
             "distance": _check_distance(distance),
             "normalize_frames": normalize_frames,

@@ -69,5 +69,7 @@ def _dequantised(key: str, variables: dict[str, np.ndarray]) -> np.ndarray:
     """int8 rows are stored as round(weight * scale), one scale a row."""
     value, scale = variables[key], variables.get(f"{key}_scale")
     if scale is None:
+        if value.ndim > 1 and value.dtype.kind == "i":
+            raise ValueError(f"{key}: quantised, but {key}_scale is missing; fetch the file again")
         return value
     return value.astype(np.float32) / scale.astype(np.float32).reshape(-1, *[1] * (value.ndim - 1))

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,6 +41,8 @@ class SSLEncoder(nn.Module):
         ValueError: a layer that the model does not have, or weights that do not fit.
     """
 
+    network: Any  # a module with num_layers, hop, min_samples, frame_lengths() and states()
+
     def __init__(
         self,
         network: nn.Module,
@@ -61,7 +64,7 @@ class SSLEncoder(nn.Module):
         self.normalize_input = normalize_input
         self.dtype = getattr(torch, dtype)
         self.recompute = recompute
-        self.layers = _layer_list(layers, network.num_layers)
+        self.layers = _layer_list(layers, self.network.num_layers)
         weights = [1.0 / len(self.layers)] * len(self.layers) if weights is None else list(weights)
         if len(weights) != len(self.layers) or not all(w > 0 for w in weights):
             raise ValueError(f"weights {weights}: give one positive weight for each of layers {self.layers}")
@@ -120,7 +123,8 @@ class SSLEncoder(nn.Module):
         self._check(counts, wav)
         lengths = to_device(torch.tensor(counts), wav.device)
         if statistics is not None:
-            statistics = tuple(to_device(side, wav.device) for side in statistics)
+            start, stop = statistics
+            statistics = to_device(start, wav.device), to_device(stop, wav.device)
         frame_lengths = self.frame_lengths(lengths)
         if min(counts, default=0) == wav.shape[1]:
             lengths = None  # nothing is masked: the fused kernels apply

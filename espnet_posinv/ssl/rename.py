@@ -1,7 +1,7 @@
 """From the libraries' parameter names to ours."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from torch import nn
 def load_renamed(
     network: nn.Module,
     state: Mapping[str, torch.Tensor],
-    renames: Iterable[tuple[str, str]],
+    renames: Iterable[tuple[str, str | Callable[[re.Match], str]]],
     ignore: str,
     source: str,
 ) -> None:
@@ -45,3 +45,23 @@ def load_renamed(
         raise ValueError(
             f"{source}: its weights do not fit the architecture that it claims:\n{error}"
         ) from error
+
+
+def normalised_weight(conv: torch.nn.Module) -> torch.Tensor:
+    """The weight of a convolution under weight normalisation (arXiv 1602.07868), ``g v / ||v||``.
+
+    In float64: in float32 its last bits depend on the number of threads, and with them an encoder's
+    fingerprint.
+
+    Args:
+        conv: with torch's ``weight_norm``, old or new; without it, its weight is returned as it is.
+    """
+    if hasattr(conv, "weight_g"):
+        g, v = conv.weight_g, conv.weight_v
+    elif hasattr(conv, "parametrizations"):
+        g, v = conv.parametrizations.weight.original0, conv.parametrizations.weight.original1
+    else:
+        return conv.weight
+    g, v = g.detach().double(), v.detach().double()
+    axes = [axis for axis, size in enumerate(g.shape) if size == 1]
+    return (g * v / v.square().sum(axes, keepdim=True).sqrt()).float()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import transformers
-from espnet_posinv.ssl.rename import load_renamed
+from espnet_posinv.ssl.rename import load_renamed, normalised_weight
 from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
 
 FOLDERS = ("hubert", "wav2vec2", "wavlm")
@@ -89,6 +89,9 @@ def from_model(model, source: str, label: str, normalize_input: bool) -> tuple[W
     convs = [layer[0] for layer in model.feature_extractor.conv_layers]
     positions = model.encoder.pos_conv[0]
     layer = model.encoder.layers[0]
+    activation = getattr(layer.activation_fn, "__name__", repr(layer.activation_fn))
+    if "gelu" not in activation.lower():
+        raise ValueError(f"{source}: activation_fn {activation} is not supported, only gelu")
     state = dict(model.state_dict())
     relative = "encoder.layers.0.self_attn.relative_attention_bias.weight" in state
     network = Wav2Vec2Network(
@@ -110,9 +113,7 @@ def from_model(model, source: str, label: str, normalize_input: bool) -> tuple[W
             relative_distance=layer.self_attn.max_distance if relative else 0,
         )
     )
-    # weight normalisation over all axes but the last: weight = g v / ||v||
-    v, g = positions.weight_v, positions.weight_g
-    state["encoder.pos_conv.0.weight"] = g * v / v.norm(dim=(0, 1), keepdim=True)
+    state["encoder.pos_conv.0.weight"] = normalised_weight(positions)
     load_renamed(network, state, RENAMES, IGNORE, source)
     return network, {
         "label": f"{label} {network.num_layers} x {positions.out_channels} (self-supervised)",

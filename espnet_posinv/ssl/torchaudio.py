@@ -2,13 +2,14 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import transformers
-from espnet_posinv.ssl.rename import load_renamed
+from espnet_posinv.ssl.rename import load_renamed, normalised_weight
 from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
 
 # torchaudio's names are transformers' with other containers around them; WavLM's projections are fused
@@ -68,7 +69,7 @@ def from_model(model, source: str, label: str, normalize_input: bool | None = No
         )
     )
     state = dict(model.state_dict())
-    state["encoder.transformer.pos_conv_embed.conv.weight"] = positions.weight
+    state["encoder.transformer.pos_conv_embed.conv.weight"] = normalised_weight(positions)
     load_renamed(network, state, RENAMES, IGNORE, source)
     return network, {
         "label": f"{label} {network.num_layers} x {positions.out_channels} (self-supervised)",
@@ -96,7 +97,7 @@ def _read(factory: str, path: Path, source: str):
 def _fetch(bundle: str):
     import torchaudio.pipelines
 
-    found = getattr(torchaudio.pipelines, bundle, None)
+    found: Any = getattr(torchaudio.pipelines, bundle, None)
     if not hasattr(found, "get_model"):
         raise ValueError(
             f"torchaudio:{bundle}: no such bundle in torchaudio.pipelines (HUBERT_BASE, WAVLM_BASE, ...); "

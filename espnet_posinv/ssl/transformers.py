@@ -1,13 +1,10 @@
 """HuBERT, wav2vec 2.0 and WavLM in Hugging Face transformers' format: a local folder or a hub name."""
 
-import json
 import re
 from pathlib import Path
 
-import torch
-
 from espnet_posinv.sample_rate import SAMPLE_RATE
-from espnet_posinv.ssl.rename import load_renamed
+from espnet_posinv.ssl.rename import load_renamed, normalised_weight
 from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
 
 FAMILIES = {"hubert": "HuBERT", "wav2vec2": "wav2vec 2.0", "wavlm": "WavLM"}
@@ -30,6 +27,7 @@ RENAMES = (
     (r"encoder\.layers\.(\d+)\.feed_forward\.output_dense\.", r"layers.\1.ffn2."),
     (r"encoder\.layers\.(\d+)\.final_layer_norm\.", r"layers.\1.norm2."),
 )
+PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
 # the mask embedding serves pre-training; the norm's two factors are replaced by their product
 IGNORE = r"masked_spec_embed|encoder\.pos_conv_embed\.conv\.(parametrizations\.|weight_[gv])"
 
@@ -91,12 +89,12 @@ def from_model(model, preprocessing: dict, source: str) -> tuple[Wav2Vec2Network
         )
     )
     state = dict(model.state_dict())
-    state["encoder.pos_conv_embed.conv.weight"] = model.encoder.pos_conv_embed.conv.weight
+    state["encoder.pos_conv_embed.conv.weight"] = normalised_weight(model.encoder.pos_conv_embed.conv)
     load_renamed(network, state, RENAMES, IGNORE, source)
     return network, {
         "label": f"{FAMILIES[c.model_type]} {c.num_hidden_layers} x {c.hidden_size} (self-supervised)",
         "sample_rate": preprocessing.get("sampling_rate", SAMPLE_RATE),
-        # the large layouts were trained on normalised input; their folders say so in preprocessor_config.json
+        # the large layouts were trained on normalised input, where the folder does not say otherwise
         "normalize_input": preprocessing.get("do_normalize", c.feat_extract_norm == "layer"),
     }
 
@@ -123,9 +121,8 @@ def _read_weights(name: str, local: bool):
     logging.set_verbosity_error()  # its report of unused heads; what matters is checked below
     logging.disable_progress_bar()
     try:
-        model, report = AutoModel.from_pretrained(
-            name, local_files_only=local, dtype=torch.float32, output_loading_info=True
-        )
+        # in the type that they are stored in: the option that names another changed its name in 4.56
+        model, report = AutoModel.from_pretrained(name, local_files_only=local, output_loading_info=True)
     except Exception as error:  # safetensors, pickle, zip, hub: each has its own
         raise ValueError(
             f"transformers:{name}: its weights cannot be read, the file is missing, truncated or of another "
@@ -135,7 +132,7 @@ def _read_weights(name: str, local: bool):
         logging.set_verbosity(verbosity)
         if bar:
             logging.enable_progress_bar()
-    missing = [k for k in report["missing_keys"] if not re.match(IGNORE, k)]
+    missing = [k for k in report["missing_keys"] if k != "masked_spec_embed"]  # pre-training's alone
     foreign = [k for k in report["unexpected_keys"] if re.search(r"(^|\.)(encoder|feature_\w+)\.", k)]
     foreign = [k for k in foreign if not re.search(r"\.weight_[gv]$", k)]
     resized = report.get("mismatched_keys") or []
@@ -145,19 +142,26 @@ def _read_weights(name: str, local: bool):
             f"(model_type {model.config.model_type!r}): missing {sorted(missing)[:3]}, "
             f"unknown {sorted(foreign)[:3]}, of another shape {sorted(resized)[:3]}"
         )
-    return model
+    return model.float()
 
 
 def _preprocessing(name: str, local: bool) -> dict:
-    """preprocessor_config.json, or nothing where a model has none."""
-    if local:
-        path = Path(name) / "preprocessor_config.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """What the folder's feature extractor does; nothing where a model has none."""
+    from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
     from transformers import AutoFeatureExtractor
 
     try:
-        return AutoFeatureExtractor.from_pretrained(name).to_dict()
-    except OSError:
+        return AutoFeatureExtractor.from_pretrained(name, local_files_only=local).to_dict()
+    except Exception as error:  # no such file, JSON, another kind: each has its own
+        if local:
+            found = any((Path(name) / file).exists() for file in PREPROCESSING)
+        else:  # the hub may not have answered
+            found = any(try_to_load_from_cache(name, file) is not _CACHED_NO_EXIST for file in PREPROCESSING)
+        if found:
+            raise ValueError(
+                f"transformers:{name}: cannot read how its input is prepared ({' or '.join(PREPROCESSING)}: "
+                f"{_first_line(error)})"
+            ) from error
         return {}
 
 

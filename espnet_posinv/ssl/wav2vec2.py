@@ -10,6 +10,7 @@ equals the one that the utterance gets alone; the libraries only supply weights.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,8 +28,10 @@ def one_by_one(conv: nn.Conv1d, x: torch.Tensor, dtype: torch.dtype) -> torch.Te
     For groups in 16 bits cuDNN has no kernel that uses tensor cores; the position convolution then takes
     longer than the rest of a base model.
     """
+    assert conv.bias is not None
     parts = (t.to(dtype).chunk(conv.groups, dim) for t, dim in ((x, 1), (conv.weight, 0), (conv.bias, 0)))
-    return torch.cat([F.conv1d(*part, padding=conv.padding) for part in zip(*parts, strict=True)], 1)
+    groups = zip(*parts, strict=True)
+    return torch.cat([F.conv1d(y, weight, bias, 1, conv.padding) for y, weight, bias in groups], 1)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class ConvLayer(nn.Module):
             config.conv_strides[index],
             bias=config.conv_bias,
         )
+        self.norm: Any
         if config.conv_norm == "layer":
             self.norm = nn.LayerNorm(config.conv_dims[index])
         elif index == 0:

@@ -19,6 +19,7 @@ from espnet_posinv.ssl.ct2 import read_model
 from espnet_posinv.ssl.masking import span_mask
 from espnet_posinv.ssl.rename import load_renamed
 from espnet_posinv.ssl.transformer import Layer, SelfAttention
+from espnet_posinv.ssl.transformers import PREPROCESSING
 
 N_FFT, MEL_HOP = 400, 160
 
@@ -34,6 +35,8 @@ RENAMES = (
     (r"(.*)gamma$", r"\1weight"),
     (r"(.*)beta$", r"\1bias"),
 )
+# What tells the sizes; load_renamed finds what else is missing.
+NEEDED = ("num_heads", "conv1/weight", "layer_0/ffn/linear_0/weight", "position_encodings/encodings")
 
 
 def mel_filters(bands: int) -> torch.Tensor:
@@ -45,6 +48,9 @@ def mel_filters(bands: int) -> torch.Tensor:
 
 class LogMel(nn.Module):
     """Whisper's input: log10 mel power, floored at 8 below the utterance's maximum, then (x + 4) / 4."""
+
+    filters: torch.Tensor
+    window: torch.Tensor
 
     def __init__(self, bands: int):
         super().__init__()
@@ -140,6 +146,9 @@ def load(name: str) -> tuple[WhisperNetwork, dict]:
         raise ValueError(f"whisper:{name}: {path} holds a {spec or 'nameless model'}, not a WhisperSpec")
     prefix = "encoder/"
     state = {k[len(prefix) :]: v for k, v in variables.items() if k.startswith(prefix)}
+    lacking = [key for key in NEEDED if key not in state]
+    if lacking:
+        raise ValueError(f"whisper:{name}: {path} lacks {prefix}{lacking[0]}; fetch it again")
     heads = int(state["num_heads"])
     numbers = {k: torch.from_numpy(v.astype("float32")) for k, v in state.items() if v.ndim > 0}
     dim, bands, _ = numbers["conv1/weight"].shape
@@ -167,6 +176,8 @@ def load(name: str) -> tuple[WhisperNetwork, dict]:
 
 
 def _sampling_rate(folder: Path) -> int:
-    path = folder / "preprocessor_config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return config.get("sampling_rate", SAMPLE_RATE)
+    for name in PREPROCESSING:
+        if (folder / name).is_file():
+            config = json.loads((folder / name).read_text(encoding="utf-8"))
+            return config.get("feature_extractor", config).get("sampling_rate", SAMPLE_RATE)
+    return SAMPLE_RATE

@@ -12,6 +12,7 @@ from torch import nn
 
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.sample_rate import SAMPLE_RATE
+from espnet_posinv.scoring.signal import Undefined
 
 HOP, BANDS = 160, 40
 WINDOW, STEP = 160, 77  # frames that the encoder was trained on, and between windows (1.3 of them a second)
@@ -26,12 +27,20 @@ def embed(model: str, wav: np.ndarray, layer: int = -1) -> np.ndarray:
         model: ``ge2e:PATH``, the wheel of the package Resemblyzer or pretrained.pt out of it; or an SSL
             model as in :func:`~espnet_posinv.ssl.encoder.load_encoder`, whose frames are averaged.
         layer: hidden state of an SSL model.
+
+    Raises:
+        Undefined: silence, or too short for the model.
     """
     kind, _, name = model.partition(":")
     with torch.no_grad():
         if kind == "ge2e":
             return _ge2e(name, os.getpid()).embed(wav).numpy()
-        frames, _ = _ssl(model, layer, os.getpid())(torch.from_numpy(wav)[None])
+        encoder = _ssl(model, layer, os.getpid())
+        if not wav.any():
+            raise Undefined("silent")
+        if len(wav) < encoder.min_samples:
+            raise Undefined(f"shorter than {encoder.min_samples} samples, a frame of {encoder.label}")
+        frames, _ = encoder(torch.from_numpy(wav)[None])
         return frames[0].mean(0).numpy()
 
 
@@ -57,13 +66,13 @@ class SpeakerEncoder(nn.Module):
         """Vector (256,) of length 1 of an utterance (T,).
 
         Raises:
-            ValueError: silence.
+            Undefined: silence.
         """
         import librosa
 
         level = 20 * np.log10(max(np.sqrt(np.mean(wav.astype(float) ** 2)), 1e-12))
         if level < -200:
-            raise ValueError("silent; a voice has no vector without sound")
+            raise Undefined("silent; a voice has none")
         wav = wav * np.float32(10 ** (max(0.0, LEVEL - level) / 20))
         starts = window_starts(len(wav))
         wav = np.pad(wav, (0, max(0, (starts[-1] + WINDOW) * HOP - len(wav))))

@@ -7,6 +7,7 @@ import numpy as np
 from espnet_posinv.kaldi.lines import fields_of
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.scoring.bootstrap import LEVEL, rate_interval
+from espnet_posinv.scoring.signal import Undefined
 from espnet_posinv.tasks.embedding import embed
 from espnet_posinv.tasks.task import Data
 
@@ -42,7 +43,7 @@ class SpeakerVerification:
         vector = embed(self.model, wav, self.layer)
         length = np.linalg.norm(vector)
         if not length > 0:
-            raise ValueError(f"{self.model} gives a vector of zeros")
+            raise Undefined(f"{self.model} gives a vector of zeros")
         return vector / length
 
     def evaluate(self, data: Data) -> dict:

@@ -14,6 +14,7 @@ from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.scoring.signal import Undefined
 
 TASKS = ("speaker", "classify")
 
@@ -42,7 +43,11 @@ class Task(Protocol):
         """JSON-like values that determine the score."""
 
     def embed(self, wav: np.ndarray) -> np.ndarray:
-        """A vector (D,) for one utterance (T,), float32, 16 kHz."""
+        """A vector (D,) for one utterance (T,), float32, 16 kHz.
+
+        Raises:
+            Undefined: the utterance has none; it is counted, named, and left out.
+        """
 
     def evaluate(self, data: Data) -> dict:
         """Scores: ``{"total": {NAME: {"value", "low", "high"}}, "facts": {...}, "utterances": {...}}``.
@@ -83,7 +88,7 @@ def score(
         nj: processes.
 
     Returns:
-        What ``evaluate`` returned.
+        What ``evaluate`` returned, and under "undefined" why which utterances were left out.
 
     Raises:
         DataError: utterances without label, speaker or clean audio; audio that cannot be read.
@@ -98,21 +103,36 @@ def score(
             )
     tables = {name: {key: table[key] for key in wavs if key in table} for name, table in tables.items()}
     vectors = _embed(task, wavs, nj)
-    clean = vectors if tables["clean"] == wavs else _embed(task, tables["clean"], nj)
+    same = tables["clean"] == wavs
+    clean = vectors if same else _embed(task, tables["clean"], nj)
+    undefined = {key: why for found in (clean, vectors) for key, why in found.items() if isinstance(why, str)}
+    if len(undefined) == len(wavs):
+        name, why = min(undefined.items())
+        raise DataError(f"{wav_scp}: no utterance has a vector, like {name}: {why}")
+    tables = {name: _without(undefined, table) for name, table in tables.items()}
+    vectors = _without(undefined, vectors)
+    clean = vectors if same else _without(undefined, clean)
     result = task.evaluate(Data(vectors, clean, tables["labels"], tables["spk"]))
     record = {"settings": task.settings(), "clean": clean_scp is not None, "labels": Path(labels).name}
+    if undefined:
+        record["undefined"] = result["undefined"] = undefined
     with atomic_write(output) as file:
         json.dump({**record, **result}, file, indent=1, ensure_ascii=False)
     return result
 
 
-def _embed(task: Task, wavs: dict[str, str], nj: int) -> dict[str, np.ndarray]:
+def _without(undefined: Mapping[str, str], table: dict) -> dict:
+    return {key: value for key, value in table.items() if key not in undefined}
+
+
+def _embed(task: Task, wavs: dict[str, str], nj: int) -> dict[str, np.ndarray | str]:
+    """The vector of each utterance, or why it has none."""
     label = f"vectors of {len(wavs)} utterances"
     vectors = parallel_map(functools.partial(_embed_one, task), list(wavs.items()), label=label, jobs=nj)
     return dict(zip(wavs, vectors, strict=True))
 
 
-def _embed_one(task: Task, item: tuple[str, str]) -> np.ndarray:
+def _embed_one(task: Task, item: tuple[str, str]) -> np.ndarray | str:
     import torch
 
     torch.set_num_threads(1)  # one process a core
@@ -121,6 +141,8 @@ def _embed_one(task: Task, item: tuple[str, str]) -> np.ndarray:
         vector = np.asarray(task.embed(read_mono(entry).astype("float32")), dtype=float)
         if vector.ndim != 1 or not np.isfinite(vector).all():
             raise DataError(f"{entry}: the model gives no finite vector")
+    except Undefined as error:
+        return str(error)
     except Exception as error:  # whatever a model raises, the user must learn where
         raise DataError(f"utterance {name}: {error}") from error
     return vector

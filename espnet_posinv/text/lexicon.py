@@ -7,17 +7,22 @@ from pathlib import Path
 
 from espnet_posinv.kaldi.scp import DataError, entries
 
+GIVEN = "given"  # in place of a lexicon: the transcripts are phones
+
 
 def pronouncer(lexicon: str) -> Callable[[str], tuple[str, ...] | None]:
     """A function from a word, as normalised text has it, to its phones; None for one it does not know.
 
     Args:
         lexicon: a file (see :func:`read_lexicon`), or "g2p_en" for English: the CMU dictionary, and for other
-            words the network of that package, which knows a pronunciation for any word of a to z.
+            words the network of that package, which knows a pronunciation for any word of a to z; or "given":
+            what stands between blanks is a phone.
 
     Raises:
         DataError: no such file, or g2p_en without the data it needs.
     """
+    if lexicon == GIVEN:
+        return lambda word: (word,)
     if lexicon == "g2p_en":
         return _g2p_en()
     return read_lexicon(lexicon).get

@@ -60,6 +60,11 @@ def code(language: str) -> str:
     return regex.split("[-_]", language.lower())[0]
 
 
+def reads_numbers(language: str) -> bool:
+    """Whether digits and numbers in words become the same."""
+    return can_read(code(language))
+
+
 def describe(language: str) -> dict:
     """Rules and versions, for the record that stands beside a score."""
     record = {"language": language, "packages": {name: version(name) for name in PACKAGES}}
@@ -68,7 +73,7 @@ def describe(language: str) -> dict:
         rules = "Whisper's English normaliser; symbols and abbreviations in words, adjacent numbers joined"
         return {**record, "rules": rules, "symbols": english.SYMBOLS, "equivalent": english.EQUIVALENT}
     rules = "Whisper's basic normaliser, marks and inner apostrophes kept, "
-    known = can_read(code(language))
+    known = reads_numbers(language)
     rules += "numbers read out" if known else "digits as they stand: no package reads them out"
     return {**record, "rules": rules}
 

@@ -1,4 +1,5 @@
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from espnet_posinv.asr.decode import decode
+from espnet_posinv.asr.decode import CutOff, decode
 from espnet_posinv.kaldi.scp import DataError, read_scp
 
 
@@ -52,6 +53,40 @@ def test_text_of_every_utterance(corpus, nj):
     assert read_scp(folder / "out/text") == expected(1, 2, 3, 4, 5)
     assert sorted(p.name for p in (folder / "out").iterdir()) == ["decode.json", "text"]
     assert json.loads((folder / "out/decode.json").read_text())["recogniser"] == {"unit": 100}
+
+
+@dataclass(frozen=True)
+class Short(Loudness):
+    """Runs out of tokens for loud utterances."""
+
+    def transcribe(self, wav):
+        if wav.max() > 0.35:
+            warnings.warn("cut off at 7 tokens", CutOff, stacklevel=1)
+        return super().transcribe(wav)
+
+
+@pytest.mark.parametrize("nj", [1, 2])
+def test_transcripts_that_were_cut_off_are_reported(corpus, nj, capsys):
+    folder, scp, trace = corpus
+    decode(Short(str(trace)), [(scp, folder / "out")], nj=nj)
+    assert read_scp(folder / "out/cut_off") == {"utt4": "cut off at 7 tokens", "utt5": "cut off at 7 tokens"}
+    assert "transcripts of 2 utterances were cut off, like utt4" in capsys.readouterr().err
+    decode(Loudness(str(trace), unit=1), [(scp, folder / "out")])
+    assert not (folder / "out/cut_off").exists()
+
+
+@dataclass(frozen=True)
+class Lines(Loudness):
+    """Writes several lines."""
+
+    def transcribe(self, wav):
+        return super().transcribe(wav).replace(" ", "\n") + "\n"
+
+
+def test_a_text_of_several_lines_stays_one_entry(corpus):
+    folder, scp, trace = corpus
+    decode(Lines(str(trace)), [(scp, folder / "out")])
+    assert read_scp(folder / "out/text") == expected(1, 2, 3, 4, 5)
 
 
 def test_several_sets_in_one_call(corpus):
@@ -124,12 +159,10 @@ def test_bad_audio_is_named(corpus):
         decode(Loudness(str(trace)), [(scp, folder / "out")])
 
     sf.write(folder / "slow.wav", np.zeros(800), 8000)
-    with pytest.raises(
-        DataError, match=r"utterance bad: .*slow.wav: 1 channel\(s\) at 8000 Hz, need one at 16000"
-    ):
+    with pytest.raises(DataError, match=r"utterance bad: .*slow.wav: 8000 Hz, need 16000"):
         run(folder / "slow.wav")
     sf.write(folder / "stereo.wav", np.zeros((800, 2)), 16000)
-    with pytest.raises(DataError, match=r"utterance bad: .*2 channel\(s\) at 16000 Hz"):
+    with pytest.raises(DataError, match=r"utterance bad: .*2 channels, need one"):
         run(folder / "stereo.wav")
     sf.write(folder / "nan.wav", np.array([0.0, np.nan]), 16000, subtype="FLOAT")
     with pytest.raises(DataError, match=r"utterance bad: .*sample 1 is \[nan\]"):

@@ -93,3 +93,10 @@ def test_errors():
         learn("pieces", TEXTS)
     with pytest.raises(DataError, match="the training transcripts hold no word"):
         learn("characters", ["...", ""])
+
+
+def test_given_phones_are_units_as_they_stand():
+    units = learn("phones", ["ɑ̃ t oʊ", "ʃ t"], lexicon="given")
+    assert units.tokens == ("<blank>", "oʊ", "t", "ɑ̃", "ʃ")
+    assert units.split("ɑ̃ t oʊ") == ["ɑ̃", "t", "oʊ"]  # no normalisation takes the marks off
+    assert units.join(units.encode("ʃ t oʊ")) == "ʃ t oʊ"

@@ -117,7 +117,7 @@ def test_what_is_wrong_is_named(tmp_path):
     with pytest.raises(DataError, match=r"TCAR_16k\.zip:TCAR/ch01\.wav: cannot be read .*fetch it again"):
         read_recording(find_recording("TCAR", tmp_path, tmp_path))
     (tmp_path / "stereo.wav").write_bytes(wav(1, samples=np.zeros((100, 2))))
-    with pytest.raises(DataError, match=r"stereo\.wav: shape \(100, 2\)"):
+    with pytest.raises(DataError, match=r"stereo\.wav: 2 channels, need one"):
         read_recording(Recording(tmp_path / "stereo.wav"))
     (tmp_path / "slow.wav").write_bytes(wav(1, rate=8000))
     with pytest.raises(DataError, match=r"slow\.wav: 8000 Hz; DEMAND has 16000 or 48000 Hz: fetch"):

@@ -129,10 +129,10 @@ def test_what_cannot_be_mixed_is_named(clean, noises, tmp_path):
     with pytest.raises(DataError, match=r"1-1-0005: .*speech: .*silent"):
         mix_data_dir(clean, tmp_path / "x", noises, [5])
     soundfile.write(wavs["0-1-0000"], np.zeros((RATE, 2)), RATE)
-    with pytest.raises(DataError, match=r"0-1-0000: .*2 channels at 16000 Hz"):
+    with pytest.raises(DataError, match=r"0-1-0000: .*2 channels, need one"):
         mix_data_dir(clean, tmp_path / "y", noises, [5])
-    soundfile.write(tmp_path / "SHORT.wav", np.zeros(100), 8000)
-    with pytest.raises(DataError, match=r"SHORT: .* one channel at 16000 Hz, not 8000"):
+    (tmp_path / "SHORT.wav").write_text("no audio")
+    with pytest.raises(DataError, match=r"SHORT: .*SHORT\.wav: cannot be read as audio"):
         mix_data_dir(clean, tmp_path / "y", noises, [5])
 
 

@@ -133,7 +133,7 @@ def test_scores_and_report(done):
         for name in SETS:
             score = json.loads((done / f"exp/scores/whisper-base/{system}/{name}.json").read_text())
             assert score["total"]["utterances"] == 8
-    report = (done / "RESULTS.md").read_text()
+    report = (done / "exp/RESULTS.md").read_text()
     assert "test_clean_seen by noise" in report and "test_clean_unseen by SNR" in report
     assert re.search(r"^\| system(?: \| (?:5|10|20) dB \(\d+ words\))+ \|$", report, re.MULTILINE)
     assert f"`{TUNED}`" in report and "`train_demucs64`" in report
@@ -166,7 +166,7 @@ def test_sweep_compares_ssl_models_and_layers_in_one_table(done, recipe, tmp_pat
             (done / f"exp/ssl_softdtw_{family}_layer{layer}_seed0/config.yaml").read_text()
         )
         assert config["criterions"][0]["conf"]["layers"] == layer
-    report = (done / "RESULTS.md").read_text()
+    report = (done / "exp/RESULTS.md").read_text()
     swept = {f"ssl_softdtw_{family}_layer{layer}" for family, layer in LAYERS.items()}
     assert {"noisy", "train_demucs64", *swept} <= wer_rows(report).keys()
 

@@ -197,8 +197,8 @@ def test_missing_lengths_are_warned_of_once(upstream, criterion, caplog):
         full = loss(ref, inf)
         loss(ref, inf)
     assert [r.message for r in caplog.records] == [
-        f"{loss.name}: nobody told it the utterances' lengths (run ESPnet through python -m espnet_posinv); "
-        "padding counts as speech"
+        f"{loss.name}: it was called without the utterances' lengths (run ESPnet through python -m "
+        "espnet_posinv); padding counts as speech"
     ]
     with torch.no_grad():
         torch.testing.assert_close(full, criterion(upstream)(ref, inf, torch.tensor([8000, 8000])))
@@ -290,7 +290,7 @@ def test_statistics_carry_the_criterions_name(upstream):
     [
         (SSLSoftDTWLoss, {"gamma": 0}, "gamma must be positive and finite, got 0.0"),
         (SSLSoftDTWLoss, {"scale": "mean"}, "scale 'mean': one of sum, none"),
-        (SSLSoftDTWLoss, {"speeds": [0]}, "speed factors"),
+        (SSLSoftDTWLoss, {"speeds": [0]}, "speed factor 0"),
         (SSLMSEPadLoss, {"share": [0.1, 0.0]}, "padding share"),
         (SSLMSEPadLoss, {"split": "both"}, "padding split 'both'"),
     ],

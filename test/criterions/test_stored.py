@@ -83,7 +83,7 @@ def test_what_does_not_belong_together_is_refused(upstream, data, tmp_path, capl
         },
         r"utt-c@1 is not stored": {"ids": ["utt-c", "utt-b"], "speeds": [1.0]},
         r"stored with an RMS of 0.\d+, but the training has it with 0.\d+": {"gain": 2.0, "speeds": [1.0]},
-        r"nobody said which ones": {"ids": None},
+        r"the batch has no utterance ids": {"ids": None},
         r"either perturbed_ref or references": {"perturbed_ref": True},
         r"every epoch draws other pads": {"cls": SSLMSEPadLoss},
     }.items():

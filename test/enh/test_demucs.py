@@ -249,3 +249,11 @@ def test_espnet_builds_and_runs_it(small, tmp_path):
         feature, lengths = model.encoder(wav[None], torch.tensor([2000]))
         got = model.decoder(model.separator(feature, lengths)[0][0], torch.tensor([2000]))[0]
         torch.testing.assert_close(got[0], enhance(small, [wav])[0])
+
+
+def test_import_refuses_a_file_without_one_of_its_weights(small, tmp_path):
+    state = their_state(small)
+    for name in state:
+        torch.save({k: v for k, v in state.items() if k != name}, tmp_path / "model.th")
+        with pytest.raises(ValueError, match=name):
+            read_weights(tmp_path / "model.th")

@@ -1,5 +1,7 @@
 """Waveform in, waveform out: lengths, rates, segments, the mix, files, and what is refused."""
 
+import io
+import os
 import subprocess
 import sys
 
@@ -27,6 +29,11 @@ class Half(torch.nn.Module):
     def forward_enhance(self, wav, lengths, additional):
         self.seen.append(tuple(wav.shape))
         return [self.gain * wav], None, None, None
+
+
+def cut_off(path):
+    soundfile.write(path, sound(8000), 16000)
+    path.write_bytes(path.read_bytes()[:4000])
 
 
 def sound(samples, rate=16000):
@@ -122,28 +129,107 @@ def test_files_in_files_out(folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: p.write_text("no audio"), r"x\.wav: cannot be read as audio"),
-        (lambda p: soundfile.write(p, np.zeros(0), 16000), r"x\.wav: waveform 0: empty"),
-        (lambda p: soundfile.write(p, np.zeros((800, 2)), 16000), r"x\.wav: waveform 0: .* one channel"),
+        (lambda p: p.write_text("no audio"), "x.wav: cannot be read as audio"),
+        (lambda p: soundfile.write(p, np.zeros(0), 16000), "x.wav: holds no sample"),
         (
             lambda p: soundfile.write(p, np.array([0.0, 1.0, np.nan]), 16000, subtype="FLOAT"),
-            r"x\.wav: waveform 0: sample 2 is not finite",
+            "x.wav: sample 2 is [nan], not a finite number",
         ),
-        (lambda p: None, r"x\.wav: cannot be read as audio"),
+        (lambda p: None, "x.wav: No such file"),
+        (cut_off, "x.wav: cut off: "),
     ],
 )
-def test_bad_recordings_are_named(folder, tmp_path, make, message):
+def test_bad_recordings_are_named_and_the_others_go_on(folder, tmp_path, capsys, make, message):
     make(tmp_path / "x.wav")
-    with pytest.raises(SystemExit, match=message):
-        command("enhance")([str(folder), str(tmp_path / "x.wav"), "--output-dir", str(tmp_path / "out")])
-    assert not list((tmp_path / "out").iterdir())
+    soundfile.write(tmp_path / "y.wav", sound(800), 16000)
+    files = [str(tmp_path / name) for name in ("x.wav", "y.wav")]
+    with pytest.raises(SystemExit, match="1 recordings were not enhanced: x"):
+        command("enhance")([str(folder), *files, "--output-dir", str(tmp_path / "out")])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["wav.scp", "y.wav"]
+    said = capsys.readouterr().err
+    assert message in said and len(said.splitlines()) == 1
+    assert (tmp_path / "out/wav.scp").read_text() == f"y {tmp_path}/out/y.wav\n"
+
+
+@pytest.mark.parametrize("inputs", [["rec/x.wav"], ["rec"], ["rec/wav.scp"], ["linked/x.wav"], ["hard.wav"]])
+def test_input_is_never_overwritten(folder, tmp_path, monkeypatch, inputs):
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("rec")
+    soundfile.write("rec/x.wav", sound(800), 16000)
+    (tmp_path / "rec/wav.scp").write_text(f"u {tmp_path}/rec/x.wav\n")
+    os.symlink("rec", "linked")
+    os.link("rec/x.wav", "hard.wav")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    out = "." if inputs == ["hard.wav"] else "rec"
+    with pytest.raises(SystemExit, match=r"would replace the input .*: give another --output-dir"):
+        command("enhance")([str(folder), *inputs, "--output-dir", out])
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
+
+
+def test_folders_with_blanks_and_pipes_and_standard_input(folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "rec/a b").mkdir(parents=True)
+    soundfile.write(tmp_path / "rec/a b/c d.wav", sound(800), 16000)
+    soundfile.write(tmp_path / "rec/e.flac", sound(900), 8000)
+    (tmp_path / "rec/notes.txt").write_text("none")
+    (tmp_path / "wav.scp").write_text(f"piped cat {tmp_path}/rec/e.flac |\n")
+    content = io.BytesIO((tmp_path / "rec/e.flac").read_bytes())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(content))
+    out = tmp_path / "out"
+    inputs = [str(tmp_path / "rec"), str(tmp_path / "wav.scp"), "-"]
+    assert command("enhance")([str(folder), *inputs, "--output-dir", str(out)]) == 0
+    files = {"a_b-c_d": "a b/c d.wav", "e": "e.wav", "piped": "piped.wav", "stdin": "stdin.wav"}
+    assert (out / "wav.scp").read_text() == "".join(f"{key} {out}/{file}\n" for key, file in files.items())
+    assert soundfile.info(out / "a b/c d.wav").frames == 800
+    piped, rate = soundfile.read(out / "piped.wav")
+    assert rate == 8000 and (soundfile.read(out / "stdin.wav")[0] == piped).all() and len(piped) == 900
+
+
+def test_channels_one_by_one_or_one_of_them(folder, tmp_path):
+    both = np.stack([sound(1000), sound(1000)[::-1]], axis=1)
+    soundfile.write(tmp_path / "x.wav", both, 16000)
+    call = [str(folder), str(tmp_path / "x.wav"), "--output-dir"]
+    command("enhance")([*call, str(tmp_path / "all")])
+    command("enhance")([*call, str(tmp_path / "two"), "--channel", "2"])
+    every, _ = soundfile.read(tmp_path / "all/x.wav")
+    second, _ = soundfile.read(tmp_path / "two/x.wav")
+    assert every.shape == (1000, 2) and (every[:, 1] == second).all() and (every[:, 0] != second).any()
+    enhancer = Enhancer.from_pretrained(folder)
+    stored, _ = soundfile.read(tmp_path / "x.wav", dtype="float32")
+    np.testing.assert_allclose(second, enhancer(stored[:, 1]), atol=1e-4)
+    with pytest.raises(SystemExit, match="not enhanced: x"):
+        command("enhance")([*call, str(tmp_path / "three"), "--channel", "3"])
+
+
+def test_three_samples(folder):
+    assert Enhancer.from_pretrained(folder)(sound(3)).shape == (3,)
+
+
+def test_nothing_to_do_and_no_gpu_are_one_line(folder, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match="no audio file in this folder"):
+        command("enhance")([str(folder), str(tmp_path), "--output-dir", str(tmp_path / "out")])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="device cuda: torch finds no GPU here; cpu works everywhere"):
+        Enhancer.from_pretrained(folder, device="cuda")
+
+
+def test_tensors_and_16_bit_integers(folder):
+    enhancer = Enhancer.from_pretrained(folder)
+    wav = sound(900)
+    expected = enhancer(wav)
+    tensor = enhancer(torch.from_numpy(wav))
+    assert isinstance(tensor, torch.Tensor) and tensor.dtype == torch.float32
+    np.testing.assert_array_equal(tensor.numpy(), expected)
+    integers = np.round(wav * 32768).astype(np.int16)
+    np.testing.assert_allclose(enhancer(integers), expected, atol=1e-3)
+    np.testing.assert_array_equal(enhancer(torch.from_numpy(integers)).numpy(), enhancer(integers))
+    assert enhancer([]) == []
 
 
 def test_missing_and_foreign_models_are_named(folder, tmp_path):
     with pytest.raises(ValueError, match=r"no model here; looked for .*config\.yaml"):
         Enhancer.from_pretrained(tmp_path)
     (tmp_path / "config.yaml").write_text((folder / "config.yaml").read_text())
-    with pytest.raises(ValueError, match=r"no checkpoint; looked for model\.pth, valid\.loss\.best\.pth"):
+    with pytest.raises(ValueError, match=r"no checkpoint; looked for valid\.loss\.best\.pth, model\.pth"):
         Enhancer.from_pretrained(tmp_path)
     torch.save({"weight": torch.zeros(1)}, tmp_path / "model.pth")
     with pytest.raises(ValueError, match=r"model\.pth: broken, or not of the model in"):
@@ -161,7 +247,11 @@ def test_missing_and_foreign_models_are_named(folder, tmp_path):
 @pytest.mark.parametrize(
     ("wav", "options", "message"),
     [
-        (np.zeros(100, np.int16), {}, "must be float"),
+        (np.zeros(100, np.int32), {}, r"int32 \(100,\); one channel \(T,\) is needed, float in .* or int16"),
+        (np.zeros((800, 2), np.float32), {}, r"shape \(800, 2\): one channel .*list\(wav.T\)"),
+        (torch.zeros(2, 800), {}, r"shape \(2, 800\): one channel"),
+        ([0.1, 0.2], {}, r"waveform 0: a float; make it an array, np.array\(samples\)"),
+        ([[0.1, 0.2]], {}, "waveform 0: a list; make it an array"),
         (np.zeros(100, np.float32), {"wet": 1.5}, "wet 1.5"),
     ],
 )
@@ -177,3 +267,13 @@ def test_help_costs_no_imports():
         [sys.executable, "-m", "espnet_posinv", "enhance", "--help"], capture_output=True, text=True
     )
     assert run.returncode == 0 and "--wet WET" in run.stdout
+
+
+@pytest.mark.parametrize("name", ["nsnet2_ssl_mse", "nsnet2_ssl_softdtw"])
+def test_shipped_models_are_found_by_name_wherever_one_is(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    noisy = np.random.default_rng(0).standard_normal(8000).astype(np.float32) * 0.1
+    clean = Enhancer.from_pretrained(name)(noisy, 16000)
+    assert clean.shape == noisy.shape and 1e-3 < clean.std() < 0.9 * noisy.std()  # noise is what it removes
+    with pytest.raises(ValueError, match=f"nsnet3: no model here.*by name there are .*{name}"):
+        Enhancer.from_pretrained("nsnet3")

@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -274,3 +275,10 @@ def test_trains_and_enhances_through_espnet(tmp_path, monkeypatch):
         enhanced, rate = sf.read(tmp_path / f"out/wavs/1/utt{k}.wav", dtype="float32")
         assert rate == 16000
         np.testing.assert_allclose(enhanced, enhance(separator, [noisy])[0].numpy(), atol=1e-4)  # PCM 16
+
+
+def test_import_refuses_a_file_without_one_of_its_weights(tmp_path):
+    for name in SHAPES:
+        write_onnx(tmp_path / "model.onnx", **{name: None})
+        with pytest.raises(ValueError, match=f"  {re.escape(name)}: .* found nothing"):
+            read_weights(tmp_path / "model.onnx")

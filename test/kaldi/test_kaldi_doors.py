@@ -348,3 +348,24 @@ def test_combining_lists_of_something_else(shell):
     )
     shell("utils/combine_data.sh --extra-files noises.scp data/both data/train data/other")
     assert Path("data/both/noises.scp").read_text() == "n1 /noise/1.wav\nn2 /noise/2.wav\n"
+
+
+def test_lists_as_espnets_recipes_have_them(shell):
+    """Links among lists (universal_se_v1), paths alone (chime1), lines appended unsorted (mixit)."""
+    Path("data/train/dereverb1.scp").symlink_to("spk1.scp")
+    Path("data/train/noise_list.scp").write_text("/n/living room.wav\n/n/b.wav\n")
+    shell("utils/copy_data_dir.sh --utt-prefix x- --spk-prefix x- data/train data/other")
+    extra = "--skip_fix true --extra_files 'spk1.scp dereverb1.scp'"
+    shell(f"utils/combine_data.sh {extra} data/both data/train data/other")
+    both = read_scp("data/both/dereverb1.scp")
+    assert both == read_scp("data/both/spk1.scp") and both["x-a-1"] == both["a-1"] and len(both) == 12
+    assert not Path("data/both/dereverb1.scp").is_symlink()
+    assert Path("data/both/noise_list.scp").read_text() == "/n/living room.wav\n/n/b.wav\n"
+    for name in ("wav.scp", "spk1.scp", "dereverb1.scp", "utt2spk", "utt2uniq", "text"):
+        path = Path("data/both", name)
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([*lines, lines[0].replace("a-1", "a-1_single", 1)]) + "\n")
+    shell("awk '{print $1, \"2speaker\"}' data/both/utt2spk > data/both/utt2category")
+    shell("utils/fix_data_dir.sh --utt_extra_files 'spk1.scp utt2category' data/both")
+    assert "a-1_single" in read_scp("data/both/utt2category")
+    assert list(read_scp("data/both/wav.scp")) == sorted(read_scp("data/both/wav.scp"))

@@ -25,10 +25,10 @@ RATE = 16000
 @pytest.fixture(scope="module")
 def speech():
     """(text, samples) of real utterances of 1 to 3 s, 16 kHz."""
-    asterisk = pytest.importorskip("espnet_posinv.corpora.asterisk")
+    source = pytest.importorskip("espnet_posinv.corpora.prompts")
     fetch = pytest.importorskip("espnet_posinv.corpora.fetch")
     try:
-        prompts = asterisk.prompts("en", REPO / "egs2/mini_debian/downloads")
+        prompts = source.prompts("en", REPO / "egs2/mini_debian/downloads")
     except fetch.FetchError as error:
         pytest.skip(f"no recordings: {error}")
     found = []

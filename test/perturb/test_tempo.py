@@ -1,12 +1,14 @@
 """Tempo changes, pitch stays; files, seeds, and a run that goes on."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
 from espnet_posinv import cli
+from espnet_posinv.perturb.references import perturb_references
 from espnet_posinv.perturb.tempo import Tempo
 
 
@@ -66,10 +68,10 @@ def test_references_and_their_tables(data, tmp_path):
     for utt, path in paths.items():
         expected = soundfile.info(data.parent / f"{utt}.wav").frames / float(tempo[utt])
         assert soundfile.info(path).frames == pytest.approx(expected, rel=0.05)
-    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()}
+    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("*.wav")}
     next(iter(kept)).unlink()
     cli.command("data", "perturb-references")(command)
-    again = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()}
+    again = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("*.wav")}
     assert again.keys() == kept.keys() and sum(again[p] != kept[p] for p in kept) == 1
     assert table(data / "utt2tempo") == tempo
     cli.command("data", "perturb-references")(
@@ -82,9 +84,22 @@ def test_bad_input_is_named(data, tmp_path):
     with pytest.raises(SystemExit, match=r"spk1\.scp: no such file"):
         cli.command("data", "perturb-references")([str(tmp_path), str(tmp_path / "out")])
     soundfile.write(tmp_path / "u3.wav", np.zeros((800, 2)), 16000)
-    with pytest.raises(SystemExit, match=r"u3\.wav: 2 channels; a reference has one"):
+    with pytest.raises(SystemExit, match=r"u3\.wav: 2 channels, need one"):
         cli.command("data", "perturb-references")([str(data), str(tmp_path / "out"), "--method", "world"])
     with pytest.raises(SystemExit, match="tempo method 'wsola': one of sox, world"):
         cli.command("data", "perturb-references")([str(data), str(tmp_path / "out"), "--method", "wsola"])
     with pytest.raises(SystemExit, match="tempo factors"):
         cli.command("data", "perturb-references")([str(data), str(tmp_path / "out"), "--factors", "0"])
+
+
+def test_a_reference_that_changed_is_made_again(data, tmp_path):
+    tempo = Tempo((0.8,), "world")
+    perturb_references(data, tmp_path / "out", tempo)
+    path = Path(table(data / "perturbed_ref1.scp")["u3"])
+    before = soundfile.info(path).frames
+    untouched = Path(table(data / "perturbed_ref1.scp")["u4"]).stat().st_mtime_ns
+    wav, rate = soundfile.read(tmp_path / "u3.wav")
+    soundfile.write(tmp_path / "u3.wav", wav[: len(wav) // 2], rate)
+    perturb_references(data, tmp_path / "out", tempo)
+    assert soundfile.info(path).frames == pytest.approx(before / 2, rel=0.02)
+    assert Path(table(data / "perturbed_ref1.scp")["u4"]).stat().st_mtime_ns == untouched

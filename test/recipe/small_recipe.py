@@ -41,7 +41,8 @@ class SmallRecipe:
                 paths = {utt: folder / "audio" / f"{kind}-{utt}.wav" for utt in ids}
                 for path in paths.values():
                     self.write_audio(path, draw)
-                (data / f"{kind}.scp").write_text("".join(f"{utt} {path}\n" for utt, path in paths.items()))
+                lines = (f"{utt} {path.relative_to(folder)}\n" for utt, path in paths.items())
+                (data / f"{kind}.scp").write_text("".join(lines))
             (data / "text").write_text("".join(f"{utt} one two\n" for utt in ids))
             (data / "utt2spk").write_text("".join(f"{utt} {utt[:2]}\n" for utt in ids))
             (data / "spk2utt").write_text("".join(f"{utt[:2]} {utt}\n" for utt in ids))

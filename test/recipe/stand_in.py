@@ -100,13 +100,13 @@ def probe(args):
     args = options(args)
     data = Path(args.data)
     made = digest(data / "wav.scp", data / "spk1.scp", Path(args.upstream.partition(":")[2]))
-    write(f"{args.output_dir}/probe.md", made)
+    write(f"{args.output_dir}/section.json", made)
 
 
 def report(args):
     args = options(args)
     exp, data = Path(args.exp_dir), Path(args.data_dir)
-    pages = {p.relative_to(exp): p.read_text() for p in exp.glob("probe/*/probe.md")}
+    pages = {p.relative_to(exp): p.read_text() for p in exp.glob("probe/*/section.json")}
     scores = {p.relative_to(exp): p.read_text() for p in Path(args.scores_dir).glob("[!l]*/*/[!.]*.json")}
     models = {p.relative_to(exp): digest(p) for p in exp.glob("*/config.yaml")}
     sets = {s: digest(*(data / s / n for n in ("text", "utt2spk"))) for s in args.test_sets.split()}
@@ -129,27 +129,35 @@ def pack(args):
 STAND_INS = {
     "espnet2.bin.launch": train,
     "espnet2.bin.enh_inference": enhance,
-    "espnet_posinv.bin.asr_decode": recognise,
-    "espnet_posinv.bin.score_wer": score_words,
-    "espnet_posinv.bin.score_signal": score_signal,
-    "espnet_posinv.bin.probe": probe,
-    "espnet_posinv.bin.report": report,
-    "espnet_posinv.bin.import_nsnet2": import_model,
-    "espnet_posinv.recipe.pack": pack,
-    "espnet_posinv.recipe.choices": lambda args: None,
-    "espnet_posinv.recipe.progress": lambda args: None,
+    "posinv decode": recognise,
+    "posinv score words": score_words,
+    "posinv score signal": score_signal,
+    "posinv probe": probe,
+    "posinv report": report,
+    "posinv import-nsnet2": import_model,
+    "posinv recipe pack": pack,
+    "posinv recipe choices": lambda args: None,
+    "posinv recipe progress": lambda args: None,
 }
+LOAD_MODELS = ("--upstream", "--recogniser")  # of check_data: there are none
 
 
 def main() -> None:
     args = sys.argv[1:]
     while args[:1] == ["-m"]:
         module, args = args[1], args[2:]
+    name, given = module, args
+    for count in (1, 2):
+        if (command := " ".join(["posinv", *args[:count]])) in STAND_INS and module == "espnet_posinv":
+            name, given = command, args[count:]
     with open(os.environ["STAND_IN_LOG"], "a") as log:
-        log.write(f"{module} {' '.join(args)}\n")
-    if module in STAND_INS:
-        STAND_INS[module](args)
+        log.write(f"{name}\t{' '.join(given)}\n")
+    if name in STAND_INS:
+        STAND_INS[name](given)
         return
+    if args[:2] == ["recipe", "check-data"]:
+        models = {i + j for i, word in enumerate(args) if word in LOAD_MODELS for j in (0, 1)}
+        args = [word for i, word in enumerate(args) if i not in models]
     sys.argv = [module, *args]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

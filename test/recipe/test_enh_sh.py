@@ -27,7 +27,7 @@ def test_new_recipe_lists_its_stages(recipe):
     assert out.returncode == 0, out.stderr
     numbers = [int(line.split()[0]) for line in out.stdout.splitlines()]
     assert numbers == list(range(1, 11))
-    assert "fine-tuning: ssl_mse_hubert_seed0" in out.stdout and "not done yet" in out.stdout
+    assert "fine-tuning: ssl_mse_mini_hubert_seed0" in out.stdout and "not done yet" in out.stdout
     assert not (recipe / "exp").exists()
 
 
@@ -59,9 +59,20 @@ def test_help_shows_every_option_with_its_default(recipe):
             ["--criterion", "ssl_mse ssl_mze"],
             "--criterion ssl_mze: no conf/criterion/ssl_mze.yaml; there are ssl_",
         ),
+        (["foo"], "'foo' belongs to no option (--help)"),
+        (
+            ["--criterion", "ssl_mse", "ssl_softdtw", "--nj", "1"],
+            """'ssl_softdtw' belongs to no option; a list is one word between quotes: """
+            """--criterion "ssl_mse ssl_softdtw\"""",
+        ),
+        (["--nj", "1", "--seeds=1", "2", "3"], """between quotes: --seeds "1 2 3\""""),
+        (["--seeds", "1 a"], "--seeds a: whole numbers are needed"),
+        (["--clean_set", "test_cleen"], "--clean_set test_cleen: is none of --test_sets"),
+        (["--valid_set", "train"], "train: named twice among"),
+        (["--init", "nsnet"], "--init 'nsnet': stage 4 makes"),
         (["--redo", "maybe"], "true or false, not 'maybe'"),
         (["--stage", "6"], "stage 3 (format audio"),
-        (["--stop-stage", "1"], "write the corpus's preparation here"),
+        (["--stop-stage", "1"], "needs corpus/audio, which does not exist; no stage makes it"),
         (["--test_sets", ""], "name the sets"),
     ],
 )
@@ -76,7 +87,7 @@ def test_dry_run_names_inputs_and_outputs_and_makes_nothing(recipe):
     assert out.returncode == 0
     assert "reads  data/train/wav.scp   (not there)" in out.stdout
     assert "writes dump/raw/train/utt2num_samples" in out.stdout
-    assert "stage 4" not in out.stdout and not (recipe / "dump").exists()
+    assert "stage 4" not in out.stdout and not (recipe / "dump/raw").exists()
 
 
 def test_any_fine_tuned_models_can_be_evaluated_together(recipe):
@@ -84,5 +95,5 @@ def test_any_fine_tuned_models_can_be_evaluated_together(recipe):
         recipe, "--dry-run", "--stage", "5", "--stop_stage", "6", "--finetuned", "one_seed1 two_seed2"
     ).stdout
     training, evaluation = out.split("stage 6:")
-    assert "writes exp/ssl_mse_hubert_seed0/.finished" in training and "one_seed1" not in training
-    assert "reads  exp/one_seed1/.finished" in evaluation and "ssl_mse_hubert_seed0" not in evaluation
+    assert "writes exp/ssl_mse_mini_hubert_seed0/.finished" in training and "one_seed1" not in training
+    assert "reads  exp/one_seed1/.finished" in evaluation and "ssl_mse_mini_hubert_seed0" not in evaluation

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
+from espnet_posinv import cli
 from espnet_posinv.recipe import contents as module
 from espnet_posinv.recipe.contents import Contents
-from espnet_posinv.recipe.made_from import MAKE, REFUSED, THERE, begin, main, paths_in, stale
+from espnet_posinv.recipe.made_from import MAKE, REFUSED, THERE, begin, paths_in, stale
 
 
 @pytest.fixture(autouse=True)
@@ -160,6 +161,7 @@ def test_paths_in_a_configuration(data):
 def test_command_line_reads_what_the_configuration_names(data, capsys):
     (data / "train.yaml").write_text("optim_conf: {lr: 0.1}\ninit_param: [./a.wav]\n")
     command = ["exp/m/.finished", "--folder", "--config", "train.yaml", "--reads", "", "data", "--cache", "c"]
+    main = cli.command("recipe", "made-from")
     assert main(command) == MAKE
     note = json.loads((data / "exp/m/.made_from.json").read_text())
     assert set(note["reads"]) == {"./a.wav", "data", "data/utt2spk", "data/wav.scp"}

@@ -5,7 +5,8 @@ import pytest
 import torch
 import yaml
 
-from espnet_posinv.recipe.pack import main, pack
+from espnet_posinv import cli
+from espnet_posinv.recipe.pack import pack
 
 
 @pytest.fixture
@@ -54,5 +55,7 @@ def test_wrong_files_are_named(experiment, tmp_path):
     with pytest.raises(ValueError, match="names no separator"):
         pack(tmp_path / "other.yaml", experiment / "valid.loss.best.pth", tmp_path / "out")
     with pytest.raises(SystemExit, match=r"pack: .*nowhere"):
-        main(["--config", "nowhere.yaml", "--model", str(broken), "--output-dir", str(tmp_path / "out")])
+        cli.command("recipe", "pack")(
+            ["--config", "nowhere.yaml", "--model", str(broken), "--output-dir", str(tmp_path / "out")]
+        )
     assert not (tmp_path / "out").exists()

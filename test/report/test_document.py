@@ -1,8 +1,11 @@
 """Sections of studies: what is written is read back, and rendered with its pictures."""
 
+from importlib.resources import files
+
 import pytest
 from PIL import Image
 
+from espnet_posinv.criterions import CLASSES
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.report.document import (
     Line,
@@ -16,6 +19,7 @@ from espnet_posinv.report.document import (
     interval,
     read_sections,
 )
+from espnet_posinv.report.figures import COLOURS
 from espnet_posinv.report.markdown import markdown, write_markdown, write_study
 
 
@@ -66,3 +70,9 @@ def test_broken_sections_are_named(tmp_path):
 def test_numbers():
     assert interval((1.25, -1.0, 3)) == "1.2 [-1.0, 3.0]" and interval((None, None, None)) == "-"
     assert markdown(Table(["a"], [])) == "| a |\n| --- |"
+
+
+def test_every_criterion_has_a_colour_in_figures_and_in_both_themes_of_the_page():
+    page = files("espnet_posinv.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    for name in (*CLASSES, "noisy", "pretrained"):
+        assert name in COLOURS and page.count(f"--{name}: #") == 2

@@ -14,7 +14,8 @@ from espnet_posinv.report.systems import baseline_of, family, read_systems
 from espnet_posinv.report.training import read_training
 from espnet_posinv.scoring.wer import score_files
 
-WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+WORDS = ["alpha", "bravo", "charlie", "delta", "echo", "golf", "hotel", "kilo", "lima", "oscar"]
+MARKS = {"whisper-base": ["a", "b", "c"], "whisper-tiny.en": ["d", "e", "f"]}  # of weights
 # probability of a wrong word, by system and test set
 RATES = {
     "noisy": (0.02, 0.2, 0.3),
@@ -69,9 +70,10 @@ def recipe(tmp_path_factory):
             for system, rates in RATES.items():
                 folder = root / "exp/decoded" / recogniser / system / test_set
                 folder.mkdir(parents=True)
-                wrong = {i: [w if rng.random() > rates[s] else "zero" for w in text[i]] for i in ids}
+                wrong = {i: [w if rng.random() > rates[s] else "zulu" for w in text[i]] for i in ids}
                 (folder / "text").write_text("".join(f"{i} {' '.join(wrong[i])}\n" for i in ids))
                 settings = {"model": recogniser, "model_sha256": "0123456789abcdef", "beam_size": 1}
+                settings["weights"] = MARKS[recogniser]
                 (folder / "decode.json").write_text(json.dumps({"recogniser": settings}))
                 output = root / f"exp/scores/{recogniser}/{system}/{test_set}.json"
                 score_files(data / "text", folder / "text", output, language="en", missing="error")
@@ -86,6 +88,12 @@ def recipe(tmp_path_factory):
             values = [1 / (k + seed) for k in range(4)]
             write_training(root / f"exp/{criterion}_whisper_seed{seed}", seed, criterion, values)
     return root
+
+
+@pytest.fixture(autouse=True)
+def marks(monkeypatch):
+    known = {UPSTREAM: MARKS["whisper-tiny.en"]}
+    monkeypatch.setattr("espnet_posinv.asr.provenance.marks", known.get)
 
 
 @pytest.fixture
@@ -203,6 +211,7 @@ def test_report(recipe, places, tmp_path):
     assert "noisy" not in against_noisy
     assert re.fullmatch(r"\*\*\+1\d\.\d \[\+\d+\.\d, \+\d+\.\d\]\*\*", against_noisy["nsnet2"][1])
     assert list(table_rows(base, "Difference to ssl_mse through the same encoder")) == ["ssl_softdtw_whisper"]
+    assert "exp has no config.yaml of them: nsnet2." in base
     against_pretrained = table_rows(base, "Difference to nsnet2")
     assert against_pretrained["ssl_softdtw_whisper"][1].startswith("**-")
     assert "test_seen by noise:" in base and "babble (240 words)" in base

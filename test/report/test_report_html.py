@@ -61,7 +61,7 @@ def recipe(tmp_path_factory):
             folder = root / "exp/decoded/rec" / system / test_set
             folder.mkdir(parents=True)
             count = {i: (wrong * k) % 5 if test_set == "test_noisy" else 0 for k, i in enumerate(ids)}
-            heard = {i: ["zero"] * count[i] + text[i][count[i] :] for i in ids}
+            heard = {i: ["zulu"] * count[i] + text[i][count[i] :] for i in ids}
             (folder / "text").write_text("".join(f"{i} {' '.join(heard[i])}\n" for i in ids))
             output = root / f"exp/scores/rec/{system}/{test_set}.json"
             score_files(data / "text", folder / "text", output, language="en", missing="error")

@@ -19,7 +19,18 @@ def test_matched_pairs_by_hand():
     found = matched_pairs([2, 1, 0, 4], [1, 0, 1, 1])
     z = 1 / math.sqrt(8 / 3 / 4)
     assert found["mean"] == 1.0 and found["z"] == pytest.approx(z) and found["utterances"] == 4
-    assert found["p"] == pytest.approx(2 * stats.norm.sf(z))
+    assert found["exact"] is True and found["p"] == 8 / 16  # +3 and at most one -1, or their opposites
+
+
+def test_few_utterances_have_exact_values():
+    # 5 wins of 5 by one error each: the sign test's 2 / 2^5, not the normal distribution's 0
+    assert matched_pairs([1] * 5, [0] * 5)["p"] == pytest.approx(stats.binomtest(5, 5).pvalue)
+    # Of 100 utterances 8 differ, 7 for the better: McNemar's exact test
+    errors, baseline = np.r_[np.zeros(7), 1, np.zeros(92)], np.r_[np.ones(7), 0, np.zeros(92)]
+    assert matched_pairs(errors, baseline)["p"] == pytest.approx(stats.binomtest(1, 8).pvalue)
+    assert not matched_pairs(np.arange(40) % 3, np.zeros(40))["exact"]
+    with pytest.raises(ValueError, match="must be whole"):
+        permutation([0.5, 1], [0, 0])
 
 
 def test_matched_pairs_equals_scipys_paired_statistic(errors):
@@ -30,8 +41,20 @@ def test_matched_pairs_equals_scipys_paired_statistic(errors):
 
 
 def test_equal_and_evenly_shifted_systems():
-    assert matched_pairs([1, 2, 3], [1, 2, 3]) == {"mean": 0.0, "z": 0.0, "p": 1.0, "utterances": 3}
-    assert matched_pairs([2, 3, 4], [1, 2, 3]) == {"mean": 1.0, "z": None, "p": 0.0, "utterances": 3}
+    assert matched_pairs([1, 2, 3], [1, 2, 3]) == {
+        "mean": 0.0,
+        "z": 0.0,
+        "p": 1.0,
+        "exact": True,
+        "utterances": 3,
+    }
+    assert matched_pairs([2, 3, 4], [1, 2, 3]) == {
+        "mean": 1.0,
+        "z": None,
+        "p": 0.25,
+        "exact": True,
+        "utterances": 3,
+    }
     assert permutation([1, 2, 3], [1, 2, 3]) == {"p": 1.0, "exact": True, "differing": 0}
     assert permutation([2, 3, 4], [1, 2, 3])["p"] == 2 / 8  # all signs equal, either way
 
@@ -48,22 +71,20 @@ def test_exact_permutation_equals_all_patterns_written_out():
     assert found["p"] == pytest.approx(np.mean([s >= abs(sum(d)) for s in sums]))
 
 
-def test_sampled_permutation_comes_near_scipys(errors):
-    found = permutation(*errors, samples=20000)
+def test_permutation_comes_near_scipys_sampled_one(errors):
+    found = permutation(*errors)
     reference = stats.permutation_test(
         errors, lambda a, b, axis: (a - b).sum(axis), permutation_type="samples", n_resamples=20000, rng=1
     ).pvalue
-    assert not found["exact"]
     assert found["p"] == pytest.approx(reference, abs=0.015)
-    assert found == permutation(*errors, samples=20000)
-    assert permutation(np.full(30, 5), np.zeros(30))["p"] == 1 / 10001
+    assert permutation(np.full(30, 5), np.zeros(30))["p"] == pytest.approx(2**-29)
 
 
 def test_false_alarms_are_as_many_as_promised():
     # Systems that are alike: of 400 pairs about 5 per cent have p < 0.05
     generator = np.random.default_rng(1)
     pairs = [generator.poisson(1.0, (2, 60)) for _ in range(400)]
-    for test in (matched_pairs, lambda a, b: permutation(a, b, samples=400)):
+    for test in (matched_pairs, lambda a, b: permutation(a, b)):
         share = np.mean([test(a, b)["p"] < 0.05 for a, b in pairs])
         assert 0.02 < share < 0.09
 

@@ -1,5 +1,6 @@
 """Tiny models of every family and layout, with random weights, in the formats that the loaders read."""
 
+import dataclasses
 import struct
 
 import numpy as np
@@ -26,7 +27,7 @@ def make_transformers(family: str, layout: str, **changes):
     name = {"hubert": "Hubert", "wav2vec2": "Wav2Vec2", "wavlm": "WavLM"}[family]
     large = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
     config = getattr(transformers, f"{name}Config")(
-        **SIZES, **(large if layout == "large" else {}), **changes
+        **{**SIZES, **(large if layout == "large" else {}), **changes}
     )
     torch.manual_seed(FAMILIES.index(family))
     model = getattr(transformers, f"{name}Model")(config).eval()
@@ -34,6 +35,90 @@ def make_transformers(family: str, layout: str, **changes):
         for p in model.parameters():
             p += 0.1 * torch.randn_like(p)
     return model
+
+
+def _make_torchaudio(family, layout):
+    import torchaudio.models
+
+    conv = [(24, 10, 5)] + [(24, 3, 2)] * 4 + [(24, 2, 2)] * 2
+    large = layout == "large"
+    mode = "layer_norm" if large else "group_norm"
+    torch.manual_seed(7)
+    if family == "wavlm":
+        model = torchaudio.models.wavlm_model(
+            mode, conv, large, 48, 0.0, 16, 4, 3, 4, 320, 800, 0.0, 64, 0.0, 0.0, large, 0.0, None
+        )
+    else:
+        model = torchaudio.models.wav2vec2_model(
+            mode, conv, large, 48, 0.0, 16, 4, 3, 4, 0.0, 64, 0.0, 0.0, large, 0.0, None
+        )
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.1 * torch.randn_like(p)
+    return model.eval()
+
+
+def _save_s3prl(family, layout, path):
+    """A checkpoint as s3prl's converters write it; returns the upstream's name and the model."""
+    pytest.importorskip("s3prl", reason="the extra [s3prl] is not installed")
+    from s3prl.upstream.hubert import hubert_model
+    from s3prl.upstream.wav2vec2 import wav2vec2_model
+    from s3prl.upstream.wavlm import WavLM as wavlm_model
+
+    large = layout == "large"
+    sizes = {
+        "conv_feature_layers": "[(24,10,5)] + [(24,3,2)] * 4 + [(24,2,2)] * 2",
+        "encoder_layers": 3,
+        "encoder_embed_dim": 48,
+        "encoder_ffn_embed_dim": 64,
+        "encoder_attention_heads": 4,
+        "conv_pos": 16,
+        "conv_pos_groups": 4,
+        "extractor_mode": "layer_norm" if large else "default",
+        "layer_norm_first": large,
+        "conv_bias": large,
+    }
+    torch.manual_seed(7)
+    if family == "wavlm":
+        relative = {"relative_position_embedding": True, "num_buckets": 320, "max_distance": 800}
+        config = wavlm_model.WavLMConfig({**sizes, **relative, "gru_rel_pos": True, "normalize": large})
+        model = wavlm_model.WavLM(config)
+    elif family == "hubert":
+        config = hubert_model.HubertConfig(label_rate=50, final_dim=8, **sizes)
+        task = hubert_model.HubertPretrainingConfig(normalize=large)
+        model = hubert_model.HubertModel(config, task, [["a", "b"]])
+    else:
+        config = wav2vec2_model.Wav2Vec2Config(**sizes)
+        task = wav2vec2_model.AudioPretrainingConfig(normalize=large)
+        model = wav2vec2_model.Wav2Vec2Model(config)
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.1 * torch.randn_like(p)
+    if family == "wavlm":
+        torch.save({"cfg": config.__dict__, "model": model.state_dict()}, path)
+    else:
+        state = {
+            "task_cfg": dataclasses.asdict(task),
+            "model_cfg": dataclasses.asdict(config),
+            "model_weight": model.state_dict(),
+        }
+        torch.save(state | ({"dictionaries_symbols": [["a", "b"]]} if family == "hubert" else {}), path)
+    return f"{family}_local"
+
+
+@pytest.fixture(scope="session")
+def make_torchaudio():
+    return _make_torchaudio
+
+
+@pytest.fixture(scope="session")
+def save_s3prl():
+    return _save_s3prl
+
+
+@pytest.fixture(scope="session")
+def variables_of():
+    return whisper_variables
 
 
 @pytest.fixture(scope="session")

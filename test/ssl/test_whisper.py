@@ -125,7 +125,7 @@ def test_broken_files_are_named(whisper, tmp_path, ct2_writer):
 
 
 def test_real_weights_equal_ctranslate2():
-    ctranslate2 = pytest.importorskip("ctranslate2", reason="the extra [asr] is not installed")
+    ctranslate2 = pytest.importorskip("ctranslate2", reason="the extra [recipes] is not installed")
     found = sorted(ROOT.glob("egs2/mini_debian/downloads/**/*tiny*/model.bin"))
     if not found:
         pytest.skip("no Whisper tiny.en under egs2/mini_debian/downloads: run the recipe's stage 1")

@@ -26,6 +26,7 @@ dumpdir=dump             # formatted audio
 expdir=exp               # models, enhanced audio, transcripts, scores
 # Data
 local_data_opts=         # passed to local/data.sh
+downloads=downloads      # where local/data.sh fetches models to: what is not there yet is checked after stage 1
 data_from=               # files and folders that local/data.sh reads; when they change, stage 1 runs again
 fs=16000                 # sampling rate in Hz
 audio_format=wav         # format of dump/
@@ -38,7 +39,9 @@ pretrained=              # model to import: NSNet2's .onnx file as "nsnet2", den
                          # folder of an ESPnet model under its own name
 import_args=             # further options of its importer, e.g. "--hidden 64" of import_demucs
 se_config=               # configuration of a model to train from scratch; its name is the file's
+packed=                  # folders of finished models, enhanced and scored beside those trained here
 init=                    # the model that fine-tuning starts from (default: the imported or trained one)
+resident=                # options of `posinv finetune`: fine-tune with all speech and noise in memory, for a GPU
 finetune_config=         # configuration of the fine-tuning
 criterion="ssl_mse ssl_mse_pad ssl_softdtw"  # each is conf/criterion/<name>.yaml
 upstreams=               # TAG=SPEC of each SSL encoder, e.g. "hubert=transformers:facebook/hubert-base-ls960"
@@ -49,6 +52,7 @@ se_args=                 # further settings of the training from scratch
 recognisers=             # NAME=BACKEND:MODEL of each recogniser, e.g. "whisper-base=whisper:downloads/whisper-base"
 asr_args=                # further options of `posinv decode`, e.g. "--beam-size 5"
 lang=en                  # language of the test sets
+normaliser=              # FILE.py:FUNCTION of your own instead of the language's rules of text normalisation
 metrics=pesq,estoi,si_sdr,dnsmos  # of the audio, none for no signal metrics
 finetuned=               # fine-tuned models of stages 6 to 10 (default: those of stage 5)
 wer_args=                # further options of `posinv score words`, e.g. "--sclite" for NIST's report beside ours
@@ -64,7 +68,21 @@ $(sed -n '/^# General/,/^help_message/{
     /^help_message/d; s/^# \(.*\)/\n\1:/; s/^\([a-z_]*\)=\([^#]*\) # \(.*\)/  --\1 \2  \3/; p
 }' "${BASH_SOURCE[0]}")"
 
+given=("$@")
 . utils/parse_options.sh
+if [ $# -gt 0 ]; then  # left over: most often a list without quotes
+    before=$((${#given[@]} - $#)) words=() option=''
+    for word in "$@"; do [[ ${word} != --* ]] || break; words+=("${word}"); done
+    [ ${before} -lt 2 ] || [[ ${given[before - 2]} != --* ]] || option="${given[before - 2]} \"${given[before - 1]}"
+    [ ${before} -lt 1 ] || [[ ${given[before - 1]} != --*=* ]] || option="${given[before - 1]/=/ \"}"
+    case ${option%% *} in
+        --criterion | --upstreams | --seeds | --recognisers | --test[-_]sets | --tasks | --finetuned)
+            option="; a list is one word between quotes: ${option} ${words[*]}\"" ;;
+        *) option='' ;;
+    esac
+    echo "$0: '${words[*]}' belongs to no option${option} (--help)" >&2
+    exit 2
+fi
 . ./path.sh
 . ./cmd.sh
 . utils/stage.sh
@@ -84,6 +102,14 @@ fi
 for n in nj train_jobs train_threads num_nodes; do
     [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: must be a whole number above 0" >&2; exit 2; }
 done
+for n in ${seeds}; do
+    [[ ${n} =~ ^[0-9]+$ ]] || { echo "$0: --seeds ${n}: whole numbers are needed" >&2; exit 2; }
+done
+if [ -n "${clean_set}" ] && [[ " ${test_sets} " != *" ${clean_set} "* ]]; then
+    echo "$0: --clean_set ${clean_set}: is none of --test_sets \"${test_sets}\"" >&2; exit 2
+fi
+twice=$(printf '%s\n' ${train_set} ${valid_set} ${test_sets} | sort | uniq -d | xargs)
+[ -z "${twice}" ] || { echo "$0: ${twice}: named twice among --train_set, --valid_set and --test_sets" >&2; exit 2; }
 for c in ${criterion}; do
     [ -e "conf/criterion/${c}.yaml" ] && continue
     echo "$0: --criterion ${c}: no conf/criterion/${c}.yaml; there are $(basename -as .yaml conf/criterion/*.yaml | xargs)" >&2; exit 2
@@ -114,6 +140,13 @@ case ${pretrained} in
 esac
 [ -n "${se_config}" ] && models+=("${se_name}")
 init=${init:-${models[0]:-}}
+for m in ${packed}; do models+=("$(basename "${m}")"); done
+if [[ " ${models[*]} " != *" ${init} "* ]]; then
+    if [ -z "${init}" ] || [ ! -e "${expdir}/${init}/config.yaml" ]; then
+        echo "$0: --init '${init}': stage 4 makes '${models[*]}'; a model of your own comes in with --pretrained FOLDER" >&2; exit 2
+    fi
+    models+=("${init}")
+fi
 tuned=()
 for u in ${upstreams}; do for c in ${criterion}; do for s in ${seeds}; do
     tuned+=("${c}_${u%%=*}${tag:+_${tag}}_seed${s}")
@@ -124,21 +157,65 @@ sets="${train_set} ${valid_set} ${test_sets}"
 model() { local f; for f in valid.loss.best.pth model.pth; do [ ! -e "${expdir}/$1/${f}" ] || break; done; echo "${expdir}/$1/${f}"; }
 # The file or folder that "LOADER:MODEL,setting=value" names; nothing for a name on a hub.
 model_folder() { local p=${1#*:}; p=${p%%,*}; [ ! -e "${p}" ] || echo "${p}"; }
+# FILE's lines of utterances in --lang, where SET tells languages: what recognisers of words and, for time's sake,
+# signal metrics get. Phones are recognised in every language.
+spoken() {
+    local out=${expdir}/spoken/${lang}/$1
+    [ -e "${raw}/$2/utt2lang" ] || { echo "$1"; return; }
+    mkdir -p "$(dirname "${out}")"
+    awk -v lang="${lang}" 'NR == FNR { if ($2 == lang) kept[$1]; next } $1 in kept' "${raw}/$2/utt2lang" "$1" > "${out}.$$.$BASHPID"
+    if cmp -s "${out}.$$.$BASHPID" "${out}"; then rm "${out}.$$.$BASHPID"; else mv "${out}.$$.$BASHPID" "${out}"; fi
+    echo "${out}"
+}
+hears_phones() { grep -qs '"kind": "phones"' "$(model_folder "${1#*=}")/config.json"; }
+all_languages() { [[ ${1#*=} = ssl_ctc:* ]]; }  # RECOGNISER: its units are those of several
 each() { local f=$1 x; shift; for x in "$@"; do echo "${f//%/${x}}"; done; }  # a pattern's paths
 
-# Try SSL models, recognisers and GPUs before anything is trained; needless where the stages end before their use.
+# Try what was chosen before the first stage, as far as it is there, and again before a training: settings, SSL
+# models, recognisers, metrics, GPUs.
 try_choices() {
-    [ "${stop_stage}" -ge 5 ] && [ -n "${upstreams}" ] || return 0
-    ${python} -m espnet_posinv.recipe.choices $(each --upstream=% ${upstreams}) --language "${lang}" \
-        $([ "${cmd_backend}" != local ] || echo "--ngpu ${ngpu}") \
-        $([ "${stop_stage}" -lt 7 ] || each --recogniser=% ${recognisers}) \
-        ${finetune_args} "${finetune_config}" "conf/criterion/${criterion%% *}.yaml"
+    local c words=()
+    [ "${cmd_backend}" != local ] || [ "${stop_stage}" -lt 4 ] || [ "${stage}" -gt 5 ] || words+=(--ngpu "${ngpu}")
+    if [ "${stop_stage}" -ge 4 ] && [ "${stage}" -le 4 ] && [ -n "${se_config}" ]; then
+        words+=(--training "${se_args} ${se_config}")
+    fi
+    if [ "${stop_stage}" -ge 5 ] && [ "${stage}" -le 5 ] && [ -n "${upstreams}" ]; then
+        mapfile -t -O ${#words[@]} words < <(each --upstream=% ${upstreams})
+        for c in ${criterion}; do
+            words+=(--training "--set criterions.0.conf.upstream=LOADER:MODEL ${finetune_args} ${finetune_config} conf/criterion/${c}.yaml")
+        done
+    fi
+    if [ "${stop_stage}" -ge 7 ] && [ "${stage}" -le 7 ]; then
+        mapfile -t -O ${#words[@]} words < <(each --recogniser=% ${recognisers})
+        words+=(--language "${lang}")
+    fi
+    [ "${stop_stage}" -lt 8 ] || [ "${stage}" -gt 8 ] || words+=(--metrics "${metrics}")
+    [ ${#words[@]} -gt 0 ] || return 0
+    as_made "${expdir}/.stages/choices.$(cksum <<< "${words[*]}" | cut -d ' ' -f 1)" --value "choices=${words[*]}" \
+        --reads $(for c in ${upstreams} ${recognisers}; do model_folder "${c#*=}"; done) \
+        $(for c in ${se_config} ${se_args} ${finetune_config} ${finetune_args}; do [ ! -f "${c}" ] || echo "${c}"; done) \
+        $(each conf/criterion/%.yaml ${criterion}) > /dev/null && return 0
+    echo "trying what was chosen: settings, models, recognisers"
+    ${python} -m espnet_posinv recipe choices --later "${downloads}" "${words[@]}" || exit 1
+    touch "${expdir}/.stages/choices.$(cksum <<< "${words[*]}" | cut -d ' ' -f 1)"
+}
+
+# Check the data directories against what this run does with them; once, as long as they do not change.
+check_data() {
+    local u words=(--fs "${fs}" --train "${datadir}/${train_set}" "${datadir}/${valid_set}" --test)
+    for u in ${test_sets}; do words+=("${datadir}/${u}"); done
+    for u in ${upstreams}; do [ -z "$(model_folder "${u#*=}")" ] || words+=(--upstream "${u}"); done
+    for u in ${recognisers}; do words+=(--recogniser "${u}"); done
+    as_made "${expdir}/.stages/data" --value "checked=${words[*]}" --reads $(each ${datadir}/% ${sets}) > /dev/null && return 0
+    ${python} -m espnet_posinv recipe check-data "${words[@]}" --nj "${nj}" || exit 1
+    touch "${expdir}/.stages/data"
 }
 
 # Train exp/NAME with the merged configuration (the other arguments are recipe.config's), unless finished.
 train_one() {
-    local dir=${expdir}/$1 log=${expdir}/$1/train.log merged=${expdir}/.$1.yaml t job training; shift
-    ${python} -m espnet_posinv.recipe.config --output "${merged}" "$@" || return 1
+    local dir=${expdir}/$1 log=${expdir}/$1/train.log merged=${expdir}/.$1.yaml t job training
+    alone "${expdir}/.stages/$1"; shift
+    ${python} -m espnet_posinv recipe config --output "${merged}" "$@" || return 1
     if as_made "${dir}/.finished" --folder --config "${merged}" \
         --refuse "--redo true trains it again, --tag NAME another one beside it" \
         --reads $(for t in "${train_set}" "${valid_set}"; do each "${raw}/${t}/%" wav.scp spk1.scp; done); then
@@ -158,9 +235,22 @@ train_one() {
         --ngpu "${ngpu}" --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
         --multiprocessing_distributed true -- "${training[@]}" 2> >(grep -v '(launch:.*INFO' >&2) &
     job=$!
-    ${python} -m espnet_posinv.recipe.progress --log "${log}" --label "$(basename "${dir}")" --pid ${job} \
+    ${python} -m espnet_posinv recipe progress --log "${log}" --label "$(basename "${dir}")" --pid ${job} \
         --max-epoch "$(sed -n 's/^max_epoch: //p' "${dir}/train.yaml")"
     wait ${job} && touch "${dir}/.finished"
+}
+
+# Fine-tune exp/NAME for SEED, TAG=UPSTREAM and CRITERION with all speech and noise in memory, unless finished.
+train_resident() {
+    local dir=${expdir}/$1 device=cpu
+    [ "${ngpu}" = 0 ] || device=cuda
+    as_made "${dir}/.finished" --folder --value "$2 $3 ${resident}" --refuse "--redo true trains it again" \
+        --reads "${raw}/${train_set}/spk1.scp" "$(model "${init}")" "conf/criterion/$4.yaml" &&
+        { echo "${dir}: finished"; return 0; }
+    echo "${dir}: training, log in ${dir}/train.log"
+    submit "${cuda_cmd} --gpu ${ngpu}" "${dir}/train.log" ${python} -m espnet_posinv finetune --model "${expdir}/${init}" \
+        --criterion "conf/criterion/$4.yaml" --upstream "${3#*=}" --speech-scp "${raw}/${train_set}/spk1.scp" \
+        --seed "$2" --device "${device}" --output-dir "${dir}" ${resident} && touch "${dir}/.finished"
 }
 
 # Jobs for a test set: one takes longer to start than to enhance a hundred utterances.
@@ -188,15 +278,25 @@ audio() { if [ "$1" = noisy ]; then echo "${raw}/$2/wav.scp"; else echo "${expdi
 
 # Score one system on one test set. Counting words takes no time; what computes for longer are jobs.
 score_one() {
-    local inf k task labels net r out ref=${raw}/$2/spk1.scp log=${scores}/log/%.$1.$2.log
+    local inf k task labels net r out text unit ref=${raw}/$2/spk1.scp log=${scores}/log/%.$1.$2.log
     inf=$(audio "$1" "$2")
     for r in ${recognisers}; do
+        text=${raw}/$2/text unit=()
+        if hears_phones "${r}"; then
+            [ ! -e "${raw}/$2/text_phones" ] || text=${raw}/$2/text_phones
+        elif all_languages "${r}"; then
+            unit=(--unit characters)
+        else
+            text=$(spoken "${text}" "$2")
+        fi
         r=${r%%=*} out=${scores}/${r%%=*}/$1/$2.json
-        as_made "${out}" --reads "${raw}/$2/text" "${expdir}/decoded/${r}/$1/$2/text" \
-            --value "lang=${lang}" --value "args=${wer_args}" && continue
-        ${python} -m espnet_posinv score words --ref "${raw}/$2/text" --language "${lang}" \
-            --hyp "${expdir}/decoded/${r}/$1/$2/text" --output "${out}" ${wer_args} || return 1
+        as_made "${out}" --reads "${text}" "${expdir}/decoded/${r}/$1/$2/text" \
+            $(model_folder ":${normaliser%:*}") \
+            --value "lang=${lang}" --value "args=${normaliser} ${wer_args}" && continue
+        ${python} -m espnet_posinv score words --ref "${text}" --language "${lang}" "${unit[@]}" \
+            --hyp "${expdir}/decoded/${r}/$1/$2/text" --output "${out}" --normalizer "${normaliser}" ${wer_args} || return 1
     done
+    inf=$(spoken "${inf}" "$2") ref=$(spoken "${ref}" "$2")
     out=${scores}/signal/$1/$2.json
     as_made "${out}" --reads "${ref}" "${inf}" --value "metrics=${metrics}" --value "args=${signal_args}" ||
         submit "${decode_cmd}" "${log//%/signal}" ${python} -m espnet_posinv score signal --metrics "${metrics}" \
@@ -213,9 +313,18 @@ score_one() {
     echo "${scores}/signal/$1/$2.json: ${metrics}${tasks:+; tasks: ${tasks}}"
 }
 
+if ! ${list_stages} && ! ${dry_run}; then
+    if [ "${stage}" = 5 ] && [ "${stop_stage}" = 5 ]; then alone "${expdir}" --shared; else alone "${expdir}"; fi
+    for t in "${datadir}" "${dumpdir}"; do
+        if [ "${stage}" -le 3 ]; then alone "${t}"; else alone "${t}" --shared; fi
+    done
+    try_choices
+fi
+
 if stage 1 "data preparation" --key "${local_data_opts}" --reads local/data.sh $(ls db.sh 2> /dev/null) ${data_from} \
     --writes $(each ${datadir}/%/wav.scp ${sets}); then
     local/data.sh --data "${datadir}" ${local_data_opts}
+    check_data
     stage_done
 fi
 
@@ -228,6 +337,7 @@ fi
 
 if stage 3 "format audio, statistics" --key "${fs} ${audio_format}" \
     --reads $(each ${datadir}/% ${sets}) --writes $(each "${raw}/%/utt2num_samples" ${sets}); then
+    check_data
     for t in ${sets}; do
         as_made "${raw}/${t}/utt2num_samples" --folder --keep --reads "${datadir}/${t}" \
             --value "fs=${fs}" --value "format=${audio_format}" ||
@@ -238,28 +348,36 @@ if stage 3 "format audio, statistics" --key "${fs} ${audio_format}" \
 fi
 
 if stage 4 "enhancement models: ${models[*]}" --key "${pretrained} ${se_config} ${se_args}${import_args:+ ${import_args}}" \
-    --reads ${pretrained:+"${pretrained}"} ${se_config:+"${se_config}" $(each "${raw}/%/wav.scp" "${train_set}" "${valid_set}")} \
+    --reads ${pretrained:+"${pretrained}"} ${packed} ${se_config:+"${se_config}" $(each "${raw}/%/wav.scp" "${train_set}" "${valid_set}")} \
     --writes $(each "${expdir}/%/config.yaml" "${models[@]}"); then
     [ -z "${se_config}" ] || try_choices
     if [ -n "${pretrained}" ]; then
         case ${pretrained} in
-            *.th) importer="bin.import_demucs --checkpoint ${pretrained}" ;;
-            *.onnx) importer="bin.import_nsnet2 --onnx ${pretrained}" ;;
-            *) importer="recipe.pack --folder ${pretrained}" ;;
+            *.th) importer=(espnet_posinv import-demucs --checkpoint "${pretrained}") ;;
+            *.onnx) importer=(espnet_posinv import-nsnet2 --onnx "${pretrained}") ;;
+            *) importer=(espnet_posinv recipe pack --folder "${pretrained}") ;;
         esac
         as_made "${expdir}/${models[0]}/config.yaml" --folder --reads "${pretrained}" --value "args=${import_args}" ||
-            ${python} -m espnet_posinv.${importer} --output-dir "${expdir}/${models[0]}" ${import_args}
+            ${python} -m "${importer[@]}" --output-dir "${expdir}/${models[0]}" ${import_args}
     fi
+    for m in ${packed}; do
+        mkdir -p "${expdir}/$(basename "${m}")"
+        cp "${m}/config.yaml" "${m}/model.pth" "${expdir}/$(basename "${m}")"  # its loss stays, for the report
+    done
     [ -z "${se_config}" ] || train_one "${se_name}" ${se_args} "${se_config}"
     stage_done
 fi
 
-if stage 5 "fine-tuning: ${trained[*]}" --key "${init} ${finetune_config} ${finetune_args} ${upstreams}" \
+if stage 5 "fine-tuning: ${trained[*]}" --key "${init} ${finetune_config} ${finetune_args} ${upstreams}${resident:+ ${resident}}" \
     --reads "${finetune_config}" "$(model "${init}")" $(each conf/criterion/%.yaml ${criterion}) \
         $(each "${raw}/%/wav.scp" "${train_set}" "${valid_set}") $(each "${raw}/%/spk1.scp" "${train_set}" "${valid_set}") \
     --writes $(each "${expdir}/%/.finished" "${trained[@]}"); then
     try_choices
     for s in ${seeds}; do for u in ${upstreams}; do for c in ${criterion}; do
+        if [ -n "${resident}" ]; then
+            beside "${train_jobs}" train_resident "${c}_${u%%=*}${tag:+_${tag}}_seed${s}" "${s}" "${u}" "${c}"
+            continue
+        fi
         beside "${train_jobs}" train_one "${c}_${u%%=*}${tag:+_${tag}}_seed${s}" --set "seed=${s}" \
             --set "init_param=[$(model "${init}")]" --set "criterions.0.conf.upstream=${u#*=}" ${finetune_args} \
             "${finetune_config}" "conf/criterion/${c}.yaml"
@@ -291,10 +409,11 @@ if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
     for r in ${recognisers}; do
         pairs=()
         for t in ${test_sets}; do for m in "${systems[@]}"; do
-            dir=${expdir}/decoded/${r%%=*}/${m}/${t}
-            as_made "${dir}/text" --folder --reads "$(audio "${m}" "${t}")" $(model_folder "${r#*=}") \
+            dir=${expdir}/decoded/${r%%=*}/${m}/${t} scp=$(audio "${m}" "${t}")
+            all_languages "${r}" || scp=$(spoken "${scp}" "${t}")
+            as_made "${dir}/text" --folder --reads "${scp}" $(model_folder "${r#*=}") \
                 --value "recogniser=${r#*=}" --value "lang=${lang}" --value "args=${asr_args}" || true
-            pairs+=(--wav-scp "$(audio "${m}" "${t}")" --output-dir "${dir}")
+            pairs+=(--wav-scp "${scp}" --output-dir "${dir}")
         done; done
         ${python} -m espnet_posinv decode --backend "$(cut -d: -f1 <<< "${r#*=}")" \
             --model "$(cut -d: -f2- <<< "${r#*=}")" --language "${lang}" ${asr_args} --nj "${nj}" --cmd "${asr_cmd}" "${pairs[@]}"
@@ -302,8 +421,12 @@ if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
     stage_done
 fi
 
-if stage 8 "scoring" --key "${lang} ${metrics} ${tasks}${wer_args:+ ${wer_args}}${signal_args:+ ${signal_args}}" \
-    --reads ${texts} ${audios} $(each "${raw}/%/text" ${test_sets}) $(each "${raw}/%/spk1.scp" ${test_sets}) --writes ${scored}; then
+if stage 8 "scoring" --key "${lang} ${normaliser:+${normaliser} }${metrics} ${tasks}${wer_args:+ ${wer_args}}${signal_args:+ ${signal_args}}" \
+    --reads ${texts} ${audios} $(model_folder ":${normaliser%:*}") $(each "${raw}/%/text" ${test_sets}) $(each "${raw}/%/spk1.scp" ${test_sets}) --writes ${scored}; then
+    if [[ ${metrics} == *dnsmos* ]]; then  # a second of a core for an utterance
+        n=$(sed -n '$=' $(each "${raw}/%/wav.scp" ${test_sets}))
+        echo "DNSMOS of $((n * ${#systems[@]})) utterances takes about $((n * ${#systems[@]} / nj / 60 + 1)) min"
+    fi
     for t in ${test_sets}; do for m in "${systems[@]}"; do beside "${nj}" score_one "${m}" "${t}"; done; done
     all_done
     stage_done
@@ -311,17 +434,17 @@ fi
 
 probed=${upstreams}
 [ "${probe_args}" != none ] || probed=
-pages=$(ls "${expdir}"/convergence/{,*/}convergence.md "${expdir}"/ablation/table.md 2> /dev/null || true)
+pages=$(ls "${expdir}"/convergence/{,*/}section.json "${expdir}"/ablation/section.json 2> /dev/null || true)
 if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_args}" --reads ${scored} ${audios} ${pages} \
     $(for m in "${models[@]}" "${tuned[@]}"; do echo "${expdir}/${m}/config.yaml" "$(model "${m}")"; done) \
     $(each "${raw}/%" ${test_sets}) ${probed:+$(each "${raw}/${train_set}/%" wav.scp spk1.scp)} \
     $(for u in ${probed}; do model_folder "${u#*=}"; done) \
-    --writes "${results}" "${expdir}/report.html" $(each "${expdir}/probe/%/probe.md" $(for u in ${probed}; do echo "${u%%=*}"; done)); then
+    --writes "${results}" "${expdir}/report.html" $(each "${expdir}/probe/%/section.json" $(for u in ${probed}; do echo "${u%%=*}"; done)); then
     for u in ${probed}; do
         dir=${expdir}/probe/${u%%=*}
-        as_made "${dir}/probe.md" --folder --reads $(each "${raw}/${train_set}/%" wav.scp spk1.scp) $(model_folder "${u#*=}") \
+        as_made "${dir}/section.json" --folder --reads $(each "${raw}/${train_set}/%" wav.scp spk1.scp) $(model_folder "${u#*=}") \
             --value "upstream=${u#*=}" --value "args=${probe_args}" && continue
-        echo "probing ${u#*=}: log in ${dir}/probe.log"
+        echo "probing ${u#*=}: how long it takes stands in ${dir}/probe.log"
         beside "${nj}" submit "${decode_cmd}" "${dir}/probe.log" ${python} -m espnet_posinv probe \
             --upstream "${u#*=}" --data "${raw}/${train_set}" --output-dir "${dir}" ${probe_args}
     done
@@ -336,7 +459,7 @@ if stage 10 "pack: ${expdir}/packed" --reads "${results}" \
     $(for m in "${tuned[@]}"; do echo "${expdir}/${m}/config.yaml" "$(model "${m}")"; done) \
     --writes $(each "${expdir}/packed/%/config.yaml" "${tuned[@]}"); then
     for m in "${tuned[@]}"; do
-        ${python} -m espnet_posinv.recipe.pack --config "${expdir}/${m}/config.yaml" --model "$(model "${m}")" \
+        ${python} -m espnet_posinv recipe pack --config "${expdir}/${m}/config.yaml" --model "$(model "${m}")" \
             --output-dir "${expdir}/packed/${m}"
     done
     stage_done

@@ -8,20 +8,14 @@ from functools import partial
 from pathlib import Path
 
 from espnet_posinv.corpora.attribution import write_attribution
+from espnet_posinv.corpora.espeak import Lexicon
 from espnet_posinv.corpora.mini_debian import SIZES, build
 
 ARCHIVES = (
-    *(
-        f"asterisk-core-sounds-{x}"
-        for x in ("en", "en-g722", "fr", "fr-g722", "it", "it-g722", "ru", "ru-g722")
-    ),
-    *(
-        "ufoai-sound",
-        "lincity-ng-data",
-        "asterisk-moh-opsound-g722",
-        "fillets-ng-data-cs",
-        "fillets-ng-data-nl",
-    ),
+    *(f"asterisk-core-sounds-{x}{y}" for x in ("en", "es", "fr", "it", "ru") for y in ("", "-g722")),
+    *("fillets-ng-data", "fillets-ng-data-cs", "fillets-ng-data-nl"),
+    *("ufoai-sound", "lincity-ng-data", "asterisk-moh-opsound-g722"),
+    *("megaglest-data", "endless-sky-data", "sonic-pi-samples"),
 )
 
 
@@ -36,9 +30,12 @@ def options(parser):
     )
     parser.add_argument("--size", choices=SIZES, default="default", help="of all sets")
     parser.add_argument("--seed", type=int, default=0, help="of noises, SNRs and levels")
+    parser.add_argument("--lexicon", type=Path, help="pronunciations: the sets get a file text_phones")
 
 
 def run(args):
     """Run the command."""
-    build(args.data, args.downloads, args.size, args.seed, args.archives, partial(print, flush=True))
+    lexicon = Lexicon.read(args.lexicon) if args.lexicon else None
+    say = partial(print, flush=True)
+    build(args.data, args.downloads, args.size, args.seed, args.archives, say, lexicon)
     write_attribution(args.data / "ATTRIBUTION.md", ARCHIVES)

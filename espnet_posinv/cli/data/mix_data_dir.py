@@ -12,7 +12,9 @@ def options(parser):
     """Declare the arguments."""
     parser.add_argument("src_dir")
     parser.add_argument("dest_dir")
-    parser.add_argument("--noise-scp", required=True, help="lines: kind path")
+    parser.add_argument(
+        "--noise-scp", required=True, help="lines: kind path; or a folder, with a folder for each kind"
+    )
     parser.add_argument("--snrs", nargs="+", type=float, default=[5.0, 10.0, 20.0], help="dB")
     parser.add_argument("--seed", type=int, default=0, help="of noises and SNRs")
     parser.add_argument("--jobs", type=positive, default=1, help="that share the work")

@@ -21,14 +21,15 @@ def run(args):
     import yaml
 
     from espnet_posinv.criterions.stored import store_references
+    from espnet_posinv.enh.kept import as_trained
     from espnet_posinv.enh.register import CRITERIONS
 
-    config = yaml.safe_load(Path(args.config).read_text(encoding="utf-8"))
+    config = as_trained(yaml.safe_load(Path(args.config).read_text(encoding="utf-8")))
     listed = config.get("criterions") or config.get("enh_criterions") or []
     found = [c for c in listed if c["name"] in CRITERIONS]
     if len(found) != 1:
         raise ValueError(f"{args.config}: one SSL criterion is needed, there are {len(found)}")
-    criterion = CRITERIONS[found[0]["name"]](**{**found[0]["conf"], "references": args.output})
+    criterion = CRITERIONS[found[0]["name"]](**{**(found[0].get("conf") or {}), "references": args.output})
     speeds = criterion.speed.factors if hasattr(criterion, "speed") else [1.0]
     encoder = criterion.encoder(torch.device(args.device))
     count = store_references(encoder, criterion.facts, args.data, speeds, args.output)

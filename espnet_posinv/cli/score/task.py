@@ -40,4 +40,7 @@ def run(args):
     for name, value in result["total"].items():
         interval = "" if value["low"] is None else f" [{value['low']:.3g}, {value['high']:.3g}]"
         parts.append(f"{name} {value['value']:.3g}{interval}")
+    undefined = sorted(result.get("undefined", {}).items())
+    if undefined:
+        parts.append(f"{len(undefined)} utterances undefined ({': '.join(undefined[0])})")
     print(f"{args.output}: {', '.join(parts)}")

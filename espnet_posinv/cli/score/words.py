@@ -8,6 +8,12 @@ def options(parser):
     parser.add_argument("--output", required=True, help="JSON file")
     parser.add_argument("--language", default="en", help="rules of text normalisation")
     parser.add_argument(
+        "--normalizer",
+        default="",
+        metavar="FILE.py:FUNCTION",
+        help="of yours, instead of the language's rules: takes a text, returns words between blanks",
+    )
+    parser.add_argument(
         "--missing",
         choices=["error", "deletions"],
         default="error",
@@ -46,6 +52,7 @@ def run(args):
         missing=args.missing,
         unit=args.unit,
         lexicon=args.lexicon,
+        normalizer=args.normalizer,
         against=args.against,
         sclite=args.sclite,
     )
@@ -55,6 +62,8 @@ def run(args):
         f"{args.output}: {rate}, {total['S']} S {total['D']} D {total['I']} I of {total['N']} {unit}, "
         f"{total['utterances']} utterances"
     )
+    for note in result["notes"]:
+        print(f"  {note}")
     for name, other in result.get("comparisons", {}).items():
         interval = other["interval95"]
         p = [f"{other[test]['p']:.3g} ({test})" for test in ("matched_pairs", "permutation")]

@@ -21,7 +21,7 @@ done < "${list}"
 
 # All are loaded once before the first is trained: a wrong name in the last line should not show up days later.
 for i in "${!models[@]}"; do
-    python3 -m espnet_posinv.recipe.choices --upstream "${models[i]}" \
+    python3 -m espnet_posinv recipe choices --upstream "${models[i]}" \
         --set "criterions.0.conf.layers=${uses[i]}" conf/criterion/ssl_mse.yaml
 done
 for i in "${!models[@]}"; do

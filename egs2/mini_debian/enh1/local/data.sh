@@ -33,4 +33,4 @@ if [ -n "${NSNET2_ONNX:-}" ]; then models+=(--nsnet2-onnx "${NSNET2_ONNX}"); fi
 python3 -m espnet_posinv fetch --downloads ../downloads "${own[@]}" "${models[@]}" \
     whisper-tiny.en whisper-base nsnet2
 python3 -m espnet_posinv data mini-debian --downloads ../downloads "${own[@]}" \
-    --data "${data}" --size "${size}" --seed "${seed}"
+    --data "${data}" --size "${size}" --seed "${seed}" --lexicon ../asr1/lexicon.txt

@@ -1,0 +1,76 @@
+"""Fine-tune an enhancer on an SSL loss with all speech and noise in memory: minutes on a GPU.
+
+Noise is mixed where the model trains. The folder is an experiment like those of ESPnet's trainer:
+config.yaml, model.pth, and train.jsonl with the loss.
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+
+
+def options(parser):
+    """Declare the arguments."""
+    parser.add_argument("--model", type=Path, required=True, help="experiment to start from, like exp/nsnet2")
+    parser.add_argument("--criterion", type=Path, required=True, help="configuration, like ssl_mse.yaml")
+    parser.add_argument("--upstream", required=True, help="SSL model of the loss")
+    parser.add_argument("--speech-scp", required=True, help="clean speech, mono, 16 kHz")
+    parser.add_argument("--noise-scp", required=True, help="lines KIND PATH")
+    parser.add_argument("--output-dir", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=3000, help="updates")
+    parser.add_argument("--batch", type=int, default=32, help="windows of an update")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
+    parser.add_argument("--rate", type=float, default=3e-4, help="highest learning rate")
+    parser.add_argument("--plain", action="store_true", help="leave the noises as they are recorded")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+
+
+def run(args):
+    """Run the command."""
+    import torch
+    import yaml
+
+    from espnet_posinv.criterions import criterion_class
+    from espnet_posinv.enh.enhancer import Enhancer
+    from espnet_posinv.enh.resident import Mixer, Plan, finetune
+    from espnet_posinv.files import atomic_write, replacing
+    from espnet_posinv.kaldi.audio import read_mono
+    from espnet_posinv.kaldi.scp import read_scp
+    from espnet_posinv.perturb.random_noise import read_noises
+    from espnet_posinv.sample_rate import SAMPLE_RATE
+
+    say = partial(print, flush=True)
+    (entry,) = yaml.safe_load(args.criterion.read_text(encoding="utf-8"))["criterions"]
+    entry["conf"]["upstream"] = args.upstream
+    criterion = criterion_class(entry["name"])(**entry["conf"])
+    plan = Plan(args.steps, args.batch, args.seconds, args.rate, vary=not args.plain, seed=args.seed)
+    speech = [
+        torch.from_numpy(read_mono(path, SAMPLE_RATE)).float() for path in read_scp(args.speech_scp).values()
+    ]
+    noises = {kind: torch.from_numpy(x) for kind, x in read_noises(args.noise_scp).items()}
+    mixer = Mixer(speech, noises, plan, args.device)
+    minutes = [len(x) / SAMPLE_RATE / 60 for x in (mixer.speech, mixer.noise)]
+    say("{:.0f} min of speech, {:.0f} min of noise".format(*minutes))
+    model = Enhancer.from_pretrained(args.model, device=args.device).model
+    lengths = torch.full((plan.batch,), mixer.length, device=args.device)
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    lines = []
+
+    def log(values):
+        lines.append(json.dumps(values) + "\n")
+        with atomic_write(args.output_dir / "train.jsonl") as file:
+            file.writelines(lines)
+        say(f"update {values['step']}/{plan.steps} loss {values['loss']:.4f}, {values['seconds']:.0f} s")
+
+    finetune(model, lambda x: model.forward_enhance(x, lengths, {})[0][0], criterion, mixer, plan, log=log)
+    with replacing(args.output_dir / "model.pth") as temporary:
+        torch.save({name: value.cpu() for name, value in model.state_dict().items()}, temporary)
+    values = yaml.safe_load((args.model / "config.yaml").read_text(encoding="utf-8"))
+    values |= {
+        "criterions": [entry],
+        "init_param": [str(args.model)],
+        "resident": vars(plan) | {"snr": list(plan.snr), "level": list(plan.level)},
+    }
+    with atomic_write(args.output_dir / "config.yaml") as file:
+        yaml.safe_dump(values, file, sort_keys=False)

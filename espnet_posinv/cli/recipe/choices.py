@@ -1,0 +1,41 @@
+"""Try what a recipe was told to use (settings, models, metrics, GPUs); all problems in one list."""
+
+import shlex
+import sys
+
+from espnet_posinv.recipe.choices import Trial, count_gpus, try_metrics, try_recogniser
+
+
+def options(parser):
+    """Declare the arguments."""
+    parser.add_argument("--upstream", action="append", default=[], metavar="TAG=LOADER:MODEL")
+    parser.add_argument("--recogniser", action="append", default=[], metavar="NAME=BACKEND:MODEL")
+    parser.add_argument("--language", default="en")
+    parser.add_argument("--metrics", default="", help="names between commas")
+    parser.add_argument("--ngpu", type=int, default=0, help="GPUs that a training on this machine needs")
+    parser.add_argument("--later", default="", help="folder of models that stage 1 fetches")
+    parser.add_argument(
+        "--training", action="append", default=[], metavar="WORDS", help="settings and files of a training"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of one training")
+    parser.add_argument("files", nargs="*", help="its configuration; later files win")
+
+
+def run(args) -> int:
+    """Run the command."""
+    trial = Trial(args.later)
+    if args.ngpu:
+        trial.attempt(count_gpus, args.ngpu)
+    trial.attempt(try_metrics, args.metrics)
+    trial.names("upstreams", args.upstream)
+    trial.names("recognisers", args.recogniser)
+    for text in args.recogniser:
+        if not trial.is_to_come(text):
+            trial.attempt(try_recogniser, text, args.language)
+    if args.files:
+        one = shlex.join([*(f"--set={setting}" for setting in args.set), *args.files])
+        trial.trainings([one], args.upstream, check_settings=False)
+    trial.trainings(args.training, args.upstream, check_settings=True)
+    for problem in trial.problems:
+        print(f"choices: {problem}", file=sys.stderr)
+    return 1 if trial.problems else 0

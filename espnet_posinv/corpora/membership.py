@@ -1,0 +1,61 @@
+"""Who is where: the one table of which voice, sentence and noise is for training and which for the tests.
+
+Everything that learns follows it: SSL pretraining, recognisers' heads, fine-tuning. A prompt belongs to
+
+- ``voices`` if nothing ever learns from its voice;
+- ``test`` if nothing learns from its sentence, whoever says it;
+- ``valid`` if it chooses among models;
+- ``train`` otherwise.
+
+A sentence's place follows from its letters alone, so it is the same in every size and stays when others come.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+from espnet_posinv.corpora.prompts import Prompt
+
+# Asterisk's English and Spanish voice, one of the two Dutch ones, and every second Czech character.
+HELD_OUT = frozenset(
+    (
+        *("en-allison", "es-allison", "nl-big"),
+        *("cs-statue", "cs-parrot", "cs-linuxer1", "cs-robodog", "cs-snail", "cs-pizla", "cs-crab"),
+        *("cs-viking3", "cs-viking5", "cs-viking8", "cs-lightgrey_l", "cs-lightgrey_vl", "cs-darkgrey_disk"),
+    )
+)
+PARTS = ("train", "valid", "test", "voices")
+TEST_SHARE, VALID_SHARE = 0.16, 0.04  # of the sentences of the other voices
+
+
+def same_text(text: str) -> str:
+    """What two prompts share when they say the same words: lower case, letters and digits only."""
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def part(prompt: Prompt) -> str:
+    """The one of `PARTS` that a prompt belongs to."""
+    if prompt.speaker in HELD_OUT:
+        return "voices"
+    place = draw(f"{prompt.language} {same_text(prompt.text)}")
+    return "test" if place < TEST_SHARE else "valid" if place < TEST_SHARE + VALID_SHARE else "train"
+
+
+def divide(items: Iterable[Prompt]) -> dict[str, list[Prompt]]:
+    """Prompts by part, in their order; of held-out voices, sentences that nobody says in training."""
+    parts = {name: [] for name in PARTS}
+    for prompt in items:
+        parts[part(prompt)].append(prompt)
+    heard = {(p.language, same_text(p.text)) for p in parts["train"] + parts["valid"]}
+    parts["voices"] = [p for p in parts["voices"] if (p.language, same_text(p.text)) not in heard]
+    return parts
+
+
+def draw(text: str) -> float:
+    """A number in [0, 1) that depends on `text` alone."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest()) / 2**48
+
+
+def sides(recordings: list) -> tuple[list, list]:
+    """Recordings of a noise heard in training, and those that make its test: every third; of two, none."""
+    return [x for i, x in enumerate(recordings) if i % 3 != 2], recordings[2::3]

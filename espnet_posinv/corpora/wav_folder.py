@@ -1,0 +1,110 @@
+"""Data directories for training, validation and test from a folder of recordings and their transcripts."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from espnet_posinv.kaldi.datadir import write_data_dirs
+from espnet_posinv.kaldi.scp import DataError
+
+SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"}
+SETS = ("train", "valid", "test")
+
+
+def wav_folder(
+    audio: str | Path,
+    transcripts: str | Path,
+    target: str | Path,
+    *,
+    speaker: str = "",
+    shares: tuple[float, float] = (0.1, 0.1),
+    seed: int = 0,
+) -> dict[str, int]:
+    """Write ``target/{train,valid,test}`` with wav.scp, utt2spk and text.
+
+    Sets share no speaker; with fewer than three speakers, they share no utterance only.
+
+    Args:
+        audio: folder, searched at any depth.
+        transcripts: lines ``name text``, with a tab between them where names have blanks; a name is a file's,
+            without folder and suffix, or its path below `audio` without suffix.
+        target: where the directories go.
+        speaker: regular expression whose first group, in a recording's path below `audio`, is the speaker;
+            "": the folder that it lies in.
+        shares: parts of the utterances, about, for valid and test.
+        seed: another one, other speakers in the sets.
+
+    Returns:
+        Utterances of each set.
+
+    Raises:
+        DataError: no recordings; transcripts that are missing; a path without speaker; two of one name.
+    """
+    audio = Path(audio)
+    files = sorted(p for p in audio.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not files:
+        raise DataError(f"{audio}: no recordings ({', '.join(sorted(SUFFIXES))})")
+    texts = _read_transcripts(Path(transcripts))
+    tables: dict[str, dict[str, str]] = {name: {} for name in ("wav.scp", "utt2spk", "text")}
+    missing = []
+    for path in files:
+        below = path.relative_to(audio).with_suffix("")
+        who = _speaker(below, speaker)
+        utt = "-".join(re.sub(r"\s", "_", part) for part in below.parts)
+        utt = utt if utt.startswith(who) else f"{who}-{utt}"
+        if utt in tables["wav.scp"]:
+            raise DataError(f"{path}: {utt} is also {tables['wav.scp'][utt]}; rename one of them")
+        if (text := texts.get(str(below), texts.get(below.name))) is None:
+            missing.append(str(below))
+            continue
+        tables["wav.scp"][utt], tables["utt2spk"][utt], tables["text"][utt] = str(path.absolute()), who, text
+    if missing:
+        some = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+        raise DataError(f"{transcripts}: no line for {len(missing)} of {len(files)} recordings: {some}")
+    chosen = _split(tables["utt2spk"], shares, seed)
+    for name in SETS:
+        if not chosen[name]:
+            raise DataError(f"{audio}: {len(files)} recordings are too few: none is left for {name}")
+        parts = ((file, [{utt: table[utt] for utt in chosen[name]}]) for file, table in tables.items())
+        write_data_dirs([Path(target) / name], parts)
+    return {name: len(utts) for name, utts in chosen.items()}
+
+
+def _read_transcripts(path: Path) -> dict[str, str]:
+    texts = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        name, _, text = line.strip().partition("\t" if "\t" in line.strip() else " ")
+        if name in texts and texts[name] != text.strip():
+            raise DataError(f"{path}:{number}: {name!r} stands there with two transcripts")
+        if name:
+            texts[name] = text.strip()
+    return texts
+
+
+def _speaker(below: Path, pattern: str) -> str:
+    if not pattern:
+        return re.sub(r"\s", "_", below.parent.name) or "speaker"
+    found = re.search(pattern, str(below))
+    if not found or not found.groups() or not found[1]:
+        raise DataError(f"{below}: the pattern {pattern!r} finds no speaker in it (its first group is one)")
+    return re.sub(r"\s", "_", found[1])
+
+
+def _split(utt2spk: Mapping[str, str], shares: tuple[float, float], seed: int) -> dict[str, list[str]]:
+    """Utterances of each set: whole speakers, drawn by their names; utterances where speakers are few."""
+    by_speaker = len(set(utt2spk.values())) >= len(SETS)
+    groups: dict[str, list[str]] = {}
+    for utt in sorted(utt2spk):
+        groups.setdefault(utt2spk[utt] if by_speaker else utt, []).append(utt)
+    drawn = sorted(groups, key=lambda name: hashlib.blake2b(f"{seed} {name}".encode()).hexdigest())
+    chosen: dict[str, list[str]] = {name: [] for name in SETS}
+    for i, group in enumerate(drawn):
+        left = len(drawn) - i  # one group each must be left for the sets that have none
+        name = "train"
+        for other, share in zip(("test", "valid"), reversed(shares), strict=True):
+            if len(chosen[other]) < share * len(utt2spk) and (not chosen[other] or left > 1):
+                name = other
+                break
+        chosen[name] += groups[group]
+    return {name: sorted(utts) for name, utts in chosen.items()}

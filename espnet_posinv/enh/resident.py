@@ -1,0 +1,200 @@
+"""Fine-tuning with all speech and noise in the device's memory, where mixtures are made a batch at a time.
+
+On a GPU a small enhancer trains as fast as it is fed. Here nothing is read while it trains: a batch is a
+handful of tensor operations. ESPnet's trainer remains the one for corpora that do not fit.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+FRAME, ACTIVE_DB = 320, 35.0  # samples; as perturb.noise measures active speech
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What decides the result, besides model, criterion and data."""
+
+    steps: int = 3000
+    batch: int = 32
+    seconds: float = 4.0
+    rate: float = 3e-4  # Adam's highest learning rate: a linear rise, then half a cosine down to 2 % of it
+    warmup: int = 100
+    clip: float = 1.0  # of the gradient's norm
+    snr: tuple[float, float] = (-5.0, 20.0)  # dB, uniform
+    level: tuple[float, float] = (-35.0, -18.0)  # dBFS over active speech, uniform
+    vary: bool = True  # noises at other speeds, through filters, two at once, a quarter of them coloured
+    seed: int = 0
+
+
+def learning_rate(step: int, plan: Plan) -> float:
+    """Rate of update `step`, from 0."""
+    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / plan.steps)))
+    return plan.rate * min((step + 1) / plan.warmup, 0.02 + 0.98 * fall)
+
+
+class Mixer:
+    """Batches of noisy and clean speech, made on the device.
+
+    Args:
+        speech: waveforms (T,) of 16 kHz; windows are cut out of all of them laid end to end.
+        noises: waveforms (T,) by kind; every kind is drawn equally often.
+        plan: batch, seconds, snr, level, vary and seed of it.
+        device: of everything.
+    """
+
+    def __init__(
+        self,
+        speech: Sequence[torch.Tensor],
+        noises: Mapping[str, torch.Tensor],
+        plan: Plan,
+        device: str | torch.device = "cpu",
+    ):
+        self.plan, self.device = plan, torch.device(device)
+        self.length = round(plan.seconds * 16000)
+        self.generator = torch.Generator(self.device).manual_seed(plan.seed)
+        self.speech = torch.cat(list(speech)).float().to(self.device)
+        need = 2 * self.length + 2  # a window at twice the speed
+        pieces = [z.repeat(-(-need // len(z))) if len(z) < need else z for _, z in sorted(noises.items())]
+        self.lengths = torch.tensor([len(z) for z in pieces], device=self.device)
+        self.starts = self.lengths.cumsum(0) - self.lengths
+        self.noise = torch.cat(pieces).float().to(self.device)
+        if len(self.speech) < self.length:
+            raise ValueError(f"{len(self.speech)} samples of speech: a window takes {self.length}")
+
+    def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Noisy and clean speech (B, T), scaled together below full scale."""
+        plan = self.plan
+        speech, power, active = self._speech()
+        noise = self._noise(len(speech))
+        snr = self._uniform(len(speech), *plan.snr)
+        level = self._uniform(len(speech), *plan.level)
+        noise = noise * (power / (_mean(noise, active) + 1e-10) / 10 ** (snr / 10)).sqrt()[:, None]
+        gain = (10 ** (level / 10) / power).sqrt()[:, None]
+        speech, noise = speech * gain, noise * gain
+        mix = speech + noise
+        peak = mix.abs().amax(1, keepdim=True).clamp_min(0.99) / 0.99
+        return mix / peak, speech / peak
+
+    def _uniform(self, count: int, low: float, high: float) -> torch.Tensor:
+        return torch.rand(count, generator=self.generator, device=self.device) * (high - low) + low
+
+    def _speech(self):
+        """Windows with speech in them: of twice as many, those with most active frames."""
+        count = self.plan.batch
+        start = (self._uniform(2 * count, 0, 1).double() * (len(self.speech) - self.length)).long()
+        x = self.speech[start[:, None] + torch.arange(self.length, device=self.device)]
+        power, active = _level(x)
+        good = (power > 10**-4.5) & (active.float().mean(1) > 0.25)
+        keep = torch.argsort(good.int(), descending=True, stable=True)[:count]
+        return x[keep], power[keep].clamp_min(1e-9), active[keep]
+
+    def _noise(self, count: int) -> torch.Tensor:
+        z = self._window(count)
+        if not self.plan.vary:
+            return z
+        second = self._window(count) * 10 ** (self._uniform(count, -10, 5) / 20)[:, None]
+        z = z + second * (self._uniform(count, 0, 1) < 0.3)[:, None]
+        coloured = (self._uniform(count, 0, 1) < 0.25)[:, None]
+        white = torch.randn(z.shape, generator=self.generator, device=self.device)
+        return self._filtered(torch.where(coloured, white, z), coloured)
+
+    def _window(self, count: int) -> torch.Tensor:
+        """Segments of random kind and place, of unit power, at 0.7 to 1.4 times the speed."""
+        kind = torch.randint(len(self.starts), (count,), generator=self.generator, device=self.device)
+        speed = 2 ** self._uniform(count, -0.5, 0.5) if self.plan.vary else self._uniform(count, 1, 1)
+        room = self.lengths[kind] - (self.length * speed).long() - 2
+        place = (self._uniform(count, 0, 1).double() * room).long()
+        at = torch.arange(self.length, device=self.device) * speed[:, None]
+        whole = at.long()
+        first = (self.starts[kind] + place)[:, None] + whole
+        part = at - whole
+        z = self.noise[first] * (1 - part) + self.noise[first + 1] * part
+        return z / (z.square().mean(1, keepdim=True) + 1e-8).sqrt()
+
+    def _filtered(self, z: torch.Tensor, coloured: torch.Tensor) -> torch.Tensor:
+        """Through a smooth random filter of +-10 dB; what is coloured falls by 0 to 6 dB an octave more."""
+        spectrum = torch.fft.rfft(z)
+        bands = 8
+        gains = (torch.rand(len(z), bands, generator=self.generator, device=self.device) - 0.5) * 20
+        octave = (
+            torch.linspace(0, 1, spectrum.shape[1], device=self.device).clamp_min(1e-4).log2().clamp(-7, 0)
+        )
+        place = (octave + 7) / 7 * (bands - 1)
+        low = place.long().clamp_max(bands - 2)
+        curve = gains[:, low] * (1 - (place - low)) + gains[:, low + 1] * (place - low)
+        slope = self._uniform(len(z), 0, 6)[:, None] * coloured
+        return torch.fft.irfft(spectrum * 10 ** ((curve - slope * octave) / 20), n=z.shape[1])
+
+
+def _level(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Power over active frames (B,), and which frames are active (B, N)."""
+    power = F.avg_pool1d(x.square()[:, None], FRAME)[:, 0]
+    active = power >= power.amax(1, keepdim=True) * 10 ** (-ACTIVE_DB / 10)
+    return (power * active).sum(1) / active.sum(1), active
+
+
+def _mean(x: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
+    """Power over given frames (B,)."""
+    return (F.avg_pool1d(x.square()[:, None], FRAME)[:, 0] * active).sum(1) / active.sum(1)
+
+
+def finetune(
+    model: torch.nn.Module,
+    enhance: Callable[[torch.Tensor], torch.Tensor],
+    criterion: Callable,
+    mixer: Mixer,
+    plan: Plan,
+    *,
+    log: Callable[[dict], None] = print,
+    every: int = 100,
+) -> None:
+    """Train `model` in place.
+
+    Args:
+        model: its parameters are trained.
+        enhance: waveforms (B, T) through the model.
+        criterion: ``criterion(clean, enhanced, lengths)``, the loss of each utterance (B,).
+        mixer: what makes batches.
+        plan: what to do.
+        log: gets ``{"step", "loss", "rate", "seconds"}``, the loss a mean since the last one.
+        every: updates between two logs.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+    """
+    torch.manual_seed(plan.seed)  # what criterions draw
+    optimizer = torch.optim.Adam(model.parameters(), plan.rate)
+    model.train()
+    total, began = 0.0, time.time()
+    for step in range(plan.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, plan)
+        noisy, clean = mixer()
+        lengths = torch.full((len(noisy),), noisy.shape[1])
+        loss = criterion(clean, enhance(noisy), lengths).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
+        optimizer.step()
+        total = total + loss.detach()
+        if (step + 1) % every == 0 or step + 1 == plan.steps:
+            mean = float(total) / ((step % every) + 1)
+            if not math.isfinite(mean):
+                raise FloatingPointError(
+                    f"update {step + 1}: the loss is {mean}; lower the rate ({plan.rate})"
+                )
+            log(
+                {
+                    "step": step + 1,
+                    "loss": round(mean, 6),
+                    "rate": learning_rate(step, plan),
+                    "seconds": round(time.time() - began, 1),
+                }
+            )
+            total = 0.0
+    model.eval()

@@ -1,0 +1,204 @@
+"""Every place where we reach into ESPnet beyond what it offers to subclasses, with versions and reasons.
+
+Read with ESPnet 202412, 202511 and 202611 (``test/enh/test_espnet_compat.py`` tells when a newer one no
+longer needs a repair, or no longer has what we reach for).  Importing this module imports nothing of
+ESPnet: each function does so when it is called.
+
+What is ESPnet's own way of being extended is not listed here: subclasses of its tasks, of its trainer and of
+its separators.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+TASKS = "espnet2.tasks.enh"  # the module whose tables of names all enhancement tasks share
+
+
+# --- tables of names: up to 202611 there is no other way to add a class to those of a task ----------------
+
+
+def add_choices(criterions: dict, separators: dict, preprocessors: dict) -> None:
+    """Let configurations name our classes.
+
+    ``enh_tse`` and ``enh_s2t`` use the criterions' table of ``enh``; ``enh_s2t`` copies that of the
+    separators when it is imported, so it may need them a second time.
+    """
+    from espnet2.tasks import enh
+
+    enh.criterion_choices.classes.update(criterions)
+    enh.separator_choices.classes.update(separators)
+    enh.preprocessor_choices.classes.update(preprocessors)
+    joint = sys.modules.get("espnet2.tasks.enh_s2t")
+    copied = getattr(joint, "enh_separator_choices", None)  # missing while that module is being imported
+    if copied is not None:
+        copied.classes.update(separators)
+
+
+def use_for_joint_models(task: type) -> None:
+    """Build the enhancement part of joint models with this task; ``enh_s2t`` looks its tasks up by name."""
+    from espnet2.tasks import enh_s2t
+
+    enh_s2t.name2task["enh"] = task
+
+
+def replace_tasks(tool: ModuleType, tasks: dict[type, type]) -> None:
+    """In a module of ``espnet2.bin``, whose functions name ESPnet's tasks, put ours in their place."""
+    for name, value in list(vars(tool).items()):
+        if isinstance(value, type) and value in tasks:
+            setattr(tool, name, tasks[value])
+
+
+def when_tasks_are_imported(call: Callable[[], None]) -> None:
+    """Call as soon as ESPnet's enhancement tasks are there: now, or when somebody imports them.
+
+    So that ``import espnet_posinv`` suffices for ESPnet to know the names in our configurations, and costs
+    nothing where ESPnet is not used.  ESPnet has no entry points that packages could fill.
+    """
+    if TASKS in sys.modules:
+        call()
+    else:
+        sys.meta_path.insert(0, _AfterImport(call))
+
+
+class _AfterImport:
+    """A finder that finds nothing itself, but sees to it that ``call`` follows the execution of TASKS."""
+
+    def __init__(self, call: Callable[[], None]):
+        self.call = call
+
+    def find_spec(self, name, path=None, target=None):
+        if name != TASKS or self not in sys.meta_path:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module):
+                execute(module)
+                self.call()
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+
+# --- models: up to 202611 build_model names their classes, which call criterions with two waveforms only --
+
+
+def become(model, cls: type) -> None:
+    """Give a model that ESPnet built the class of ours, which has the same attributes."""
+    model.__class__ = cls
+
+
+def adopt_criterion(cls: type) -> None:
+    """Count a class as ESPnet's TimeDomainLoss: by that its models decide what a criterion is called with."""
+    from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
+
+    TimeDomainLoss.register(cls)
+
+
+# --- data: up to 202611 the readers keep the sample rate of each file to themselves -----------------------
+
+
+def datasets(factory) -> Iterator:
+    """The datasets that an iterator factory reads from, however its class names them."""
+    from espnet2.iterators.abs_iter_factory import AbsIterFactory
+    from espnet2.train.dataset import AbsDataset
+
+    for value in vars(factory).values():
+        if isinstance(value, AbsDataset):
+            yield value
+        elif isinstance(value, AbsIterFactory):
+            yield from datasets(value)
+
+
+def last_rate(reader) -> int | None:
+    """Sample rate of the file that a dataset's reader has read last, Hz; None where it reads no audio."""
+    from espnet2.train.dataset import AdapterForSoundScpReader
+
+    return reader.rate if isinstance(reader, AdapterForSoundScpReader) else None
+
+
+def path_of(dataset, name: str) -> str:
+    """The list that a dataset's entry was read from."""
+    return dataset.debug_info[name][0]
+
+
+def repair_chunk_iterator() -> None:
+    """Let the chunk iterator run with numpy 2.4 and newer.
+
+    It calls int() on an array of one element, which numpy refuses now; 202611 does not any more.  The name
+    ``int`` of that one module keeps its meaning.
+    """
+    import numpy as np
+    from espnet2.iterators import chunk_iter_factory
+
+    chunk_iter_factory.int = lambda value: int(np.asarray(value).item())
+
+
+class ScalarRate:
+    """A preprocessor of ESPnet, handed an utterance's ``fs`` as a number.
+
+    202412 to 202611 call int() on the array of one element that was read from utt2fs: see
+    :func:`repair_chunk_iterator`.
+    """
+
+    def __init__(self, preprocess: Callable):
+        self.preprocess = preprocess
+
+    def __repr__(self):
+        return repr(self.preprocess)
+
+    def __call__(self, uid: str, data: dict) -> dict:
+        if "fs" in data:
+            data = {**data, "fs": data["fs"].reshape(())}
+        return self.preprocess(uid, data)
+
+
+# --- trainer: up to 202611 it writes checkpoints in place, and restores the reporter at epochs only -------
+
+
+@contextlib.contextmanager
+def saving_with(save: Callable) -> Iterator[None]:
+    """Within the block ``torch.save`` is ``save(original, value, file, *args, **kwargs)``.
+
+    ESPnet's trainer calls torch.save by that name from within the loop over the epochs.
+    """
+    import torch
+
+    original = torch.save
+
+    def wrapped(value, file, *args, **kwargs):
+        if not isinstance(file, (str, os.PathLike)):
+            return original(value, file, *args, **kwargs)
+        return save(original, value, file, *args, **kwargs)
+
+    torch.save = wrapped
+    try:
+        yield
+    finally:
+        torch.save = original
+
+
+def reporter_state(reporter) -> tuple[dict, int, int]:
+    """What a SubReporter has gathered in an epoch, as plain types."""
+    values = {
+        key: [(value.value, getattr(value, "weight", None)) for value in values]
+        for key, values in reporter.stats.items()
+    }
+    return values, reporter.count, reporter.total_count
+
+
+def restore_reporter(reporter, state: tuple[dict, int, int]) -> None:
+    """The reverse of :func:`reporter_state`."""
+    from espnet2.train.reporter import to_reported_value
+
+    values, reporter.count, reporter.total_count = state
+    for key, pairs in values.items():
+        reporter.stats[key] = [to_reported_value(*pair) for pair in pairs]

@@ -1,0 +1,130 @@
+"""Fine-tuning with speech and noise in memory: mixtures, schedule, that it learns."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+from espnet_posinv.cli import command
+from espnet_posinv.enh.enhancer import MODELS, Enhancer
+from espnet_posinv.enh.resident import Mixer, Plan, finetune, learning_rate
+from espnet_posinv.perturb.noise import active_frames
+
+RATE = 16000
+
+
+def speech(seconds, seed=0):
+    """Bursts of noise, four a second."""
+    g = torch.Generator().manual_seed(seed)
+    t = torch.arange(int(seconds * RATE)) / RATE
+    return 0.1 * torch.randn(len(t), generator=g) * (torch.sin(2 * torch.pi * 4 * t) > 0)
+
+
+def noises():
+    g = torch.Generator().manual_seed(1)
+    return {
+        "short": 0.1 * torch.randn(RATE // 2, generator=g),
+        "long": 0.3 * torch.randn(9 * RATE, generator=g),
+    }
+
+
+def ratio(mix, clean):
+    active = active_frames(clean.numpy())
+    noise = (mix - clean).numpy()[active]
+    return 10 * np.log10((clean.numpy()[active] ** 2).mean() / (noise**2).mean())
+
+
+@pytest.mark.parametrize("vary", [False, True])
+def test_mixtures_have_their_ratio_and_level(vary):
+    for snr in (-5.0, 10.0):
+        plan = Plan(batch=6, seconds=1.0, snr=(snr, snr), level=(-26.0, -26.0), vary=vary)
+        mix, clean = Mixer([speech(5), speech(4, 1)], noises(), plan)()
+        assert mix.shape == clean.shape == (6, RATE) and mix.abs().max() <= 0.99
+        for m, c in zip(mix, clean, strict=True):
+            assert ratio(m, c) == pytest.approx(snr, abs=0.3)
+            if m.abs().max() < 0.98:  # not scaled down
+                level = 10 * np.log10((c.numpy()[active_frames(c.numpy())] ** 2).mean())
+                assert level == pytest.approx(-26, abs=0.3)
+
+
+def test_batches_follow_the_seed():
+    plan = Plan(batch=2, seconds=0.5, seed=3)
+    a, b = (Mixer([speech(3)], noises(), plan) for _ in range(2))
+    first = a()
+    assert all(torch.equal(x, y) for x, y in zip(first, b(), strict=True))
+    assert not torch.equal(first[0], a()[0])
+    assert not torch.equal(first[0], Mixer([speech(3)], noises(), Plan(batch=2, seconds=0.5, seed=4))()[0])
+
+
+def test_too_little_speech_is_told():
+    with pytest.raises(ValueError, match="8000 samples of speech: a window takes 64000"):
+        Mixer([speech(0.5)], noises(), Plan())
+
+
+def test_rate_rises_and_falls():
+    plan = Plan(steps=1000, rate=1.0, warmup=100)
+    rates = [learning_rate(i, plan) for i in range(1000)]
+    assert rates[0] == pytest.approx(0.01) and rates[49] == pytest.approx(0.5)
+    assert max(rates) == pytest.approx(rates[98], abs=0.02) and rates[-1] == pytest.approx(0.02, abs=1e-4)
+    assert rates[500] == pytest.approx(0.02 + 0.98 * 0.5, abs=0.01)
+
+
+def test_a_gain_is_learned():
+    """The least-squares gain of a mixture at 0 dB is about a half."""
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(model.weight, 1.0)
+    plan = Plan(steps=60, batch=8, seconds=0.5, rate=0.03, warmup=5, snr=(0.0, 0.0), vary=False)
+    seen = []
+    finetune(
+        model,
+        lambda x: model(x[..., None])[..., 0],
+        lambda clean, enhanced, lengths: (clean - enhanced).square().mean(1) * 1e3,
+        Mixer([speech(6)], noises(), plan),
+        plan,
+        log=seen.append,
+        every=20,
+    )
+    # Noise fills the pauses, too, so the best gain lies below 1 / 2
+    assert 0.25 < model.weight.item() < 0.55
+    assert [v["step"] for v in seen] == [20, 40, 60] and seen[-1]["loss"] < seen[0]["loss"]
+
+
+def test_a_loss_that_is_not_finite_stops_it():
+    model = torch.nn.Linear(1, 1)
+    plan = Plan(steps=2, batch=2, seconds=0.5)
+    with pytest.raises(FloatingPointError, match="update 1: the loss is nan"):
+        finetune(
+            model,
+            lambda x: model(x[..., None])[..., 0],
+            lambda clean, enhanced, lengths: (clean - enhanced).mean(1) * float("nan"),
+            Mixer([speech(3)], noises(), plan),
+            plan,
+            log=lambda values: None,
+            every=1,
+        )
+
+
+def test_the_command_leaves_an_experiment_that_enhances(tmp_path):
+    root = Path(__file__).parents[2] / "egs2/mini_debian"
+    for name, x in {"a": speech(2), "b": speech(2, 1), **noises()}.items():
+        soundfile.write(tmp_path / f"{name}.wav", x.numpy(), RATE)
+    for scp, names in (("speech", ("a", "b")), ("noise", ("short", "long"))):
+        (tmp_path / f"{scp}.scp").write_text("".join(f"{n} {tmp_path / n}.wav\n" for n in names))
+    command("finetune")(
+        [
+            *("--model", str(MODELS / "nsnet2_ssl_mse"), "--output-dir", str(tmp_path / "exp")),
+            *("--criterion", str(root / "enh1/conf/criterion/ssl_softdtw.yaml")),
+            *("--upstream", f"transformers:{root / 'ssl1/mini_hubert'}", "--steps", "2", "--batch", "2"),
+            *("--seconds", "0.5", "--seed", "7"),
+            *("--speech-scp", str(tmp_path / "speech.scp"), "--noise-scp", str(tmp_path / "noise.scp")),
+        ]
+    )
+    config = yaml.safe_load((tmp_path / "exp/config.yaml").read_text())
+    assert config["criterions"][0]["name"] == "ssl_softdtw" and config["resident"]["steps"] == 2
+    before, after = Enhancer.from_pretrained("nsnet2_ssl_mse"), Enhancer.from_pretrained(tmp_path / "exp")
+    x = speech(1, 5).numpy()
+    assert not np.array_equal(before(x), after(x)) and np.abs(before(x) - after(x)).max() < 0.1
+    assert len((tmp_path / "exp/train.jsonl").read_text().splitlines()) == 1
