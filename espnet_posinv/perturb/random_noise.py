@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soxr
 
 from espnet_posinv.kaldi.audio import read_audio
 from espnet_posinv.kaldi.scp import DataError
@@ -85,6 +84,8 @@ def noise_files(source: str | Path) -> dict[str, list[str]]:
             if path.is_file() and not path.name.startswith(".") and path.suffix:
                 parts = path.relative_to(source).parts
                 found.setdefault(parts[0] if len(parts) > 1 else path.stem, []).append(str(path))
+    elif not source.is_file():
+        raise DataError(f"{source}: no such file")
     else:
         for number, line in enumerate(source.read_text(encoding="utf-8-sig").splitlines(), 1):
             kind, _, path = line.strip().replace("\t", " ").partition(" ")
@@ -111,6 +112,8 @@ def read_noises(source: str | Path, rate: int = SAMPLE_RATE) -> dict[str, np.nda
     Raises:
         DataError: recordings that cannot be read; all of them are named.
     """
+    import soxr  # not of the core: only data preparation and noise mixing read recordings
+
     noises, problems = {}, []
     for kind, paths in noise_files(source).items():
         parts = []

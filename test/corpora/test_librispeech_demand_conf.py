@@ -14,8 +14,8 @@ import pytest
 import torch
 from espnet2.iterators.chunk_iter_factory import ChunkIterFactory
 from espnet2.train.collate_fn import CommonCollateFn
-from espnet_posinv.enh.chunks import repair_chunk_iterator
 
+from espnet_posinv.espnet_compat import repair_chunk_iterator
 from espnet_posinv.recipe.config import load
 from espnet_posinv.ssl import SSLEncoder
 from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network

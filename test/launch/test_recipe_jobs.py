@@ -40,11 +40,14 @@ def recipe(slurm):
             "slurm",
             "--test_sets",
             "test",
+            "--clean_set",
+            "test",
             "--upstreams",
             "",
             *options,
         ]
-        env = {**slurm.environment, "PYTHONPATH": str(ROOT)}
+        corpus = dict.fromkeys(("AUDIO", "TRANSCRIPTS", "NOISE"), str(folder / "wav.wav"))
+        env = {**slurm.environment, "PYTHONPATH": str(ROOT), **corpus}
         return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
 
     run.folder = folder
