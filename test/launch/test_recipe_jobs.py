@@ -42,6 +42,8 @@ def recipe(slurm):
             "test",
             "--clean_set",
             "test",
+            "--pretrained",
+            "",
             "--upstreams",
             "",
             *options,
