@@ -47,7 +47,7 @@ def ratio(factor: float | Fraction) -> Fraction:
     if isinstance(factor, Fraction) and factor > 0:
         return factor
     fraction = Fraction(factor).limit_denominator(100) if 0 < factor < float("inf") else Fraction(0)
-    if not fraction or abs(fraction - factor) > 1e-9:  # 0.8 + 0.02 is 41/50 but for rounding
+    if not fraction or abs(float(fraction) - float(factor)) > 1e-9:  # 0.8 + 0.02 is 41/50 but for rounding
         raise ValueError(
             f"speed factor {factor!r}: must be above 0 and a fraction with a denominator up to 100, like 0.95"
         )
