@@ -201,7 +201,7 @@ def test_dialogue_scripts():
 
 
 def test_test_sets_hold_the_same_utterances_and_a_larger_size_only_adds(corpus):
-    small, large = corpus("small", "quick"), corpus("large", "default")
+    small, large = corpus("small", "quick"), corpus("large", "full")
     for name in ("test_clean", "test_seen", "test_unseen"):
         few, many = table(small / name / "wav.scp"), table(large / name / "wav.scp")
         assert set(few) < set(many)

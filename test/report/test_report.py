@@ -290,3 +290,13 @@ def test_command(places, tmp_path, capsys):
     assert (tmp_path / "R.md").exists()
     with pytest.raises(SystemExit, match="no scores of test_clean test_seen test_unseen; run stage 8"):
         main(["--scores-dir", str(tmp_path), *options])
+
+
+def test_groups_and_languages_are_conditions_where_there_are_several(tmp_path):
+    folder = tmp_path / "test"
+    folder.mkdir()
+    (folder / "utt2group").write_text("a sentences\nb voices\nc voices\n")
+    (folder / "utt2lang").write_text("a cs\nb cs\nc cs\n")
+    found = load_conditions(tmp_path, "test", ["a", "c"])
+    assert {name: list(values) for name, values in found.items()} == {"group": ["sentences", "voices"]}
+    assert load_conditions(tmp_path, "test", ["b", "c"]) == {}

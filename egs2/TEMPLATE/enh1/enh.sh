@@ -160,11 +160,11 @@ model_folder() { local p=${1#*:}; p=${p%%,*}; [ ! -e "${p}" ] || echo "${p}"; }
 # FILE's lines of utterances in --lang, where SET tells languages: what recognisers of words and, for time's sake,
 # signal metrics get. Phones are recognised in every language.
 spoken() {
-    local out=${expdir}/spoken/${lang}/$1
+    local out=${expdir}/spoken/${lang}/$1 new=${expdir}/spoken/${lang}/$1.${BASHPID}
     [ -e "${raw}/$2/utt2lang" ] || { echo "$1"; return; }
     mkdir -p "$(dirname "${out}")"
-    awk -v lang="${lang}" 'NR == FNR { if ($2 == lang) kept[$1]; next } $1 in kept' "${raw}/$2/utt2lang" "$1" > "${out}.$$.$BASHPID"
-    if cmp -s "${out}.$$.$BASHPID" "${out}"; then rm "${out}.$$.$BASHPID"; else mv "${out}.$$.$BASHPID" "${out}"; fi
+    awk -v lang="${lang}" 'NR == FNR { if ($2 == lang) kept[$1]; next } $1 in kept' "${raw}/$2/utt2lang" "$1" > "${new}"
+    if cmp -s "${new}" "${out}"; then rm "${new}"; else mv "${new}" "${out}"; fi
     echo "${out}"
 }
 hears_phones() { grep -qs '"kind": "phones"' "$(model_folder "${1#*=}")/config.json"; }
