@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from espnet_posinv.sources.asterisk import prompts
-from espnet_posinv.sources.audio import RATE
-from espnet_posinv.sources.noises import babble
 
 from espnet_posinv.asr.whisper import Whisper, _load
+from espnet_posinv.corpora.noises import babble
+from espnet_posinv.corpora.prompts import prompts
 from espnet_posinv.perturb.noise import active_level
+from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.scoring.wer import pool, score_texts
 
 
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     network = _load(recogniser, os.getpid())
 
     def greedy(wav: np.ndarray, **limits) -> str:
-        seconds = len(wav) / RATE
+        seconds = len(wav) / SAMPLE_RATE
         network.frames = int(100 * (args.window if seconds <= args.window - 2 else 30))
         segments, _ = network.transcribe(
             wav,
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     ways = {
         "greedy, no limit": greedy,
         "ban and 6 tokens a second": lambda wav: greedy(
-            wav, no_repeat_ngram_size=3, max_new_tokens=int(6 * len(wav) / RATE) + 8
+            wav, no_repeat_ngram_size=3, max_new_tokens=int(6 * len(wav) / SAMPLE_RATE) + 8
         ),
         "ban": lambda wav: greedy(wav, no_repeat_ngram_size=3),
         "temperature fallback": recogniser.transcribe,
@@ -80,20 +80,20 @@ def main(argv: list[str] | None = None) -> None:
 
 def sets(args) -> dict[str, tuple[dict[str, str], dict[str, np.ndarray]]]:
     """Prompts in babble, and triples of prompts with the second one said twice."""
-    english = [p for p in prompts("en", args.downloads) if 2 <= len(p.read()) / RATE <= 8 and p.text]
+    english = [p for p in prompts("en", args.downloads) if 2 <= len(p.read()) / SAMPLE_RATE <= 8 and p.text]
     order = np.random.default_rng(0).permutation(len(english))
     chosen = [english[i] for i in order[: args.utterances]]
-    long = [x for p in prompts("fr", args.downloads) if len(x := p.read()) > 8 * RATE]
+    long = [x for p in prompts("fr", args.downloads) if len(x := p.read()) > 8 * SAMPLE_RATE]
     noise = babble(long, 60, seed=3)
     texts = {p.name: p.text for p in chosen}
     mixed = {}
     for k, p in enumerate(chosen):
         clean = p.read()
-        part = np.roll(noise, -k * 7 * RATE)[: len(clean)]
+        part = np.roll(noise, -k * 7 * SAMPLE_RATE)[: len(clean)]
         scaled = part * 10 ** ((active_level(clean) - active_level(part)) / 20)
         mixed[p.name] = (clean + scaled).astype(np.float32) * 0.5
     again, wavs = {}, {}
-    gap = np.zeros(RATE // 4, np.float32)
+    gap = np.zeros(SAMPLE_RATE // 4, np.float32)
     for k in range(0, args.utterances - 3, 4):
         group = [chosen[k], chosen[k + 1], chosen[k + 1], chosen[k + 2]]
         again[f"g{k}"] = " ".join(p.text for p in group)

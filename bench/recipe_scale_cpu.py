@@ -11,8 +11,8 @@ from recipe_scale_common import RATE, SECONDS, build, configuration, cpu_name, w
 from softdtw_common import environment
 
 from espnet_posinv.asr.whisper import Whisper
-from espnet_posinv.corpora.asterisk import prompts
 from espnet_posinv.corpora.mix import mix_data_dir
+from espnet_posinv.corpora.prompts import prompts
 from espnet_posinv.kaldi.audio import audio_info
 from espnet_posinv.kaldi.scp import write_scp
 from espnet_posinv.scoring.signal import dnsmos, estoi, pesq, si_sdr

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from espnet_posinv.corpora.audio import read_audio
-from espnet_posinv.corpora.fetch import sha256, unpack
+from espnet_posinv.corpora.fetch import unpack
 from espnet_posinv.corpora.membership import sides
 from espnet_posinv.corpora.prompts import Prompt
+from espnet_posinv.files import file_hash
 from espnet_posinv.perturb.noise import active_level, highpass
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
@@ -88,7 +89,7 @@ def recordings(downloads: Path, own: Iterable[Path] = ()) -> tuple[dict, dict]:
         tables.append({kind: [] for kind in kinds})
         for kind, patterns in kinds.items():
             for path in _files(roots, patterns):
-                if (digest := sha256(path)) not in known:
+                if (digest := file_hash(path)) not in known:
                     known.add(digest)
                     tables[-1][kind].append(path)
     return tables[0], tables[1]

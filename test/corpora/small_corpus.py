@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from espnet_posinv.corpora.asterisk import Prompt, prompts
-from espnet_posinv.corpora.audio import RATE, read_audio
+from espnet_posinv.corpora.audio import read_audio
 from espnet_posinv.corpora.demand import CHANNELS, ENVIRONMENTS
 from espnet_posinv.corpora.noises import _roots as noise_folders
+from espnet_posinv.corpora.prompts import Prompt, prompts
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 # part: (language, reader, chapters, utterances a chapter)
 READERS = {
@@ -68,7 +69,7 @@ def _sentences(found: list[Prompt]) -> list[tuple[str, np.ndarray]]:
         if len(words) < 3 or any(not re.fullmatch(r"[^\W\d_]+('[^\W\d_]+)?", word) for word in words):
             continue
         samples = prompt.read()
-        if SECONDS[0] <= len(samples) / RATE <= SECONDS[1]:
+        if SECONDS[0] <= len(samples) / SAMPLE_RATE <= SECONDS[1]:
             result.append((" ".join(words), samples))
         if len(result) == 24:
             break
@@ -80,7 +81,7 @@ def _write_chapter(folder: Path, sentences: list[tuple[str, np.ndarray]]) -> Non
     prefix = f"{folder.parent.name}-{folder.name}"
     lines = []
     for i, (text, samples) in enumerate(sentences):
-        soundfile.write(folder / f"{prefix}-{i:04d}.flac", samples, RATE, subtype="PCM_16")
+        soundfile.write(folder / f"{prefix}-{i:04d}.flac", samples, SAMPLE_RATE, subtype="PCM_16")
         lines.append(f"{prefix}-{i:04d} {text}\n")
     (folder / f"{prefix}.trans.txt").write_text("".join(lines), encoding="utf-8")
 
@@ -88,11 +89,13 @@ def _write_chapter(folder: Path, sentences: list[tuple[str, np.ndarray]]) -> Non
 def make_demand(output: Path, downloads: Path) -> None:
     """18 environments; SCAFE at 48 kHz and zipped, as published."""
     for environment, noise in zip(ENVIRONMENTS, _noises(downloads), strict=True):
-        rate = 48000 if environment == "SCAFE" else RATE
+        rate = 48000 if environment == "SCAFE" else SAMPLE_RATE
         files = {}
         for channel in range(CHANNELS):
             buffer = io.BytesIO()
-            moved = np.roll(np.repeat(noise, rate // RATE), 7 * channel)  # each microphone hears it elsewhere
+            moved = np.roll(
+                np.repeat(noise, rate // SAMPLE_RATE), 7 * channel
+            )  # each microphone hears it elsewhere
             soundfile.write(buffer, moved, rate, subtype="PCM_16", format="WAV")
             files[f"{environment}/ch{channel + 1:02d}.wav"] = buffer.getvalue()
         output.mkdir(parents=True, exist_ok=True)
@@ -115,7 +118,7 @@ def _noises(downloads: Path) -> list[np.ndarray]:
     for path in files:
         noise = read_audio(path)
         if np.abs(noise).max() > 0.05:
-            result.append(np.resize(noise, round(NOISE_SECONDS * RATE)))
+            result.append(np.resize(noise, round(NOISE_SECONDS * SAMPLE_RATE)))
         if len(result) == len(ENVIRONMENTS):
             return result
     raise ValueError(f"{len(result)} noises found, {len(ENVIRONMENTS)} are needed")
