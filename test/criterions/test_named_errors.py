@@ -18,10 +18,10 @@ def test_a_short_utterance_is_named_by_its_id(criterion):
     lengths = torch.tensor([2000, 100])
     with (
         batch_info(utt_ids=["anna-1", "ben-2"], lengths=lengths),
-        pytest.raises(ValueError, match=rf"{loss.name}: utterance ben-2: 100 samples, but HuBERT"),
+        pytest.raises(ValueError, match=rf"{loss.name}: utterance ben-2: \d+ samples, but HuBERT"),
     ):
         loss(wav, wav)
-    with pytest.raises(ValueError, match="utterance 1 of the batch: 100 samples"):  # nobody said who they are
+    with pytest.raises(ValueError, match=r"utterance 1 of the batch: \d+ samples"):  # without ids
         loss(wav, wav, lengths)
 
 

@@ -37,7 +37,7 @@ def test_costs_of_some_fifty_bits_keep_their_gradient(dtype):
     cost[0, 1:21, :16] = 3.573
     E = soft_alignment(cost=cost, gamma=0.1)
     assert E[0, 0, 0] == 1 and (E.sum(2) > 1 - 1e-5).all()
-    x = torch.tensor([0.0] + [1.805] * 20, dtype=dtype).reshape(1, 21, 1).requires_grad_()
+    x = (torch.tensor([0.0] + [1.805] * 20, dtype=dtype).reshape(1, 21, 1) + 0.1).requires_grad_()
     y = torch.tensor([0.0] * 16 + [1.805], dtype=dtype).reshape(1, 17, 1)
     soft_dtw(x, y, gamma=0.1).sum().backward()
     assert x.grad.abs().sum().item() == pytest.approx(7.2, rel=1e-4)
