@@ -131,7 +131,7 @@ class Enhancer:
         noisy = [_checked(w, i) for i, w in enumerate(given)]
         rate = self.sample_rate if sample_rate is None else sample_rate
         enhanced = self._enhance([_resample(w, rate, self.sample_rate) for w in noisy])
-        out = []
+        out: list[np.ndarray | torch.Tensor] = []
         for dry, w, original in zip(noisy, enhanced, given, strict=True):
             w = _resample(w, self.sample_rate, rate)
             w = np.pad(w[: len(dry)], (0, max(0, len(dry) - len(w))))

@@ -81,10 +81,10 @@ def noise_files(source: str | Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     source, problems = Path(source), []
     if source.is_dir():
-        for path in sorted(source.rglob("*")):
-            if path.is_file() and not path.name.startswith(".") and path.suffix:
-                parts = path.relative_to(source).parts
-                found.setdefault(parts[0] if len(parts) > 1 else path.stem, []).append(str(path))
+        for file in sorted(source.rglob("*")):
+            if file.is_file() and not file.name.startswith(".") and file.suffix:
+                parts = file.relative_to(source).parts
+                found.setdefault(parts[0] if len(parts) > 1 else file.stem, []).append(str(file))
     else:
         for number, line in enumerate(source.read_text(encoding="utf-8-sig").splitlines(), 1):
             kind, _, path = line.strip().replace("\t", " ").partition(" ")

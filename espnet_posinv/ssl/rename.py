@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -47,7 +48,7 @@ def load_renamed(
         ) from error
 
 
-def normalised_weight(conv: torch.nn.Module) -> torch.Tensor:
+def normalised_weight(conv: Any) -> torch.Tensor:
     """The weight of a convolution under weight normalisation (arXiv 1602.07868), ``g v / ||v||``.
 
     In float64: in float32 its last bits depend on the number of threads, and with them an encoder's
