@@ -48,7 +48,13 @@ no_downloads.install()
 def __getattr__(name: str):
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    try:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if name != "Enhancer":
+            raise
+        hint = f"Enhancer needs ESPnet ({error}): pip install 'espnet_posinv[espnet]'"
+        raise ModuleNotFoundError(hint, name=error.name) from None
 
 
 def __dir__() -> list[str]:

@@ -44,7 +44,9 @@ def ratio(factor: float | Fraction) -> Fraction:
     Raises:
         ValueError: it is no such fraction; 1/3 is one, 0.333 is not.
     """
-    if isinstance(factor, Fraction) and factor > 0:
+    if isinstance(factor, Fraction):
+        if factor <= 0:
+            raise ValueError(f"speed factor {factor}: must be above 0")
         return factor
     fraction = Fraction(factor).limit_denominator(100) if 0 < factor < float("inf") else Fraction(0)
     if not fraction or abs(float(fraction) - float(factor)) > 1e-9:  # 0.8 + 0.02 is 41/50 but for rounding

@@ -222,7 +222,10 @@ def load_encoder(
     loader, _, name = upstream.partition(":")
     if loader not in LOADERS or not name:
         raise ValueError(f"upstream {upstream!r}: write LOADER:NAME with LOADER one of {', '.join(LOADERS)}")
-    network, facts = importlib.import_module(f"espnet_posinv.ssl.{loader}").load(name)
+    try:
+        network, facts = importlib.import_module(f"espnet_posinv.ssl.{loader}").load(name)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"upstream {upstream}: pip install {error.name}, which it needs") from error
     if sample_rate != facts["sample_rate"]:
         raise ValueError(
             f"{upstream} was trained at {facts['sample_rate']} Hz, but the waveforms have {sample_rate} Hz: "
