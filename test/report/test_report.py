@@ -110,7 +110,7 @@ def table_rows(text, heading):
         if not line.startswith("|"):
             break
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        rows[cells[0].strip("`")] = cells[1:]
+        rows[cells[0]] = cells[1:]
     return rows
 
 
