@@ -19,7 +19,8 @@ class Transcript(NamedTuple):
     recogniser: str
     pieces: list[tuple[str, str, str]]
     errors: int
-    words: int
+    count: int  # of what is counted in the reference
+    unit: str  # words, characters or phones
 
 
 @dataclass
@@ -110,9 +111,9 @@ def load_utterance(experiment: Experiment, test_set: str, name: str, why: str) -
         source, of_set = ("noisy", places.clean_set) if system == "clean" else (system, test_set)
         for recogniser in recognisers:
             path = places.scores / recogniser / source / f"{of_set}.json"
-            score = read_scores(path)["utterances"].get(name) if path.exists() else None
-            if score:
-                track.transcripts.append(transcript(recogniser, score))
+            scores = read_scores(path) if path.exists() else {"utterances": {}}
+            if score := scores["utterances"].get(name):
+                track.transcripts.append(transcript(recogniser, score, scores.get("unit", "words")))
         tracks.append(track)
     conditions = load_conditions(places.data, test_set, [name])
     return Utterance(
@@ -127,7 +128,7 @@ def load_utterance(experiment: Experiment, test_set: str, name: str, why: str) -
     )
 
 
-def transcript(recogniser: str, score: dict) -> Transcript:
+def transcript(recogniser: str, score: dict, unit: str) -> Transcript:
     """The heard words of ``{"ref", "hyp", "S", "D", "I", "N"}`` with their errors."""
     import jiwer
 
@@ -142,7 +143,7 @@ def transcript(recogniser: str, score: dict) -> Transcript:
             )
             for chunk in jiwer.process_words(score["ref"], score["hyp"]).alignments[0]
         ]
-    return Transcript(recogniser, pieces, score["S"] + score["D"] + score["I"], score["N"])
+    return Transcript(recogniser, pieces, score["S"] + score["D"] + score["I"], score["N"], unit)
 
 
 def _samples(scp, name: str) -> np.ndarray:

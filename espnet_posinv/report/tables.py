@@ -40,12 +40,13 @@ def environment_section() -> Section:
 def data_section(experiment: Experiment) -> Section:
     """What the test sets hold."""
     rows = []
-    for test_set, cell in next(iter(next(iter(experiment.words.values())).values())).items():
+    grid = next(iter(experiment.words.values()))
+    for test_set, cell in next(iter(grid.values())).items():
         conditions = load_conditions(experiment.places.data, test_set, cell.ids)
         noises = ", ".join(sorted(set(conditions.get("noise", [])))) or "-"
         snrs = ", ".join(_sorted_bands(conditions["SNR"])) if "SNR" in conditions else "-"
         rows.append([test_set, str(len(cell.ids)), f"{cell.words.sum():.0f}", noises, snrs])
-    return Section("Test sets", [Table(["set", "utterances", "words", "noises", "SNR"], rows)])
+    return Section("Test sets", [Table(["set", "utterances", first_cell(grid).unit, "noises", "SNR"], rows)])
 
 
 @dataclass

@@ -1,5 +1,6 @@
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from matplotlib import image
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.report.experiment import Places, load
 from espnet_posinv.report.markdown import write_report
-from espnet_posinv.report.scores import load_conditions, load_wer
+from espnet_posinv.report.scores import Cell, load_conditions, load_wer
 from espnet_posinv.report.systems import baseline_of, family, read_systems
+from espnet_posinv.report.tables import data_section
 from espnet_posinv.report.training import read_training
 from espnet_posinv.scoring.wer import score_files
 
@@ -300,3 +302,13 @@ def test_groups_and_languages_are_conditions_where_there_are_several(tmp_path):
     found = load_conditions(tmp_path, "test", ["a", "c"])
     assert {name: list(values) for name, values in found.items()} == {"group": ["sentences", "voices"]}
     assert load_conditions(tmp_path, "test", ["b", "c"]) == {}
+
+
+@pytest.mark.parametrize("unit", ["phones", "characters", "words"])
+def test_the_test_sets_table_names_what_it_counts(tmp_path, unit):
+    """Phones of the first recogniser once stood under "words"."""
+    cell = Cell(["a", "b"], np.zeros(2), np.array([7.0, 5.0]), {}, 1, None, unit)
+    places = SimpleNamespace(data=tmp_path)
+    section = data_section(SimpleNamespace(words={"rec": {"noisy": {"test": cell}}}, places=places))
+    (table,) = section.blocks
+    assert table.head[:3] == ["set", "utterances", unit] and table.rows[0][:3] == ["test", "2", "12"]

@@ -208,7 +208,8 @@ def test_choice_is_by_change_of_errors(experiment):
 )
 def test_marks_add_up(ref, hyp):
     score = {**count_errors(ref, hyp), "ref": ref, "hyp": hyp}
-    found = transcript("rec", score)
+    found = transcript("rec", score, "phones")
+    assert (found.count, found.unit) == (len(ref.split()), "phones")
     assert " ".join(heard for _, heard, _ in found.pieces if heard) == hyp
     assert " ".join(spoken for _, _, spoken in found.pieces if spoken) == ref
     wrong = sum(max(len(h.split()), len(s.split())) for kind, h, s in found.pieces if kind != "equal")
