@@ -33,6 +33,7 @@ def run(args):
 
     from espnet_posinv.criterions import criterion_class
     from espnet_posinv.enh.enhancer import Enhancer
+    from espnet_posinv.enh.kept import KEY, ssl_criterion
     from espnet_posinv.enh.resident import Mixer, Plan, finetune
     from espnet_posinv.files import atomic_write, replacing
     from espnet_posinv.kaldi.audio import read_mono
@@ -41,7 +42,7 @@ def run(args):
     from espnet_posinv.sample_rate import SAMPLE_RATE
 
     say = partial(print, flush=True)
-    (entry,) = yaml.safe_load(args.criterion.read_text(encoding="utf-8"))["criterions"]
+    entry = ssl_criterion(args.criterion)
     entry["conf"]["upstream"] = args.upstream
     criterion = criterion_class(entry["name"])(**entry["conf"])
     plan = Plan(args.steps, args.batch, args.seconds, args.rate, vary=not args.plain, seed=args.seed)
@@ -68,7 +69,8 @@ def run(args):
         torch.save({name: value.cpu() for name, value in model.state_dict().items()}, temporary)
     values = yaml.safe_load((args.model / "config.yaml").read_text(encoding="utf-8"))
     values |= {
-        "criterions": [entry],
+        "criterions": [],
+        KEY: {"criterions": [entry]},
         "init_param": [str(args.model)],
         "resident": vars(plan) | {"snr": list(plan.snr), "level": list(plan.level)},
     }

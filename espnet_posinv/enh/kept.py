@@ -7,6 +7,11 @@ which ESPnet passes over; its own criterions stay where they are.
 
 from argparse import Namespace
 from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import yaml
+
+from espnet_posinv.criterions import CLASSES
 
 KEY = "posinv"
 CRITERIONS = ("criterions", "enh_criterions")  # the second in joint models
@@ -35,3 +40,18 @@ def as_trained(config: Mapping) -> dict:
     {'criterions': [{'name': 'ssl_mse'}], 'seed': 0}
     """
     return {**{key: value for key, value in config.items() if key != KEY}, **(config.get(KEY) or {})}
+
+
+def ssl_criterion(path: str | Path) -> dict:
+    """Name and conf of the SSL criterion in a configuration, of which there must be one.
+
+    Raises:
+        ValueError: there is none, or several.
+    """
+    config = as_trained(yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {})
+    listed = config.get("criterions") or config.get("enh_criterions") or []
+    found = [item for item in listed if item["name"] in CLASSES]
+    if len(found) != 1:
+        names = ", ".join(CLASSES)
+        raise ValueError(f"{path}: one SSL criterion ({names}) is needed, there are {len(found)}")
+    return {**found[0], "conf": dict(found[0].get("conf") or {})}

@@ -77,3 +77,20 @@ def test_stock_espnet_enhances(trained, tmp_path, name, first):
     with torch.no_grad():
         expected = model.eval().forward_enhance(torch.from_numpy(noisy)[None], torch.tensor([8000]))[0][0]
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected[0].numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("key", ["criterions", "enh_criterions"])
+def test_the_one_ssl_criterion_is_found_wherever_it_is_kept(tmp_path, key):
+    path = tmp_path / "c.yaml"
+    for config in ({key: [THEIRS, OURS]}, {key: [THEIRS], "posinv": {key: [THEIRS, OURS]}}):
+        path.write_text(yaml.safe_dump(config))
+        assert kept.ssl_criterion(path) == OURS
+    path.write_text(yaml.safe_dump({key: [{"name": "ssl_mse"}]}))
+    assert kept.ssl_criterion(path) == {"name": "ssl_mse", "conf": {}}
+
+
+@pytest.mark.parametrize(("listed", "count"), [([], 0), ([THEIRS], 0), ([OURS, OURS], 2)])
+def test_none_or_several_ssl_criterions_are_refused(tmp_path, listed, count):
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump({"criterions": listed}))
+    with pytest.raises(ValueError, match=rf"c\.yaml: one SSL criterion .*there are {count}"):
+        kept.ssl_criterion(tmp_path / "c.yaml")

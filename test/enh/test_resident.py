@@ -10,6 +10,7 @@ import yaml
 
 from espnet_posinv.cli import command
 from espnet_posinv.enh.enhancer import MODELS, Enhancer
+from espnet_posinv.enh.kept import as_trained
 from espnet_posinv.enh.resident import Mixer, Plan, finetune, learning_rate
 from espnet_posinv.perturb.noise import active_frames
 
@@ -122,7 +123,7 @@ def test_the_command_leaves_an_experiment_that_enhances(tmp_path):
             *("--speech-scp", str(tmp_path / "speech.scp"), "--noise-scp", str(tmp_path / "noise.scp")),
         ]
     )
-    config = yaml.safe_load((tmp_path / "exp/config.yaml").read_text())
+    config = as_trained(yaml.safe_load((tmp_path / "exp/config.yaml").read_text()))
     assert config["criterions"][0]["name"] == "ssl_softdtw" and config["resident"]["steps"] == 2
     before, after = Enhancer.from_pretrained("nsnet2_ssl_mse"), Enhancer.from_pretrained(tmp_path / "exp")
     x = speech(1, 5).numpy()

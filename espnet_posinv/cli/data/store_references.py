@@ -15,21 +15,14 @@ def options(parser):
 
 def run(args):
     """Run the command."""
-    from pathlib import Path
-
     import torch
-    import yaml
 
+    from espnet_posinv.criterions import criterion_class
     from espnet_posinv.criterions.stored import store_references
-    from espnet_posinv.enh.kept import as_trained
-    from espnet_posinv.enh.register import CRITERIONS
+    from espnet_posinv.enh.kept import ssl_criterion
 
-    config = as_trained(yaml.safe_load(Path(args.config).read_text(encoding="utf-8")))
-    listed = config.get("criterions") or config.get("enh_criterions") or []
-    found = [c for c in listed if c["name"] in CRITERIONS]
-    if len(found) != 1:
-        raise ValueError(f"{args.config}: one SSL criterion is needed, there are {len(found)}")
-    criterion = CRITERIONS[found[0]["name"]](**{**(found[0].get("conf") or {}), "references": args.output})
+    entry = ssl_criterion(args.config)
+    criterion = criterion_class(entry["name"])(**{**entry["conf"], "references": args.output})
     speeds = criterion.speed.factors if hasattr(criterion, "speed") else [1.0]
     encoder = criterion.encoder(torch.device(args.device))
     count = store_references(encoder, criterion.facts, args.data, speeds, args.output)
