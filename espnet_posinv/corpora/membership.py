@@ -53,7 +53,7 @@ def divide(items: Iterable[Prompt]) -> dict[str, list[Prompt]]:
 
 def draw(text: str) -> float:
     """A number in [0, 1) that depends on `text` alone."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest()) / 2**48
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest(), "big") / 2**48
 
 
 def sides(recordings: list) -> tuple[list, list]:

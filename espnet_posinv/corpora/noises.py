@@ -10,7 +10,7 @@ from espnet_posinv.corpora.audio import read_audio
 from espnet_posinv.corpora.fetch import unpack
 from espnet_posinv.corpora.membership import sides
 from espnet_posinv.corpora.prompts import Prompt
-from espnet_posinv.files import file_hash
+from espnet_posinv.files import file_hash, new_folder
 from espnet_posinv.perturb.noise import active_level, highpass
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
@@ -145,10 +145,8 @@ def _roots(downloads: Path, own: Iterable[Path]) -> dict[str, Path]:
     ufo = unpack("ufoai-sound", downloads, own)
     sounds = ufo / "sounds"
     if not sounds.is_dir():
-        part = ufo / "sounds.partial"
-        with zipfile.ZipFile(next(ufo.rglob("*.pk3"))) as z:
+        with new_folder(sounds) as part, zipfile.ZipFile(next(ufo.rglob("*.pk3"))) as z:
             z.extractall(part, [n for n in z.namelist() if n.startswith(("sound/ambience/", "sound/ugv/"))])
-        part.rename(sounds)
     games = "usr/share/games"
     return {
         "uf": sounds / "sound",

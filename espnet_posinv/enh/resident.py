@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from espnet_posinv.sample_rate import SAMPLE_RATE
+
 FRAME, ACTIVE_DB = 320, 35.0  # samples; as perturb.noise measures active speech
 
 
@@ -55,7 +57,7 @@ class Mixer:
         device: str | torch.device = "cpu",
     ):
         self.plan, self.device = plan, torch.device(device)
-        self.length = round(plan.seconds * 16000)
+        self.length = round(plan.seconds * SAMPLE_RATE)
         self.generator = torch.Generator(self.device).manual_seed(plan.seed)
         self.speech = torch.cat(list(speech)).float().to(self.device)
         need = 2 * self.length + 2  # a window at twice the speed

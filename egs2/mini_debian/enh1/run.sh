@@ -10,13 +10,12 @@ args=()
 for arg in "$@"; do
     case "${arg}" in
         --quick | --full) size=${arg#--} ;;
-        -h | --help) echo "Usage: ./run.sh [--quick | --full] [options]: 8, 30 (default) or 120 minutes on two cores" ;;&
+        -h | --help) echo "Usage: ./run.sh [--quick | --full] [options]: README.md says how long each takes" ;;&
         *) args+=("${arg}") ;;
     esac
 done
 
-# How much data, training and scoring. `default` is made for 30 minutes on two cores, set-up included; `full` for
-# two hours.
+# How much data, training and scoring.
 downloads=../downloads
 base="whisper-base=whisper:${WHISPER_BASE:-${downloads}/whisper-base}"
 tiny="whisper-tiny.en=whisper:${WHISPER_TINY_EN:-${downloads}/whisper-tiny.en}"
