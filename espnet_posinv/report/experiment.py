@@ -15,7 +15,8 @@ class Places:
     """Where a recipe's results are.
 
     Args:
-        scores: ``<recogniser>/<system>/<test set>.json`` and ``signal/<system>/<test set>.json``.
+        scores: ``<recogniser>/<system>/<test set>.json``, ``signal/<system>/<test set>.json`` and
+            ``lps/<recogniser>/<system>/<test set>.json``.
         data: ``<test set>/utt2noise`` and ``utt2snr``; for sound also ``wav.scp``, ``spk1.scp`` and ``text``.
         experiments: an ESPnet folder for each system; studies and other tasks.
         test_sets: columns, in order.
@@ -41,6 +42,7 @@ class Experiment:
     places: Places
     systems: dict[str, System]
     words: dict[str, Grid]  # by recogniser
+    lps: dict[str, Grid]  # by recogniser of phones: errors against what it hears in clean speech
     signal: dict[str, dict[str, dict[str, tuple]]]
     tasks: list[TaskScores]
     studies: list[Section]
@@ -71,16 +73,16 @@ def load(places: Places) -> Experiment:
     Raises:
         DataError: there are no scores, or they do not fit together.
     """
-    names = sorted(path.name for path in places.scores.glob("*") if path.is_dir() and path.name != "signal")
-    words = {name: load_wer(places.scores / name, places.test_sets) for name in names}
+    words = _load_recognisers(places.scores, places.test_sets)
     # Recognisers of phones and characters first: on an SSL model, trained on clean speech, they judge as the
     # paper does.
     units = ("phones", "characters", "words")
     words = dict(
-        sorted(((n, g) for n, g in words.items() if g), key=lambda x: units.index(first_cell(x[1]).unit))
+        sorted(words.items(), key=lambda x: units.index(first_cell(x[1]).unit))
     )
     if not words:
         raise DataError(f"{places.scores}: no scores of {' '.join(places.test_sets)}; run stage 8")
+    lps = _load_recognisers(places.scores / "lps", places.test_sets)
     signal = load_signal(places.scores / "signal", places.test_sets)
     tasks = load_tasks(places.experiments / "tasks", places.test_sets)
     tables = [*words.values(), signal, *(task.values for task in tasks)]
@@ -98,7 +100,14 @@ def load(places: Places) -> Experiment:
         places,
         systems,
         {name: ordered(grid) for name, grid in words.items()},
+        {name: ordered(lps[name]) for name in words if name in lps},
         ordered(signal),
         tasks,
         read_sections(places.experiments),
     )
+
+
+def _load_recognisers(scores: Path, test_sets: list[str]) -> dict[str, Grid]:
+    """Errors by each recogniser that has a folder there and scores of these sets."""
+    names = sorted(p.name for p in scores.glob("*") if p.is_dir() and p.name not in ("signal", "lps"))
+    return {name: grid for name in names if (grid := load_wer(scores / name, test_sets))}

@@ -42,6 +42,7 @@ def write_html_report(
     sections = [
         tables.training_section(experiment),
         *experiment.studies,
+        tables.lps_section(experiment),
         tables.signal_section(experiment),
         tables.task_section(experiment),
         tables.data_section(experiment),

@@ -32,7 +32,8 @@ def write_report(experiment: Experiment, output: str | Path, *, title: str = "Re
     parts = [
         tables.environment_section(),
         tables.data_section(experiment),
-        Section("Word error rates", words),
+        Section("Error rates", words),
+        tables.lps_section(experiment),
         tables.signal_section(experiment),
         tables.task_section(experiment),
         tables.training_section(experiment),

@@ -173,6 +173,22 @@ def _by_condition(experiment: Experiment, grid: Grid, test_set: str, condition: 
     return Table(["system", *head], rows, f"{test_set} by {condition}")
 
 
+def lps_section(experiment: Experiment) -> Section | None:
+    """Levenshtein phone similarity to clean speech (Pirklbauer et al., ITG 2023); None without a recogniser of phones."""
+    sets = experiment.places.test_sets
+    parts = []
+    for recogniser, grid in experiment.lps.items():
+        rows = [[name, *(_lps(row.get(t)) for t in sets)] for name, row in grid.items()]
+        parts.append(Table(["system", *sets], rows, recogniser))
+    if not parts:
+        return None
+    words = (
+        "100 - PER in per cent, 95 % interval, between the phones that a recogniser hears in a system's output and "
+        "those that it hears in the clean speech. It needs no transcripts. Below 0 where it hears many more phones."
+    )
+    return Section("LPS (Levenshtein phone similarity)", [words, *parts])
+
+
 def signal_section(experiment: Experiment) -> Section | None:
     """Signal metrics, a table for each test set; None where there are none."""
     tables, undefined = [], 0
@@ -276,6 +292,13 @@ def _rate(cell: Cell | None) -> str:
     if cell is None:
         return "-"
     return f"{interval(cell.wer())} ({' / '.join(f'{cell.counts[key]:.4g}' for key in 'SDI')})"
+
+
+def _lps(cell: Cell | None) -> str:
+    if cell is None:
+        return "-"
+    rate, low, high = cell.wer()
+    return interval((100 - rate, 100 - high, 100 - low))
 
 
 def _difference(cell: Cell | None, baseline: Cell | None) -> str | Strong:

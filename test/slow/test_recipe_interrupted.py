@@ -59,7 +59,7 @@ def finish(process, folder):
             os.killpg(process.pid, signal.SIGKILL)
     assert code == 0, (folder / "log").read_text()[-3000:]
     text = (folder / "exp/RESULTS.md").read_text()
-    scores = text.partition("## Word error rates")[2].partition("## Training")[0]
+    scores = text.partition("## Error rates")[2].partition("## Training")[0]
     trainings = re.findall(r"^\| (ssl_softdtw\S+ .*) \| [\d.]+ \|$", text.partition("## Training")[2], re.M)
     assert scores.count("| ssl_softdtw") >= 4 and len(trainings) == 1, text
     return scores, trainings

@@ -276,9 +276,17 @@ enhance_one() {
 # The audio of a system on a test set: a model's output, or what goes into it.
 audio() { if [ "$1" = noisy ]; then echo "${raw}/$2/wav.scp"; else echo "${expdir}/$1/enhanced/$2/spk1.scp"; fi; }
 
+# What RECOGNISER, one of phones, heard in the clean speech of SET: the reference of LPS. Nothing where the set without
+# noise holds other utterances.
+heard_clean() {
+    hears_phones "$1" && [ -n "${clean_set}" ] || return 0
+    cmp -s <(cut -d ' ' -f 1 "${raw}/$2/wav.scp") <(cut -d ' ' -f 1 "${raw}/${clean_set}/wav.scp") || return 0
+    echo "${expdir}/decoded/${1%%=*}/noisy/${clean_set}/text"
+}
+
 # Score one system on one test set. Counting words takes no time; what computes for longer are jobs.
 score_one() {
-    local inf k task labels net r out text unit ref=${raw}/$2/spk1.scp log=${scores}/log/%.$1.$2.log
+    local inf k task labels net r out text unit heard ref=${raw}/$2/spk1.scp log=${scores}/log/%.$1.$2.log
     inf=$(audio "$1" "$2")
     for r in ${recognisers}; do
         text=${raw}/$2/text unit=()
@@ -289,7 +297,13 @@ score_one() {
         else
             text=$(spoken "${text}" "$2")
         fi
-        r=${r%%=*} out=${scores}/${r%%=*}/$1/$2.json
+        heard=$(heard_clean "${r}" "$2") r=${r%%=*} out=${scores}/${r%%=*}/$1/$2.json
+        if [ -n "${heard}" ]; then
+            k=${scores}/lps/${r}/$1/$2.json
+            as_made "${k}" --reads "${heard}" "${expdir}/decoded/${r}/$1/$2/text" ||
+                ${python} -m espnet_posinv score words --ref "${heard}" --unit phones \
+                    --hyp "${expdir}/decoded/${r}/$1/$2/text" --output "${k}" > /dev/null || return 1
+        fi
         as_made "${out}" --reads "${text}" "${expdir}/decoded/${r}/$1/$2/text" \
             $(model_folder ":${normaliser%:*}") \
             --value "lang=${lang}" --value "args=${normaliser} ${wer_args}" && continue
