@@ -16,11 +16,14 @@ def pronouncer(lexicon: str) -> Callable[[str], tuple[str, ...] | None]:
     Args:
         lexicon: a file (see :func:`read_lexicon`), or "g2p_en" for English: the CMU dictionary, and for other
             words the network of that package, which knows a pronunciation for any word of a to z; or "given":
-            what stands between blanks is a phone.
+            what stands between blanks is a phone. Several between commas: the first that knows a word.
 
     Raises:
         DataError: no such file, or g2p_en without the data it needs.
     """
+    if "," in lexicon:
+        names = lexicon.split(",")  # each is read when a word needs it
+        return lambda word: next((phones for name in names if (phones := pronouncer(name)(word))), None)
     if lexicon == GIVEN:
         return lambda word: (word,)
     if lexicon == "g2p_en":
