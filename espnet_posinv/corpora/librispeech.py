@@ -103,7 +103,9 @@ def find_part(
     return unpacked
 
 
-def find_lexicon(downloads: Path, *, mirrors: Sequence[str] = MIRRORS, say: Callable[[str], None] = print) -> Path:
+def find_lexicon(
+    downloads: Path, *, mirrors: Sequence[str] = MIRRORS, say: Callable[[str], None] = print
+) -> Path:
     """LibriSpeech's pronouncing dictionary, fetched from OpenSLR into `downloads` if it is not there.
 
     Raises:

@@ -174,7 +174,7 @@ def _by_condition(experiment: Experiment, grid: Grid, test_set: str, condition: 
 
 
 def lps_section(experiment: Experiment) -> Section | None:
-    """Levenshtein phone similarity to clean speech (Pirklbauer et al., ITG 2023); None without a recogniser of phones."""
+    """Levenshtein phone similarity to clean speech (Pirklbauer et al., ITG 2023); None without phones."""
     sets = experiment.places.test_sets
     parts = []
     for recogniser, grid in experiment.lps.items():
@@ -183,8 +183,8 @@ def lps_section(experiment: Experiment) -> Section | None:
     if not parts:
         return None
     words = (
-        "100 - PER in per cent, 95 % interval, between the phones that a recogniser hears in a system's output and "
-        "those that it hears in the clean speech. It needs no transcripts. Below 0 where it hears many more phones."
+        "100 - PER in per cent, with its 95 % interval: the reference is what the recogniser writes for the "
+        "clean speech, so no transcripts are needed. It is below 0 where there are many insertions."
     )
     return Section("LPS (Levenshtein phone similarity)", [words, *parts])
 

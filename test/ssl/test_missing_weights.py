@@ -132,5 +132,5 @@ def test_a_weight_that_is_not_finite_is_named(make_model, tmp_path):
     state = load_file(file)
     state["encoder.layer_norm.weight"][3] = torch.nan
     save_file(state, file, metadata={"format": "pt"})
-    with pytest.raises(ValueError, match="norm.weight hold NaN or infinity"):
+    with pytest.raises(ValueError, match=r"norm\.weight hold NaN or infinity"):
         load_encoder(f"transformers:{tmp_path}")

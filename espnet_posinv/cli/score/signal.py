@@ -6,7 +6,7 @@ import os
 def options(parser):
     """Declare the arguments."""
     parser.add_argument(
-        "--ref-scp", required=True, action="append", help="clean speech, mono, 16 kHz; repeat all three for more"
+        "--ref-scp", required=True, action="append", help="clean speech, mono, 16 kHz; all three repeat"
     )
     parser.add_argument(
         "--inf-scp", required=True, action="append", help="enhanced speech, same ids and lengths"
