@@ -94,7 +94,7 @@ class Mixer:
         return self.speech[start[:, None] + torch.arange(self.length, device=self.device)]
 
     def _places(self) -> torch.Tensor:
-        """First samples of the windows that hold speech, one every 0.1 s: above -45 dBFS, a quarter active."""
+        """First samples of windows with speech, every 0.1 s: above -45 dBFS, a quarter of it active."""
         starts = torch.arange(0, len(self.speech) - self.length + 1, SAMPLE_RATE // 10, device=self.device)
         kept = []
         for part in starts.split(256):

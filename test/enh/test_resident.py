@@ -72,7 +72,7 @@ def test_windows_without_speech_are_never_drawn():
 def test_a_noise_that_pauses_where_the_speech_is_does_not_become_a_bang():
     part = torch.arange(9 * RATE) % (2 * RATE) < RATE // 2  # half a second of noise, then none
     noise = 0.1 * torch.randn(9 * RATE, generator=torch.Generator().manual_seed(2)) * part
-    bursts = torch.cat([speech(0.25), torch.zeros(RATE)]).repeat(4)
+    bursts = torch.cat([speech(0.6), torch.zeros(RATE // 2)]).repeat(4)
     plan = Plan(batch=64, seconds=1.0, snr=(0.0, 0.0), level=(-26.0, -26.0), vary=False)
     mix, clean = Mixer([bursts], {"pauses": noise}, plan)()
     loudest = clean.square().unfold(1, 320, 320).mean(2).amax(1)
