@@ -5,8 +5,8 @@
 
 ends with 0 where the product is there and was made from just these, and with 3 where it has to be made: what
 there is of an old one is gone then, and the note of the new one is written. A product that costs days is not
-thrown away: with ``--otherwise refuse`` what changed is told, and the status is 1. ``--redo true`` makes any
-product anew. The note is written before the work, so what changes during the work is found the next time.
+thrown away: with ``--refuse`` what changed is told, and the status is 1. ``--redo true`` makes any product
+anew. The note is written before the work, so what changes during the work is found the next time.
 
 A note can be checked by itself: :func:`stale` says what of a product's inputs, and of theirs, has changed
 since. By it a stage sees that it has to run, and refuses to read what belongs to other data.
@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from espnet_posinv.files import atomic_write
@@ -46,6 +47,8 @@ def differences(old: dict[str, Fact], new: dict[str, Fact], *, gone: bool = True
     lines = []
     for path in sorted(old.keys() | new.keys()):
         before, now = old.get(path), new.get(path)
+        if before and now and now.get("pipes", "") is None:
+            before = {**before, "pipes": None}  # what they gave then cannot be compared
         if before == now or (not gone and now and now.get("missing")):
             continue
         if before is None or now is None:
@@ -60,11 +63,25 @@ def differences(old: dict[str, Fact], new: dict[str, Fact], *, gone: bool = True
     return lines
 
 
-def stale(product: str | Path, contents: Contents, seen: set[str] | None = None) -> list[str]:
+def unknown(facts: Mapping[str, Fact]) -> list[str]:
+    """A line for each list whose pipes may give other audio than they did: only running them tells."""
+    paths = [path for path, fact in facts.items() if fact.get("pipes", "") is None]
+    return [f"{path}: it has pipes that do not show what they read" for path in paths]
+
+
+def stale(
+    product: str | Path, contents: Contents, seen: set[str] | None = None, *, sure: bool = True
+) -> list[str]:
     """What changed since a product was made: in what it was made from, and in what that was made from.
 
     Empty for a product without a note, such as data that the recipe did not make. What does not exist any
     more, as audio that was deleted to save space, is no change.
+
+    Args:
+        product: a file or folder.
+        contents: describes what it was made from.
+        seen: notes that were looked at, and need not be again.
+        sure: without it, what the product itself was made from counts also where only running pipes would tell.
     """
     seen = set() if seen is None else seen
     note = note_of(product)
@@ -78,6 +95,7 @@ def stale(product: str | Path, contents: Contents, seen: set[str] | None = None)
     # A data directory is described with its files: those of the note are compared, and new ones.
     now = contents.describe(facts)
     lines = differences(facts, {path: fact for path, fact in now.items() if path in facts}, gone=False)
+    lines += [] if sure else unknown(now)
     return lines + [line for path in facts for line in stale(path, contents, seen)]
 
 
@@ -108,11 +126,11 @@ def begin(
     note = product.parent / NOTE if folder else _own_note(product)
     new = {"reads": contents.describe(reads), "values": json.loads(json.dumps(values))}
     old = _read(note)
-    if old == new and not redo:
+    lines = changes(old, new) + unknown(new["reads"])
+    if not lines and not redo:
         return THERE if product.exists() else MAKE
     what = product.parent if folder else product
     if not redo and (old is not None or what.exists()):
-        lines = changes(old, new)
         if refuse:
             print(f"{what} was made from something else:", *lines, refuse, sep="\n  ", file=sys.stderr)
             return REFUSED

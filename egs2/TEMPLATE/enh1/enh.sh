@@ -233,7 +233,7 @@ train_one() {
         --valid_shape_file "${raw}/${valid_set}/utt2num_samples")
     OMP_NUM_THREADS=${train_threads} ${posinv} -m espnet2.bin.launch --cmd "${cuda_cmd}" --log "${log}" \
         --ngpu "${ngpu}" --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
-        --multiprocessing_distributed true -- "${training[@]}" 2> >(grep -v '(launch:.*INFO' >&2) &
+        --multiprocessing_distributed true -- "${training[@]}" 2> >(sed -u '/(launch:.*INFO/d; /^Command /,$d' >&2) &
     job=$!
     ${python} -m espnet_posinv recipe progress --log "${log}" --label "$(basename "${dir}")" --pid ${job} \
         --max-epoch "$(sed -n 's/^max_epoch: //p' "${dir}/train.yaml")"

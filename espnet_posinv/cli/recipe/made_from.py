@@ -34,4 +34,6 @@ def run(args) -> int:
         values |= config
         reads += paths_in(config)
     how = {"folder": args.folder, "keep": args.keep, "refuse": args.refuse, "redo": args.redo == "true"}
-    return begin(args.product, reads, values, Contents(args.cache), **how)
+    # Whoever makes it again runs the pipes and sees what changed; what is not made again has to be sure.
+    contents = Contents(args.cache, run_pipes=bool(args.refuse))
+    return begin(args.product, reads, values, contents, **how)
