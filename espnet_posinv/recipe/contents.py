@@ -28,7 +28,7 @@ class Contents:
 
     Args:
         cache: file that keeps hashes between runs; None: in memory only.
-        run_pipes: run the pipes of lists whose output alone tells what they give; else nothing is known of it.
+        run_pipes: run pipes of lists that do not show what they read; else nothing is known of their audio.
 
     >>> Contents().describe(["/nowhere"])
     {'/nowhere': {'missing': 1}}
@@ -84,7 +84,11 @@ class Contents:
             files = behind[entry] or []
             told = "" if files == [entry] else entry
             rows.append([key, told, *(hashes[file] for file in files if file in hashes)])
-        fact: Fact = {"entries": len(rows), "ids": _digest([key] for key, *_ in rows), "content": _digest(rows)}
+        fact: Fact = {
+            "entries": len(rows),
+            "ids": _digest([key] for key, *_ in rows),
+            "content": _digest(rows),
+        }
         if missing := sum(not hashes.keys() >= set(files or ()) for files in behind.values()):
             fact["missing"] = missing
         if unknown := [entry for entry, files in behind.items() if files is None]:

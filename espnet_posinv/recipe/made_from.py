@@ -14,9 +14,10 @@ since. By it a stage sees that it has to run, and refuses to read what belongs t
 
 import json
 import os
+import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from espnet_posinv.files import atomic_write
@@ -81,7 +82,8 @@ def stale(
         product: a file or folder.
         contents: describes what it was made from.
         seen: notes that were looked at, and need not be again.
-        sure: without it, what the product itself was made from counts also where only running pipes would tell.
+        sure: only what has changed for sure counts; else also pipes that the product itself was made from, of
+            which nothing is known.
     """
     seen = set() if seen is None else seen
     note = note_of(product)
@@ -97,6 +99,14 @@ def stale(
     lines = differences(facts, {path: fact for path, fact in now.items() if path in facts}, gone=False)
     lines += [] if sure else unknown(now)
     return lines + [line for path in facts for line in stale(path, contents, seen)]
+
+
+def drop_stale(products: Iterable[Path], contents: Contents) -> None:
+    """Delete what was made from something else than there is now, as by a run with other options; tell it."""
+    for product in products:
+        if lines := stale(product, contents):
+            print(f"{product}: left out and deleted; {lines[0]}", flush=True)
+            product.unlink()
 
 
 def begin(
@@ -161,16 +171,29 @@ def value_changes(old: dict, new: dict) -> list[str]:
     ]
 
 
-def paths_in(config, key: str = "") -> list[str]:
-    """Files and folders that a configuration names, also behind a loader (``transformers:FOLDER``)."""
-    if isinstance(config, (dict, list)):
-        items = config.items() if isinstance(config, dict) else ((key, value) for value in config)
+def paths_in(values, key: str = "") -> list[str]:
+    """Files and folders that settings name; a text may hold several, or ``NAME=LOADER:MODEL,set=FILE``."""
+    if isinstance(values, (dict, list)):
+        items = values.items() if isinstance(values, dict) else ((key, value) for value in values)
         return [path for name, value in items for path in paths_in(value, str(name))]
-    if not isinstance(config, str) or key == "output_dir":
+    if not isinstance(values, str) or key == "output_dir":
         return []
-    _, _, behind = config.partition(":")
-    names = [config, behind] if behind else [config] if set(config) & set("/.") else []
-    return [name for name in names if name.strip("./") and os.path.exists(name)]
+    words = [values] if os.path.exists(values) else values.split()
+    return [path for word in words for path in _paths_of(word)]
+
+
+def _paths_of(word: str) -> list[str]:
+    """What of a word is a path of something: a name without / and . only behind a colon, as a model's."""
+    found = []
+    for part in re.split(r",(?=[a-z_]+=)", word):
+        cuts = [match.start() for match in re.finditer("[:=]", part)]
+        spans = ((a, b) for a in (-1, *cuts) for b in (*cuts, len(part)) if a < b)
+        for a, b in spans:
+            name = part[a + 1 : b]
+            is_model = b == len(part) and part[a : a + 1] == ":"
+            if name.strip("./") and (is_model or set(name) & set("/.")) and os.path.exists(name):
+                found.append(name)
+    return found
 
 
 def _leaves(values, prefix: str = ""):

@@ -22,5 +22,7 @@ def run(args) -> None:
             noise_files(noise)
         except ValueError as error:
             where = f"{' '.join(args.files)}: preprocessor_conf.noise_scp"
-            raise ValueError(f"{where}: {error}; name yours: --set preprocessor_conf.noise_scp=PATH") from None
+            raise ValueError(
+                f"{where}: {error}; name yours: --set preprocessor_conf.noise_scp=PATH"
+            ) from None
     write(config, args.output)
