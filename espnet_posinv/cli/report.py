@@ -42,9 +42,9 @@ def run(args):
     from espnet_posinv.report.markdown import write_report
 
     scores, data, experiments = map(Path, (args.scores_dir, args.data_dir, args.exp_dir))
-    others = (experiments / kind for kind in ("tasks", "probe"))
-    made = sorted(path for folder in (scores, *others) for path in folder.rglob("[!.]*.json"))
-    drop_stale(made, contents_of(experiments / ".stages"))
+    made = [*scores.rglob("[!.]*.json"), *experiments.glob("tasks/**/[!.]*.json")]
+    made += experiments.glob("probe/*/section.json")
+    drop_stale(sorted(made), contents_of(experiments / ".stages"))
     experiment = load(Places(scores, data, experiments, args.test_sets.split(), args.clean_set))
     write_report(experiment, args.output, title=args.title)
     print(f"report: {args.output}")

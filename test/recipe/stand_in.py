@@ -123,9 +123,9 @@ def probe(args):
 def report(args):
     args = options(args)
     exp, data = Path(args.exp_dir), Path(args.data_dir)
-    folders = (Path(args.scores_dir), exp / "tasks", exp / "probe")
-    drop_stale([p for folder in folders for p in folder.rglob("[!.]*.json")], Contents())
-    scores = {p.relative_to(exp): p.read_text() for folder in folders for p in folder.rglob("[!.]*.json")}
+    places = ("scores/**/[!.]*.json", "tasks/**/[!.]*.json", "probe/*/section.json")
+    drop_stale([path for place in places for path in exp.glob(place)], Contents())
+    scores = {p.relative_to(exp): p.read_text() for place in places for p in exp.glob(place)}
     models = {p.relative_to(exp): digest(p) for p in exp.glob("*/config.yaml")}
     sets = {s: digest(*(data / s / n for n in ("text", "utt2spk"))) for s in args.test_sets.split()}
     table = {str(k): v for part in (scores, models, sets) for k, v in part.items()}
