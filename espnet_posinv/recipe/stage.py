@@ -129,7 +129,7 @@ def begin(stage, plan, stamps, first, last, mode, redo):
         return SKIP
     name = f"stage {stage.number} ({stage.title})"
     for path in stage.missing():
-        hint = _maker(path, earlier) or "no stage makes it: check the path"
+        hint = _maker(path, earlier) or "no stage makes it: check the path (one with blanks needs a link)"
         print(f"{name} needs {path}, which does not exist; {hint}", file=sys.stderr)
         return FAIL
     seen = set()

@@ -87,6 +87,16 @@ fi
 . ./cmd.sh
 . utils/stage.sh
 
+# Paths are words of lists here, parts of "path,name,type" and of init_param's "path:key" in ESPnet.
+for n in datadir dumpdir expdir downloads results pretrained se_config finetune_config init tag \
+    packed criterion upstreams recognisers train_set valid_set test_sets; do
+    odd=$'\t\n"\'`$&()[]{}<>|;*?!#%\\'
+    case ${n} in packed | criterion | upstreams | recognisers | *_set*) ;; *) odd+=' ,:' ;; esac
+    [[ ${!n} == *["${odd}"]* ]] || continue
+    odd=${!n//[^"${odd}"]/}
+    echo "$0: --${n} ${!n}: not with '${odd:0:1}' in it, please; a link without will do (ln -s TARGET LINK)" >&2
+    exit 2
+done
 for n in stage stop_stage; do
     [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: stages are numbers from 1 to 10 (--list-stages)" >&2; exit 2; }
 done
