@@ -74,6 +74,17 @@ def test_help_shows_every_option_with_its_default(recipe):
         (["--stage", "6"], "stage 3 (format audio"),
         (["--stop-stage", "1"], "needs corpus/audio, which does not exist; no stage makes it"),
         (["--test_sets", ""], "name the sets"),
+        (["--expdir", "my exp"], "--expdir my exp: not with ' ' in it, please; a link without will do"),
+        (["--pretrained", "a,b"], "--pretrained a,b: not with ',' in it"),
+        (["--datadir", "a:b"], "--datadir a:b: not with ':' in it"),
+        (["--downloads", "Ann's"], """--downloads Ann's: not with ''' in it"""),
+        (["--packed", "models/(1)"], "--packed models/(1): not with '(' in it"),
+        (["--upstreams", "a=transformers:R&D/ssl"], "R&D/ssl: not with '&' in it"),
+        (["--recognisers", "a=whisper:$HOME/x"], "$HOME/x: not with '$' in it"),
+        (
+            ["--data_from", "my corpus"],
+            "needs my, which does not exist; no stage makes it: check the path (one with",
+        ),
     ],
 )
 def test_mistakes_stop_with_a_message(recipe, args, message):

@@ -27,12 +27,14 @@ audio=\${AUDIO:-corpus/audio} transcripts=\${TRANSCRIPTS:-corpus/transcripts.txt
 speaker=\${SPEAKER:-}  # e.g. ^([a-z]+)- where a file's name begins with the speaker's
 
 # Two epochs of twenty updates are for a first table; a real fine-tuning takes some thousand updates.
+finetune="--set max_epoch=2 --set num_iters_per_epoch=20 --set preprocessor_conf.noise_scp=\${noise}"
+
 ./enh.sh \\
     --local_data_opts "--audio \${audio} --transcripts \${transcripts} --noise \${noise}\${speaker:+ --speaker \${speaker}}" \\
     --data_from "\${audio} \${transcripts} \${noise}" \\
     --train_set train --valid_set valid --test_sets "test_clean test_noisy" --clean_set test_clean \\
     --pretrained downloads/nsnet2/nsnet2-20ms-baseline.onnx \\
-    --finetune_config conf/finetune.yaml --finetune_args "--set max_epoch=2 --set num_iters_per_epoch=20" \\
+    --finetune_config conf/finetune.yaml --finetune_args "\${finetune}" \\
     --upstreams "mini_hubert=transformers:${mini}/ssl1/mini_hubert" \\
     --recognisers "whisper-base=whisper:downloads/whisper-base" --asr_args "--window 15" --lang en \\
     --metrics estoi,si_sdr --probe_args none \\
