@@ -6,7 +6,6 @@ from functools import partial
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("grid", help="YAML file, e.g. conf/ablation.yaml")
     parser.add_argument("--grids", nargs="+", metavar="NAME", help="only these of the file's grids")
     parser.add_argument("--cmd", default="", help="launcher of trainings, e.g. 'utils/slurm.pl --mem 8G'")
@@ -16,7 +15,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.ablation.grid import read_ablation, run_ablation, train_one
     from espnet_posinv.ablation.table import collect
 

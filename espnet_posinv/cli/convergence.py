@@ -8,7 +8,6 @@ import os
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("experiments", nargs="+", help="folders of fine-tunings, as exp/ssl_*_seed*")
     parser.add_argument("--data", required=True, help="development set: wav.scp, spk1.scp, text")
     parser.add_argument(
@@ -30,7 +29,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     backend, _, model = args.recogniser.partition(":")
     if not model:
         args.error(f"--recogniser {args.recogniser}: give BACKEND:MODEL, as whisper:FOLDER")

@@ -12,7 +12,6 @@ RECOGNISER_OPTIONS = ("backend", "model", "language", "beam_size", "window", "co
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument(
         "--wav-scp", required=True, action="append", help="mono, 16 kHz; repeat, with --output-dir, for more"
     )
@@ -34,7 +33,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     if len(args.wav_scp) != len(args.output_dir):
         args.error(f"{len(args.wav_scp)} --wav-scp for {len(args.output_dir)} --output-dir; they go in pairs")
     pairs = list(zip(args.wav_scp, args.output_dir, strict=True))

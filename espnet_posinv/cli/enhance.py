@@ -7,7 +7,6 @@ from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("model", help="experiment folder with config.yaml and a checkpoint")
     parser.add_argument("input", nargs="+", help="audio files, folders of them, wav.scp files, or - (stdin)")
     parser.add_argument("--output-dir", required=True, help="folder for the enhanced files and their wav.scp")
@@ -22,7 +21,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.enh.enhance_files import enhance_files
     from espnet_posinv.enh.enhancer import Enhancer
 

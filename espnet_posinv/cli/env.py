@@ -35,7 +35,6 @@ def requirements() -> list[tuple[str, Requirement]]:
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument(
         "--required-only", action="store_true", help="print only what is missing and required"
     )

@@ -10,7 +10,6 @@ from pathlib import Path
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--model", type=Path, required=True, help="experiment to start from, like exp/nsnet2")
     parser.add_argument("--criterion", type=Path, required=True, help="configuration, like ssl_mse.yaml")
     parser.add_argument("--upstream", required=True, help="SSL model of the loss")
@@ -27,7 +26,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     import torch
     import yaml
 

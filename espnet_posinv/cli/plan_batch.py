@@ -7,7 +7,6 @@ espnet_posinv/enh/memory.py tells where the numbers come from.
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--config", required=True, help="training configuration: exp/MODEL/train.yaml")
     parser.add_argument("--gpu-memory", type=float, required=True, help="GiB")
     parser.add_argument("--seconds", type=float, nargs="+", default=[2, 4, 8, 16], help="(2 4 8 16)")
@@ -19,7 +18,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.enh.memory import MIB, TrainingStep, describe, measure
 
     step = TrainingStep(args.config, args.device)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--upstream", required=True, help="the encoder, e.g. transformers:FOLDER")
     parser.add_argument(
         "--data", required=True, help="data directory: wav.scp and, where there is noise, spk1.scp"
@@ -28,7 +27,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.probe.probe import Settings, inputs, probe
     from espnet_posinv.probe.report import read_probe, write_probe
 

@@ -31,7 +31,6 @@ SNRS = (20, 15, 10, 5, 0, -5)
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--upstream", action="append", required=True, metavar="NAME=UPSTREAM", help="encoder")
     parser.add_argument("--downloads", type=Path, default=Path("../downloads"), help="archives")
     parser.add_argument("--archives", type=Path, action="append", default=[], help="own folder, first")
@@ -40,7 +39,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     began = time.time()
 
     def say(text: str) -> None:

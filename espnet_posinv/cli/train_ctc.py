@@ -11,7 +11,6 @@ from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument(
         "--upstream", required=True, help="SSL model, like transformers:facebook/hubert-base-ls960"
     )
@@ -49,7 +48,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.asr.ctc_data import read_set
     from espnet_posinv.asr.ctc_head import Recipe, load, save
     from espnet_posinv.asr.ctc_train import Plan, train

@@ -7,7 +7,6 @@ from pathlib import Path
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--downloads", type=Path, default=Path("../downloads"), help="keeps archives")
     parser.add_argument(
         "--archives", type=Path, action="append", default=[], help="own folder, searched first"
@@ -17,7 +16,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     import numpy as np
     import soundfile
 

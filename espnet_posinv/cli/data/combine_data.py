@@ -6,7 +6,6 @@ from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("dest_dir")
     parser.add_argument("src_dir", nargs="+")
     parser.add_argument("--extra-files", default="", help="lists to merge whatever they are keyed by")
@@ -14,7 +13,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     sources = [DataDir(src) for src in args.src_dir]
     tables = combined(sources, args.extra_files.split())
     others = common(sources, args.extra_files.split())

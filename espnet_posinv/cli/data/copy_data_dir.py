@@ -10,7 +10,6 @@ from espnet_posinv.kaldi.scp import entries
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("src_dir")
     parser.add_argument("dest_dir")
     for option in ("--utt-prefix", "--utt-suffix", "--spk-prefix", "--spk-suffix"):
@@ -19,7 +18,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     data = DataDir(args.src_dir)
     utt, spk = affix(args.utt_prefix, args.utt_suffix), affix(args.spk_prefix, args.spk_suffix)
     tables = renamed(data, utt=utt, spk=spk)

@@ -7,7 +7,6 @@ from espnet_posinv.cli.arguments import positive
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("noise_dir", type=Path)
     parser.add_argument("--demand", default="", help="your own folder with environments or their zips")
     parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="keeps what was fetched")
@@ -15,7 +14,6 @@ def options(parser):
 
 
 def run(args) -> None:
-    """Run the command."""
     from espnet_posinv.corpora.demand import find_recording, write_noises
 
     own = Path(args.demand) if args.demand else None

@@ -9,7 +9,6 @@ from espnet_posinv.kaldi.datadir import DataDir
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("src_dir")
     parser.add_argument("dest_dir")
     parser.add_argument("--fs", default="none", help="sampling rate like 16k; none: as it is")
@@ -19,7 +18,6 @@ def options(parser):
 
 
 def run(args) -> None:
-    """Run the command."""
     from espnet_posinv.kaldi.audio import parse_rate
     from espnet_posinv.kaldi.format_dir import format_data_dir
 

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from espnet_posinv.cli.arguments import boolean, positive
-from espnet_posinv.kaldi.scp import DataError, entries, read_scp, write_scp
+from espnet_posinv.kaldi.scp import DataError, read_scp, write_scp
+from espnet_posinv.kaldi.subset import read_ids
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("in_scp")
     parser.add_argument("out_dir")
     parser.add_argument("log_dir", nargs="?", help="for jobs of --cmd (default: <out-dir>/logs)")
@@ -30,12 +30,11 @@ def options(parser):
 
 
 def run(args) -> None:
-    """Run the command."""
     from espnet_posinv.kaldi.audio import parse_rate
     from espnet_posinv.kaldi.format import format_wav_scp
 
     out, audio = Path(args.out_dir), args.audio_dir or f"{args.out_dir}/data/{Path(args.out_filename).stem}"
-    keys = list(read_scp(args.segments or args.in_scp)) if args.keys is None else _first_column(args.keys)
+    keys = list(read_scp(args.segments or args.in_scp)) if args.keys is None else read_ids(args.keys)
     if args.cmd:
         from espnet_posinv.kaldi.format_jobs import run_jobs
 
@@ -68,10 +67,6 @@ def run(args) -> None:
     if args.write_utt2num_samples:
         write_scp(out / "utt2num_samples", samples)
     write_scp(out / args.out_filename, paths)
-
-
-def _first_column(path: str) -> list[str]:
-    return [key for _, key, _ in entries(path)]
 
 
 def _channels(text: str, path: str) -> dict[str, list[int]] | list[int] | None:

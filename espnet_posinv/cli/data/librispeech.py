@@ -6,7 +6,6 @@ from espnet_posinv.cli.arguments import positive
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--parts", nargs="+", required=True, help="like train-clean-100")
     parser.add_argument("--librispeech", default="", help="your own folder with the parts or their tarballs")
@@ -15,7 +14,6 @@ def options(parser):
 
 
 def run(args) -> None:
-    """Run the command."""
     from espnet_posinv.corpora.librispeech import PARTS, find_part, write_set
 
     own = Path(args.librispeech) if args.librispeech else None

@@ -9,7 +9,6 @@ from espnet_posinv.cli.arguments import positive
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("src_dir")
     parser.add_argument("dest_dir")
     parser.add_argument(
@@ -22,7 +21,6 @@ def options(parser):
 
 
 def run(args) -> None:
-    """Run the command."""
     from espnet_posinv.corpora.mix import mix_data_dir
     from espnet_posinv.kaldi.scp import read_scp
 

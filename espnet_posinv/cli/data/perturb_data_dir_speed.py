@@ -11,14 +11,12 @@ from espnet_posinv.kaldi.speed import speed_perturbed
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("factor", type=float, help="above 1: faster")
     parser.add_argument("src_dir")
     parser.add_argument("dest_dir")
 
 
 def run(args) -> None:
-    """Run the command."""
     if os.path.realpath(args.src_dir) == os.path.realpath(args.dest_dir):
         raise DataError(f"{args.dest_dir}: would overwrite its source; give another directory")
     data = DataDir(args.src_dir)

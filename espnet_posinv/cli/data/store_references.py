@@ -6,7 +6,6 @@ in that criterion's conf.  Whole utterances are stored: not for the chunk iterat
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("config", help="YAML with one SSL criterion")
     parser.add_argument("data", nargs="+", help="data directories with spk1.scp: training and validation")
     parser.add_argument("--output", required=True, help="new folder for the features")
@@ -14,7 +13,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     import torch
 
     from espnet_posinv.criterions import criterion_class

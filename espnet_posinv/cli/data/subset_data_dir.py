@@ -16,7 +16,6 @@ CHOICES = {
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("src_dir")
     parser.add_argument("num_utt", nargs="?", type=positive, help="left out with --utt-list and --spk-list")
     parser.add_argument("dest_dir")
@@ -28,13 +27,8 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     if (args.num_utt is None) != bool(args.utt_list or args.spk_list):
         args.error("give <num-utt>, or --utt-list or --spk-list without it")
-    return _subset(args)
-
-
-def _subset(args) -> None:
     data = DataDir(args.src_dir)
     if args.utt_list:
         utts = subset.of_utterances(data, subset.read_ids(args.utt_list))

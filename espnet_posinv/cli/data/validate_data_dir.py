@@ -6,7 +6,6 @@ from espnet_posinv.kaldi.check import Needs, check_data_dir, report
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("data_dir")
     parser.add_argument("--no-feats", action="store_true", help="feats.scp need not exist")
     parser.add_argument("--no-text", action="store_true", help="text need not exist")
@@ -30,7 +29,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     needs = Needs(
         feats=not args.no_feats,
         text=not args.no_text,
@@ -38,12 +36,7 @@ def run(args):
         spk_sort=not args.no_spk_sort,
         extra_utt_files=frozenset(args.utt_extra_files.split()),
     )
-    return _check(args, needs)
-
-
-def _check(args, needs: Needs) -> int:
-    problems = check_data_dir(args.data_dir, needs)
-    count = report(problems, sys.stderr, args.max_per_kind)
+    count = report(check_data_dir(args.data_dir, needs), sys.stderr, args.max_per_kind)
     if args.check_audio:
         from espnet_posinv.kaldi.audio import parse_rate
         from espnet_posinv.kaldi.check_audio import check_audio

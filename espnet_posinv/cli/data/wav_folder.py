@@ -6,7 +6,6 @@ utterance. TRANSCRIPTS has lines of a recording's name, without suffix, and what
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("audio_dir", help="searched at any depth: wav, flac, ogg, mp3, ...")
     parser.add_argument("transcripts", help="lines: name text")
     parser.add_argument("dest_dir")
@@ -22,7 +21,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.corpora.wav_folder import wav_folder
 
     shares = (args.valid, args.test)

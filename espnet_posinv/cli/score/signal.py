@@ -4,7 +4,6 @@ import os
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--ref-scp", required=True, help="clean speech, mono, 16 kHz")
     parser.add_argument("--inf-scp", required=True, help="enhanced speech, same ids and lengths")
     parser.add_argument("--output", required=True, help="JSON file")
@@ -21,7 +20,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
 
     from espnet_posinv.scoring.signal import score_files, undefined_lines

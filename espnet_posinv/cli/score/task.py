@@ -9,7 +9,6 @@ import os
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--task", required=True, help="speaker, classify, or a module")
     parser.add_argument("--model", required=True, metavar="MODEL[,name=value...]", help="see above")
     parser.add_argument("--wav-scp", required=True, help="audio under test, mono, 16 kHz")
@@ -21,7 +20,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
 
     from espnet_posinv.tasks.task import build, score

@@ -2,7 +2,6 @@
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--ref", required=True, help="text with the transcripts")
     parser.add_argument("--hyp", required=True, help="text with the recogniser's output")
     parser.add_argument("--output", required=True, help="JSON file")
@@ -41,7 +40,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.scoring.wer import UNITS, score_files
 
     result = score_files(
