@@ -18,12 +18,12 @@ def options(parser):
     parser.add_argument("--output-dir", required=True, action="append", help="gets text and decode.json")
     parser.add_argument("--backend", default="whisper", help="see above")
     parser.add_argument("--model", required=True, metavar="MODEL[,name=value...]", help="see above")
-    parser.add_argument("--language", default="en", help="language spoken; for back ends that ask")
+    parser.add_argument("--language", default="en", help="language spoken, for back ends that need it")
     parser.add_argument("--beam-size", type=int, help="1: greedy (default: the back end's)")
     parser.add_argument(
         "--window",
         type=float,
-        help="seconds that Whisper's encoder sees of utterances at least 2 s shorter (default: 30); "
+        help="seconds that Whisper's encoder processes of utterances at least 2 s shorter (default: 30); "
         "15 is 3 times faster",
     )
     parser.add_argument("--compute-type", help="arithmetic of CTranslate2 (default: float32; int8 is faster)")

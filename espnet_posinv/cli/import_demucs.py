@@ -4,7 +4,7 @@
 def options(parser):
     parser.add_argument("--checkpoint", required=True, help="a state dict (.th), or best.th of a training")
     parser.add_argument("--output-dir", required=True, help="folder for config.yaml and model.pth")
-    parser.add_argument("--hidden", type=int, help="size it must have; without it, any")
+    parser.add_argument("--hidden", type=int, help="expected size (default: any)")
 
 
 def run(args):

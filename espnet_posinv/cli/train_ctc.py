@@ -1,7 +1,7 @@
-"""Train a recogniser of words or phonemes: a CTC head on a frozen SSL model. Run again, it goes on.
+"""Train a recogniser of words or phonemes: a CTC head on a frozen SSL model. Run it again to resume.
 
 Speech recognition as in SUPERB: --head blstm, characters. Phoneme recognition: --units phones --lexicon FILE,
---head linear. The folder serves asr_decode --backend ssl_ctc.
+--head linear. Use the folder with posinv decode --backend ssl_ctc.
 """
 
 from functools import partial
@@ -17,7 +17,9 @@ def options(parser):
     parser.add_argument("--layers", default="all", help="hidden states: all, or numbers like -1 or 6,9,12")
     parser.add_argument("--train-scp", required=True, help="clean speech, mono, 16 kHz")
     parser.add_argument("--train-text", required=True, help="its transcripts")
-    parser.add_argument("--valid-scp", required=True, help="what the best weights are chosen on")
+    parser.add_argument(
+        "--valid-scp", required=True, help="validation speech, for the choice of the best weights"
+    )
     parser.add_argument("--valid-text", required=True)
     parser.add_argument("--output-dir", required=True, type=Path, help="checkpoint, log, and the recogniser")
     parser.add_argument("--units", default="characters", choices=("characters", "pieces", "phones"))

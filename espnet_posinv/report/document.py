@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_posinv.files import atomic_write
+from espnet_posinv.files import write_json
 from espnet_posinv.kaldi.scp import DataError
 
 FILE = "section.json"
@@ -106,8 +106,7 @@ def write_section(section: Section, folder: Path) -> None:
         moved = {"path": os.path.relpath(part.path, folder)} if isinstance(part, Picture) else {}
         return {"kind": type(part).__name__, **vars(part), **moved}
 
-    with atomic_write(folder / FILE) as file:
-        json.dump(section, file, indent=1, default=content)
+    write_json(folder / FILE, section, default=content)
 
 
 def read_sections(experiments: Path) -> list[Section]:

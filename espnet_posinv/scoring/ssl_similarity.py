@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet_posinv.scoring.signal import Undefined, require_sound
+from espnet_posinv.scoring.metrics import Undefined, require_sound
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from espnet_posinv.files import atomic_write
+from espnet_posinv.files import write_json
 from espnet_posinv.kaldi.scp import DataError, entries, read_scp
 from espnet_posinv.scoring.bootstrap import difference_interval, rate_interval
 from espnet_posinv.scoring.sclite import run_sclite
@@ -207,8 +207,7 @@ def score_files(
         result["comparisons"] = {str(path): _compare_file(scores, path) for path in against}
     if sclite:
         result["sclite"] = run_sclite(scores, Path(output).with_suffix(".sclite"))
-    with atomic_write(output) as file:
-        json.dump({**result, "utterances": scores}, file, indent=1, ensure_ascii=False)
+    write_json(output, {**result, "utterances": scores}, ensure_ascii=False)
     return result
 
 

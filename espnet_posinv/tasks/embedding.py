@@ -12,7 +12,7 @@ from torch import nn
 
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.sample_rate import SAMPLE_RATE
-from espnet_posinv.scoring.signal import Undefined
+from espnet_posinv.scoring.metrics import Undefined
 
 HOP, BANDS = 160, 40
 WINDOW, STEP = 160, 77  # frames that the encoder was trained on, and between windows (1.3 of them a second)

@@ -7,7 +7,7 @@ import numpy as np
 from espnet_posinv.kaldi.lines import fields_of
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.scoring.bootstrap import LEVEL, rate_interval
-from espnet_posinv.scoring.signal import Undefined
+from espnet_posinv.scoring.metrics import Undefined
 from espnet_posinv.tasks.embedding import embed
 from espnet_posinv.tasks.task import Data
 
@@ -121,17 +121,15 @@ def equal_error_rate(
     Returns:
         A rate between 0 and 1, and the score nearest to the crossing.
     """
-    order = np.argsort(-scores, kind="stable")
-    scores, target = scores[order], target[order]
-    weights = np.ones(len(scores)) if weights is None else weights[order]
-    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))  # trials of one score go together
-    accepted = np.append(0.0, np.cumsum(weights * ~target)[last] / (weights * ~target).sum())
-    rejected = np.append(1.0, 1 - np.cumsum(weights * target)[last] / (weights * target).sum())
+    from sklearn.metrics import roc_curve
+
+    accepted, found, thresholds = roc_curve(target, scores, sample_weight=weights, drop_intermediate=False)
+    rejected = 1 - found
     k = int(np.argmax(accepted >= rejected))
     gap, next_gap = rejected[k - 1] - accepted[k - 1], accepted[k] - rejected[k]
     share = gap / (gap + next_gap)
     rate = accepted[k - 1] + share * (accepted[k] - accepted[k - 1])
-    return float(rate), float(scores[last[k - 1]])
+    return float(rate), float(thresholds[k])
 
 
 def _interval(scores, target, first, second, speakers: int, seed: int, samples: int = 500):

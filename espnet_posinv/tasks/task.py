@@ -1,7 +1,6 @@
 """What every task shares: its interface, and from wav.scp files and labels to a JSON file of scores."""
 
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Protocol
 import numpy as np
 
 from espnet_posinv.asr.backend import find_class, from_spec
-from espnet_posinv.files import atomic_write
+from espnet_posinv.files import write_json
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
-from espnet_posinv.scoring.signal import Undefined
+from espnet_posinv.scoring.metrics import Undefined
 
 TASKS = ("speaker", "classify")
 
@@ -116,8 +115,7 @@ def score(
     record = {"settings": task.settings(), "clean": clean_scp is not None, "labels": Path(labels).name}
     if undefined:
         record["undefined"] = result["undefined"] = undefined
-    with atomic_write(output) as file:
-        json.dump({**record, **result}, file, indent=1, ensure_ascii=False)
+    write_json(output, {**record, **result}, ensure_ascii=False)
     return result
 
 

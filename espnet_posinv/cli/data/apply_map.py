@@ -1,4 +1,4 @@
-"""Replace words of standard input by what a map has for them: lines 'word replacement...'."""
+"""Replace words of standard input by a map with lines 'word replacement...'."""
 
 import argparse
 import re
@@ -10,7 +10,7 @@ from espnet_posinv.kaldi.scp import DataError
 
 def options(parser):
     parser.add_argument("-f", dest="columns", type=_columns, default="1-", help="columns, like 1, 2-, 2-4")
-    parser.add_argument("--permissive", action="store_true", help="words that the map lacks stay as they are")
+    parser.add_argument("--permissive", action="store_true", help="keep words that are not in the map")
     parser.add_argument("map")
 
 

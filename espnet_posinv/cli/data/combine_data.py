@@ -2,7 +2,7 @@
 
 from espnet_posinv.cli.arguments import boolean
 from espnet_posinv.kaldi.combine import combined, common
-from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
+from espnet_posinv.kaldi.datadir import DataDir, write_data_dir
 
 
 def options(parser):
@@ -16,5 +16,5 @@ def run(args):
     sources = [DataDir(src) for src in args.src_dir]
     tables = combined(sources, args.extra_files.split())
     others = common(sources, args.extra_files.split())
-    write_data_dirs([args.dest_dir], ((name, [table]) for name, table in tables), verbatim=others)
+    write_data_dir(args.dest_dir, tables, verbatim=others)
     print(f"combine_data.sh: {sum(len(s.utt2spk) for s in sources)} utterances in {args.dest_dir}")

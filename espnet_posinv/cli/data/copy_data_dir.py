@@ -1,10 +1,10 @@
-"""Copy a data directory, optionally giving other ids to utterances and speakers."""
+"""Copy a data directory; utterances and speakers can get other ids."""
 
 from itertools import chain
 from pathlib import Path
 
 from espnet_posinv.kaldi import schema
-from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
+from espnet_posinv.kaldi.datadir import DataDir, write_data_dir
 from espnet_posinv.kaldi.rename import affix, renamed
 from espnet_posinv.kaldi.scp import entries
 
@@ -24,14 +24,13 @@ def run(args):
     if (args.utt_prefix or args.utt_suffix) and "utt2uniq" not in data.names:
         tables = chain(tables, [("utt2uniq", {utt(name): name for name in data.utts})])
     dest = Path(args.dest_dir)
-    tables = ((name, [t]) for name, t in tables if not _made_there(data, name, t, dest / name))
-    verbatim = [data.path / name for name in data.verbatim]
-    write_data_dirs([dest], tables, verbatim=verbatim)
+    tables = ((name, t) for name, t in tables if not _made_there(data, name, t, dest / name))
+    write_data_dir(dest, tables, verbatim=data.verbatim)
     print(f"copy_data_dir.sh: copied {args.src_dir} to {args.dest_dir}")
 
 
 def _made_there(data: DataDir, name: str, table: dict[str, str], there: Path) -> bool:
-    """Whether a list whose name does not tell was made anew for the copy, like one of formatted audio."""
+    """Whether the copy has a newer list of its own, like one of formatted audio."""
     if schema.keyed_by(name, segmented=False) or not there.exists():
         return False
     newer = there.stat().st_mtime_ns >= (data.path / name).stat().st_mtime_ns

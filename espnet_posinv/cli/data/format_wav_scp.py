@@ -1,7 +1,7 @@
-"""Write real 16-bit audio files of one rate and format for each entry of a wav.scp.
+"""Write a 16-bit audio file of one rate and format for each entry of a wav.scp.
 
 Entries may be paths, pipes or archive offsets; with --segments the utterances are cut out. Writes
-<out-dir>/<out-filename> and <out-dir>/utt2num_samples. Run again after an interruption, it goes on.
+<out-dir>/<out-filename> and <out-dir>/utt2num_samples. After an interruption, run it again to resume.
 """
 
 import sys
@@ -18,7 +18,7 @@ def options(parser):
     parser.add_argument("log_dir", nargs="?", help="for jobs of --cmd (default: <out-dir>/logs)")
     parser.add_argument("audio_dir", nargs="?", help="audio files (default: <out-dir>/data/wav)")
     parser.add_argument("--out-filename", default="wav.scp")
-    parser.add_argument("--fs", default="none", help="sampling rate like 16k; none: as it is")
+    parser.add_argument("--fs", default="none", help="sampling rate like 16k; none: unchanged")
     parser.add_argument("--audio-format", default="wav", help="wav or flac")
     parser.add_argument("--segments", default="", help="file of lines 'utt reco start end' to cut out")
     parser.add_argument("--ref-channels", default="", help="channels to keep, like 0,2 (from 0)")

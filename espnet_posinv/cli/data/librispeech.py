@@ -1,4 +1,4 @@
-"""Make a data directory of clean speech from parts of LibriSpeech, fetched from OpenSLR if need be."""
+"""Make a data directory of clean speech from parts of LibriSpeech; missing parts are fetched from OpenSLR."""
 
 from pathlib import Path
 
@@ -9,8 +9,10 @@ def options(parser):
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--parts", nargs="+", required=True, help="like train-clean-100")
     parser.add_argument("--librispeech", default="", help="your own folder with the parts or their tarballs")
-    parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="keeps what was fetched")
-    parser.add_argument("--every", type=positive, default=1, help="keep one of so many utterances")
+    parser.add_argument(
+        "--downloads", type=Path, default=Path("downloads"), help="folder for what is fetched"
+    )
+    parser.add_argument("--every", type=positive, default=1, help="keep every N-th utterance only")
 
 
 def run(args) -> None:

@@ -38,6 +38,6 @@ def run(args):
         utts = (args.choose or subset.spread)(data, args.num_utt)
     if not utts:
         raise DataError(f"{args.utt_list or args.spk_list}: names nothing that {args.src_dir} has")
-    verbatim = [data.path / name for name in data.verbatim]
-    write_data_dirs([args.dest_dir], distribute(data, dict.fromkeys(utts, 0), 1), verbatim=verbatim)
+    parts = distribute(data, dict.fromkeys(utts, 0), 1)
+    write_data_dirs([args.dest_dir], parts, verbatim=data.verbatim)
     print(f"subset_data_dir.sh: {len(utts)} of {len(data.utt2spk)} utterances in {args.dest_dir}")

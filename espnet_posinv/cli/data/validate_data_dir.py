@@ -18,14 +18,18 @@ def options(parser):
         "--utt-extra-files", default="", help="further lists that must have every utterance, blank-separated"
     )
     parser.add_argument(
-        "--check-audio", action="store_true", help="open the audio: missing, cut, wrong, not finite"
+        "--check-audio",
+        action="store_true",
+        help="open the audio, to find files that are missing, truncated or not finite",
     )
     parser.add_argument("--fs", default=None, help="sampling rate the audio must have, like 16k")
     parser.add_argument("--channels", type=int, default=None, help="number of channels the audio must have")
     parser.add_argument(
         "--nj", type=int, default=None, help="processes for --check-audio (default: the cores)"
     )
-    parser.add_argument("--max-per-kind", type=int, default=100, help="like problems shown per file; 0: all")
+    parser.add_argument(
+        "--max-per-kind", type=int, default=100, help="problems of one kind shown per file; 0: all"
+    )
 
 
 def run(args):

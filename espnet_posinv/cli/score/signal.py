@@ -10,7 +10,7 @@ def options(parser):
     parser.add_argument(
         "--metrics",
         default="pesq,estoi,si_sdr,dnsmos",
-        help="comma-separated; none: only what else is asked for",
+        help="comma-separated; none: only the other options' metrics",
     )
     parser.add_argument(
         "--ssl", default="", help="also SpeechBERTScore by this model, like transformers:NAME"
