@@ -30,13 +30,13 @@ def score_signals(
     Args:
         references: wav.scp of clean speech, mono, 16 kHz.
         enhanced: wav.scp of the same utterances, equally long.
-        metrics: names out of `METRICS`.
+        metrics: names from `METRICS`.
         nj: processes.
-        further: metrics by name, functions of clean and enhanced samples that can be sent to processes.
+        further: metrics by name, picklable functions of clean and enhanced samples.
 
     Returns:
-        ``{id: {metric: value}}``; a metric that is undefined for an utterance is None, and
-        ``"undefined": {metric: reason}`` says why.
+        ``{id: {metric: value}}``; an undefined value is None, with its reason in ``"undefined": {metric:
+        reason}``.
 
     Raises:
         DataError: ids, rates, channels or lengths differ, or audio is missing, empty or not finite.
@@ -81,7 +81,7 @@ def _score(functions: dict[str, Metric], item: tuple[str, str, str]) -> dict:
 
 
 def pool(scores: dict[str, dict]) -> dict[str, dict]:
-    """Mean of each metric over the utterances where it is defined, with count and 95 % interval."""
+    """Mean of each metric over the utterances with a value, with count and 95 % interval."""
     names = dict.fromkeys(name for score in scores.values() for name in score if name != "undefined")
     pooled = {}
     for name in names:
@@ -128,7 +128,7 @@ def score_files(
 
 
 def undefined_lines(output: str | Path) -> list[str]:
-    """A line for each metric and reason, with the utterances that have no value: at most ten are named."""
+    """A line for each metric and reason, with up to ten utterances without a value."""
     utterances = json.loads(Path(output).read_text(encoding="utf-8"))["utterances"]
     found: dict[tuple[str, str], list[str]] = {}
     for utterance, score in utterances.items():
