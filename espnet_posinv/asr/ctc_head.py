@@ -69,12 +69,14 @@ def with_weights(head: Head, weights: dict[str, torch.Tensor], source: str | Pat
     """The head with its weights.
 
     Raises:
-        DataError: one is missing, too many or of another shape.
+        DataError: one is missing, too many, of another shape, or not finite.
     """
     try:
         head.load_state_dict(weights)
     except RuntimeError as error:
         raise DataError(f"{source}: its weights do not fit its config.json: {error}") from error
+    if broken := [name for name, weight in weights.items() if not weight.isfinite().all()]:
+        raise DataError(f"{source}: {', '.join(broken)} hold NaN or infinity; train it again")
     return head
 
 

@@ -23,12 +23,16 @@ from espnet_posinv.files import new_folder
 from espnet_posinv.kaldi.datadir import write_data_dir
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.sample_rate import SAMPLE_RATE
+from espnet_posinv.text.lexicon import read_lexicon
 
 MIRRORS = (
     "https://www.openslr.org/resources/12",
     "https://openslr.elda.org/resources/12",
     "https://openslr.magicdatatech.com/resources/12",
 )
+
+
+LEXICON, LEXICON_WORDS = "librispeech-lexicon.txt", 190_000  # openslr.org/resources/11; it has 200,000
 
 
 class Part(NamedTuple):
@@ -97,6 +101,22 @@ def find_part(
         say(f"unpacking {tarball}")
         _unpack(tarball, name, unpacked)
     return unpacked
+
+
+def find_lexicon(
+    downloads: Path, *, mirrors: Sequence[str] = MIRRORS, say: Callable[[str], None] = print
+) -> Path:
+    """LibriSpeech's pronouncing dictionary, fetched from OpenSLR into `downloads` if it is not there.
+
+    Raises:
+        DataError: it is cut off.
+        FetchError: it cannot be fetched.
+    """
+    urls = [f"{mirror.removesuffix('12')}11/{LEXICON}" for mirror in mirrors]
+    path = download(urls, Path(downloads) / LEXICON, None, say=say)
+    if (count := len(read_lexicon(path))) < LEXICON_WORDS:
+        raise DataError(f"{path}: {count} words, but the published one has 200,000: delete it and run again")
+    return path
 
 
 def _unpack(tarball: Path, name: str, target: Path) -> None:

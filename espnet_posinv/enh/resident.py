@@ -68,6 +68,9 @@ class Mixer:
         self.noise = torch.cat(pieces).float().to(self.device)
         if len(self.speech) < self.length:
             raise ValueError(f"{len(self.speech)} samples of speech: a window takes {self.length}")
+        self.places = self._places()
+        if not len(self.places):
+            raise ValueError(f"no window of {plan.seconds:g} s holds speech: all are silent, or nearly so")
 
     def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Noisy and clean speech (B, T), scaled together to stay below full scale."""
@@ -76,7 +79,9 @@ class Mixer:
         noise = self._noise(len(speech))
         snr = self._uniform(len(speech), *plan.snr)
         level = self._uniform(len(speech), *plan.level)
-        noise = noise * (power / (_mean(noise, active) + 1e-10) / 10 ** (snr / 10)).sqrt()[:, None]
+        # A noise that pauses while the speech is active must not become a bang elsewhere.
+        heard = torch.maximum(_mean(noise, active), 0.01 * noise.square().mean(1)).clamp_min(1e-10)
+        noise = noise * (power / heard / 10 ** (snr / 10)).sqrt()[:, None]
         gain = (10 ** (level / 10) / power).sqrt()[:, None]
         speech, noise = speech * gain, noise * gain
         mix = speech + noise
@@ -86,15 +91,25 @@ class Mixer:
     def _uniform(self, count: int, low: float, high: float) -> torch.Tensor:
         return torch.rand(count, generator=self.generator, device=self.device) * (high - low) + low
 
+    def _windows(self, start: torch.Tensor) -> torch.Tensor:
+        return self.speech[start[:, None] + torch.arange(self.length, device=self.device)]
+
+    def _places(self) -> torch.Tensor:
+        """First samples of windows with speech, every 0.1 s: above -45 dBFS, a quarter of it active."""
+        starts = torch.arange(0, len(self.speech) - self.length + 1, SAMPLE_RATE // 10, device=self.device)
+        kept = []
+        for part in starts.split(256):
+            power, active = _level(self._windows(part))
+            kept.append(part[(power > 10**-4.5) & (active.float().mean(1) > 0.25)])
+        return torch.cat(kept)
+
     def _speech(self):
-        """Windows with speech: of twice as many, those with enough level and active frames come first."""
-        count = self.plan.batch
-        start = (self._uniform(2 * count, 0, 1).double() * (len(self.speech) - self.length)).long()
-        x = self.speech[start[:, None] + torch.arange(self.length, device=self.device)]
-        power, active = _level(x)
-        good = (power > 10**-4.5) & (active.float().mean(1) > 0.25)
-        keep = torch.argsort(good.int(), descending=True, stable=True)[:count]
-        return x[keep], power[keep].clamp_min(1e-9), active[keep]
+        """Windows of speech (B, T), their power over active frames (B,), and which are active (B, N)."""
+        chosen = torch.randint(
+            len(self.places), (self.plan.batch,), generator=self.generator, device=self.device
+        )
+        x = self._windows(self.places[chosen])
+        return x, *_level(x)
 
     def _noise(self, count: int) -> torch.Tensor:
         z = self._window(count)

@@ -8,6 +8,7 @@ from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.report.document import Section, read_sections
 from espnet_posinv.report.scores import Cell, Grid, TaskScores, load_signal, load_tasks, load_wer
 from espnet_posinv.report.systems import System, read_systems
+from espnet_posinv.scoring.wer import UNITS
 
 
 @dataclass
@@ -74,10 +75,8 @@ def load(places: Places) -> Experiment:
         DataError: there are no scores, or they do not fit together.
     """
     words = _load_recognisers(places.scores, places.test_sets)
-    # Recognisers of phones and characters first: on an SSL model, trained on clean speech, they judge as the
-    # paper does.
-    units = ("phones", "characters", "words")
-    words = dict(sorted(words.items(), key=lambda x: units.index(first_cell(x[1]).unit)))
+    # Recognisers on SSL models, trained on clean speech as in the paper, come first.
+    words = dict(sorted(words.items(), key=lambda item: _place(first_cell(item[1]))))
     if not words:
         raise DataError(f"{places.scores}: no scores of {' '.join(places.test_sets)}; run stage 8")
     lps = _load_recognisers(places.scores / "lps", places.test_sets)
@@ -103,6 +102,11 @@ def load(places: Places) -> Experiment:
         tasks,
         read_sections(places.experiments),
     )
+
+
+def _place(cell: Cell) -> tuple[int, bool]:
+    """Position of a recogniser in the report."""
+    return list(UNITS)[::-1].index(cell.unit), (cell.recogniser or {}).get("backend") != "ssl_ctc"
 
 
 def _load_recognisers(scores: Path, test_sets: list[str]) -> dict[str, Grid]:

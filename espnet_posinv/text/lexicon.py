@@ -15,11 +15,15 @@ def pronouncer(lexicon: str) -> Callable[[str], tuple[str, ...] | None]:
 
     Args:
         lexicon: a file (see :func:`read_lexicon`); or "g2p_en" for English: the CMU dictionary, and for other
-            words of a to z that package's network; or "given": the words are phones.
+            words of a to z that package's network; or "given": the words are phones. Several separated by
+            commas: the first one that has the word is used.
 
     Raises:
         DataError: no such file, or g2p_en without its data.
     """
+    if "," in lexicon:
+        names = lexicon.split(",")  # each is read when a word needs it
+        return lambda word: next((phones for name in names if (phones := pronouncer(name)(word))), None)
     if lexicon == GIVEN:
         return lambda word: (word,)
     if lexicon == "g2p_en":

@@ -12,7 +12,7 @@ import torch
 from espnet_posinv import cli
 from espnet_posinv.asr import ctc_train
 from espnet_posinv.asr.ctc_data import Features, Utterance, batches, read_set
-from espnet_posinv.asr.ctc_head import Head, hidden_states, load
+from espnet_posinv.asr.ctc_head import Head, hidden_states, load, with_weights
 from espnet_posinv.asr.ssl_ctc import SSLCTC
 from espnet_posinv.asr.units import Units
 from espnet_posinv.kaldi.scp import DataError, read_scp
@@ -229,6 +229,20 @@ def test_other_weights_of_the_encoder_are_refused(tiny, tmp_path):
         SSLCTC(f"{tmp_path}/ctc", upstream=f"transformers:{tmp_path}/other").transcribe(
             np.zeros(8000, "float32")
         )
+
+
+@pytest.mark.parametrize("kind", ["linear", "blstm"])
+def test_each_weight_of_a_head_is_needed(kind):
+    def head():
+        return Head(3, 8, 5, kind=kind, hidden=4)
+
+    weights = head().state_dict()
+    for name, weight in weights.items():
+        for wrong in ({**weights, name: weight[:-1]}, {**weights, name: weight * float("nan")}):
+            with pytest.raises(DataError, match=name.replace(".", r"\.")):
+                with_weights(head(), wrong, "model.pt")
+        with pytest.raises(DataError, match="do not fit"):
+            with_weights(head(), {key: value for key, value in weights.items() if key != name}, "model.pt")
 
 
 def test_hidden_states_are_the_models(tiny):
