@@ -1,6 +1,6 @@
 """Position-invariant fine-tuning of speech enhancement models with SSL representations (arXiv 2601.21084).
 
-Everything below is imported when it is first used; the package itself costs nothing.
+Names are imported at their first use, so importing the package takes no time.
 """
 
 from importlib import import_module
@@ -67,5 +67,5 @@ def _register() -> None:
     register()
 
 
-# A trained model's configuration may name our separators: ESPnet knows them then.
+# So that ESPnet can build a trained model whose configuration names one of our separators.
 espnet_compat.when_tasks_are_imported(_register)

@@ -25,7 +25,7 @@ def mean_square(x: torch.Tensor, y: torch.Tensor, frames: torch.Tensor) -> torch
 class SSLMSELoss(SSLLoss):
     """``(1/m) sum_i ||x_i - x'_i||^2`` with x = F(clean), x' = F(enhanced), m frames.
 
-    Positions count: content that comes one frame later is compared with the wrong frames.  Keys: see
+    Sensitive to position: content moved by one frame is compared with the wrong frames.  Keys: see
     :class:`SSLLoss`.
     """
 

@@ -206,12 +206,12 @@ def test_killed_it_goes_on_to_the_same_weights(tiny, tmp_path, monkeypatch, caps
     monkeypatch.setattr(ctc_train._Loop, "save", real)
     capsys.readouterr()
     train_tiny(tiny, tmp_path / "cut", "--cache-gb", "0")
-    assert "going on at step 5" in capsys.readouterr().out
+    assert "resuming at step 5" in capsys.readouterr().out
     whole, cut = (load(tmp_path / name)[2] for name in ("whole", "cut"))
     for name, value in whole.items():
         torch.testing.assert_close(cut[name], value, msg=name)
     with pytest.raises(
-        SystemExit, match=r"of a training with other plan; delete it or choose another folder"
+        SystemExit, match=r"from a training with other plan; delete it or choose another folder"
     ):
         train_tiny(tiny, tmp_path / "cut", "--seed", "1")
 

@@ -4,7 +4,6 @@ import os
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument(
         "--ref-scp", required=True, action="append", help="clean speech, mono, 16 kHz; all three repeat"
     )
@@ -15,7 +14,7 @@ def options(parser):
     parser.add_argument(
         "--metrics",
         default="pesq,estoi,si_sdr,dnsmos",
-        help="comma-separated; none: only what else is asked for",
+        help="comma-separated; none: only the other options' metrics",
     )
     parser.add_argument(
         "--ssl", default="", help="also SpeechBERTScore by this model, like transformers:NAME"
@@ -25,7 +24,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     if not len(args.ref_scp) == len(args.inf_scp) == len(args.output):
         args.error(
             f"{len(args.ref_scp)} --ref-scp, {len(args.inf_scp)} --inf-scp and {len(args.output)} --output; "

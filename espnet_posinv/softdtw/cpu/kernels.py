@@ -1,15 +1,13 @@
-"""CPU kernels: strips of rows (`strips.py`), and the threads that chase each other down them.
+"""The entry of the CPU backend: forward and backward pass of a problem, by strips (`strips.py`) and threads.
 
-A strip needs only the last row of the strip above it, and leaves its own.  These rows, and two anti-diagonals
-before each segment of a strip, each number a mantissa and an exponent, are all that the forward pass keeps:
-1/32 and 1/64 of the size of the cost matrix.  The backward pass takes a strip's segments from the last to the
-first, computes the Z of each again, now with the gradient's weights, and sweeps it from the last step to the
-first.
+A strip needs only the last row of the strip above it.  The forward pass keeps these rows and the two steps
+before each segment of a strip, each number as mantissa and exponent: 1/32 and 1/64 of the size of the cost
+matrix. The backward pass takes a strip's segments from the last to the first; it computes the Z of each
+again, now with the weights, and sweeps it from the last step to the first.
 
 A strip can start as soon as the strip above is a few columns ahead.  Threads take strips from a common
-counter, in an order in which every strip comes after the one that it depends on, so whoever waits, waits for
-a strip that another thread is working on: no number of threads can deadlock, and pairs and strips keep all
-of them busy.
+counter, in an order in which every strip comes after the one that it depends on.  So a waiting thread waits
+for a strip on which another thread is working, and no number of threads can deadlock.
 """
 
 import os
@@ -27,11 +25,11 @@ from espnet_posinv.softdtw.exponents import WIDE, Arithmetic, arithmetic, limits
 from espnet_posinv.softdtw.problem import Problem
 from espnet_posinv.softdtw.reference import forward_backward
 
-PARALLEL_CELLS = 1 << 15  # below, one thread is done before a second has woken up
+PARALLEL_CELLS = 1 << 15  # for smaller problems, one thread is faster than starting a second
 
 
 def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
-    """Losses (groups, B) float64, and what `backward` needs."""
+    """Losses (groups, B) float64, and the state for `backward`."""
     constants = arithmetic(problem.gamma, problem.costs[0].dtype == torch.float64)
     plan = make_plan(problem, constants)
     arguments = plan, _three(problem.costs), constants
@@ -43,7 +41,7 @@ def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
 
 
 def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> list[torch.Tensor | None]:
-    """seeds (groups, B) times E, for the groups that are wanted."""
+    """seeds (groups, B) times E, for the wanted groups."""
     constants = arithmetic(problem.gamma, problem.costs[0].dtype == torch.float64)
     (plan,) = state
     strips = plan.strips[np.asarray(wanted)[plan.table[plan.strips[:, 0], GROUP]]][::-1]
@@ -66,7 +64,7 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
 
 
 def _scratch(constants: Arithmetic, weights) -> Scratch:
-    """A thread's memory, as `Scratch` describes it."""
+    """A thread's own memory for sweeps."""
     real, integer = constants.one.dtype, constants.floor.dtype
     side = SIDE_BYTES // real.itemsize
     return Scratch(
@@ -93,7 +91,7 @@ def _back_scratch(weights: np.ndarray) -> BackScratch:
 
 
 def _solve_wide(problem: Problem, g: int, b: int, seed: float | None = None):
-    """A matrix whose exponents may overflow: float32 in float64 arithmetic, float64 by the definition."""
+    """Solve a matrix whose exponents may overflow: float32 in float64, float64 by the definition."""
     cost = problem.costs[g][b : b + 1].detach()
     rows, columns = problem.lengths(g)
     if cost.dtype == torch.float32:
@@ -109,19 +107,19 @@ def _solve_wide(problem: Problem, g: int, b: int, seed: float | None = None):
 
 
 def _three(tensors: list) -> tuple:
-    """Compiled code takes three groups; fewer are repeated (no strip refers to them)."""
+    """Compiled code takes three groups: the last one is repeated if there are fewer (and is not used)."""
     arrays = [tensor.detach().numpy() for tensor in tensors]
     return tuple(arrays[min(g, len(arrays) - 1)] for g in range(3))
 
 
 def _helpers(problem: Problem, plan: Plan) -> int:
-    """Threads that are worth waking up, beside this one."""
+    """Number of threads to use besides this one."""
     cells = sum(cost.numel() for cost in problem.costs)
     return min(torch.get_num_threads(), len(plan.strips)) - 1 if cells >= PARALLEL_CELLS else 0
 
 
 def _run(function, arguments, helpers: int) -> None:
-    """Call `function` on this thread and `helpers` others; `arguments()` makes a thread's own memory."""
+    """Call `function` on this thread and `helpers` others; `arguments()` makes the arguments of each."""
     others = [_pool(os.getpid(), helpers).submit(function, *arguments()) for _ in range(helpers)]
     function(*arguments())
     for other in others:
@@ -130,5 +128,5 @@ def _run(function, arguments, helpers: int) -> None:
 
 @lru_cache(maxsize=1)
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Threads of this process (a forked one has to start its own)."""
+    """Threads of this process; a forked process starts its own."""
     return ThreadPoolExecutor(threads, thread_name_prefix="soft-dtw")

@@ -1,4 +1,4 @@
-"""`products.py` on a card's tensor cores, as exact as float32.
+"""The products of `products.py` on tensor cores, with the accuracy of float32.
 
 Tensor cores multiply numbers of 16 bits, 16 times as fast as a card multiplies those of 32.  A float32 number
 a has 24 bits.  With a power of two s that brings the largest number of a sequence near to 2^14,
@@ -9,13 +9,13 @@ since fp16 has 11 bits down to 2^-14 and steps of 2^-24 below: r is at most 2^-3
 about a rounding of float32.  Of (h + l)(h' + l') the last term, 2^-22 of the first, is left out; the other
 three are summed in float32 (Ootomo and Yokota, arXiv 2203.03341).
 
-The pieces are made once, in memory, and padded with zeros to whole tiles: the products need no masks, and
-tiles go from memory to the multipliers without passing through registers.
+The pieces are written to memory once, padded with zeros to whole tiles: the products need no masks, and tiles
+are loaded without passing through registers.
 
-A tensor core adds to its sums by truncation, which over a long product is a bias: it sums one step only, and
-the steps are added with rounding.  So errors are smaller than those of products in float32 (bench/NOTES.md).
+A tensor core truncates its sums, which would bias a long product: it sums one step only, and the steps are
+added with rounding.  So errors are smaller than those of products in float32 (bench/NOTES.md).
 
-The kernels are Triton's, which comes with torch's CUDA wheels; it launches on torch's stream.
+The kernels are written in Triton, which is part of torch's CUDA wheels; it launches on torch's stream.
 """
 
 from functools import cache
@@ -81,7 +81,7 @@ def _generation(device: torch.device) -> int:
 
 
 def schedule(generation: int) -> dict[str, int]:
-    """Launch options by compute capability; 9 and 10 have shared memory for three steps of 64, 192 KiB."""
+    """Launch options by compute capability; 9 and 10 have shared memory for three steps of 64 (192 KiB)."""
     return {"STEP": 64 if generation in (9, 10) else 32, "num_warps": 8, "num_stages": 3}
 
 
