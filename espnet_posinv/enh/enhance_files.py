@@ -4,6 +4,7 @@ import errno
 import logging
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import soundfile
 from espnet_posinv.enh.enhancer import Enhancer
 from espnet_posinv.files import replacing
 from espnet_posinv.kaldi.audio import decode, read_audio
+from espnet_posinv.kaldi.entry import files_behind
 from espnet_posinv.kaldi.scp import read_scp, write_scp
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"}
@@ -119,8 +121,8 @@ def _refuse_to_overwrite(
     recordings: dict[str, Recording], inputs: Sequence[str | Path], output: Path
 ) -> None:
     """Raise ValueError where an output is one of the files that are read."""
-    texts = [*map(str, inputs), *(recording.entry for recording in recordings.values())]
-    read = {_identity(Path(text)): text for text in texts}
+    behind = (files_behind(recording.entry) or [] for recording in recordings.values())
+    read = {_identity(Path(text)): text for text in [*map(str, inputs), *chain(*behind)]}
     for target in [output / "wav.scp", *(output / r.target for r in recordings.values())]:
         identity = _identity(target)
         if identity is not None and identity in read:

@@ -151,12 +151,15 @@ def test_bad_recordings_are_named_and_the_others_go_on(folder, tmp_path, capsys,
     assert (tmp_path / "out/wav.scp").read_text() == f"y {tmp_path}/out/y.wav\n"
 
 
-@pytest.mark.parametrize("inputs", [["rec/x.wav"], ["rec"], ["rec/wav.scp"], ["linked/x.wav"], ["hard.wav"]])
+@pytest.mark.parametrize(
+    "inputs", [["rec/x.wav"], ["rec"], ["rec/wav.scp"], ["linked/x.wav"], ["hard.wav"], ["pipe.scp"]]
+)
 def test_input_is_never_overwritten(folder, tmp_path, monkeypatch, inputs):
     monkeypatch.chdir(tmp_path)
     os.mkdir("rec")
     soundfile.write("rec/x.wav", sound(800), 16000)
     (tmp_path / "rec/wav.scp").write_text(f"u {tmp_path}/rec/x.wav\n")
+    (tmp_path / "pipe.scp").write_text("x cat rec/x.wav |\n")
     os.symlink("rec", "linked")
     os.link("rec/x.wav", "hard.wav")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}

@@ -54,7 +54,7 @@ def test_help_shows_every_option_with_its_default(recipe):
         (["--nj", "all"], "--nj all: must be a whole number above 0"),
         (["--stage", "11"], "--stage 11 --stop_stage 10: no stage to run; there are 1 to 10"),
         (["--stage", "5", "--stop-stage", "3"], "--stage 5 --stop_stage 3: no stage to run"),
-        (["--stop-stage", "last"], "--stop_stage last: stages are numbers from 1 to 10"),
+        (["--stop-stage", "last"], "--stop_stage last: must be a whole number above 0"),
         (
             ["--criterion", "ssl_mse ssl_mze"],
             "--criterion ssl_mze: no conf/criterion/ssl_mze.yaml; there are ssl_",
