@@ -54,6 +54,7 @@ def enhance_files(
         ValueError: no recording, two of one name, or an output that would replace an input.
         OSError: the disk is full.
     """
+    enhancer([], wet=wet)  # a wrong share is told once
     output = Path(output)
     recordings = named_recordings(inputs)
     _refuse_to_overwrite(recordings, inputs, output)
@@ -104,7 +105,8 @@ def named_recordings(inputs: Sequence[str | Path]) -> dict[str, Recording]:
             new = [_of_file(path, Path(path.name))]
         for name, recording in new:
             if name in found:
-                raise ValueError(f"{recording.entry} and {found[name].entry} would both become {name}")
+                both = f"{recording.entry} and {found[name].entry}"
+                raise ValueError(f"{both} would both become {name}: name them in a wav.scp")
             found[name] = recording
     if not found:
         raise ValueError(f"{' '.join(map(str, inputs))}: no recording to enhance")
