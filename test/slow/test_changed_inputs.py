@@ -86,7 +86,7 @@ SCORED_AGAIN = {
     "corpus: transcripts": edited("corpus/test_noisy/text", "one", "three"),
     "local/data.sh": edited("local/data.sh", "done", "done; sed -i s/two/six/ $2/test_clean/text"),
     "db.sh": added("db.sh", "said=six\n"),
-    "data: other list": edited("data/test_noisy/wav.scp", "wav-s0", "spk1-s0"),
+    "data: other list": edited("data/test_noisy/wav.scp", "wav-s1", "spk1-s1"),
     "data: transcripts": edited("data/test_clean/text", "six", "four"),
 }
 # What a training depends on, and a line of what is said; it is not thrown away without being asked.
