@@ -93,6 +93,21 @@ def test_mistakes_stop_with_a_message(recipe, args, message):
     assert "Traceback" not in out.stderr
 
 
+def test_the_defaults_name_the_noise_that_is_mixed_in_while_training(recipe):
+    spy = recipe / "spy"
+    spy.write_text('#!/bin/sh\necho "$@" >> spied\nexit 1\n')
+    spy.chmod(0o755)
+    assert call(recipe, "--python", "./spy").returncode == 1
+    assert "preprocessor_conf.noise_scp=corpus/noise conf/finetune.yaml" in (recipe / "spied").read_text()
+
+
+def test_a_path_with_blanks_is_refused_by_the_example(recipe):
+    done = subprocess.run(
+        [recipe / "local/data.sh", "--audio", "my", "corpus"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and "'corpus' belongs to no option; paths have no blanks" in done.stderr
+
+
 def test_dry_run_names_inputs_and_outputs_and_makes_nothing(recipe):
     out = call(recipe, "--dry-run", "--stop_stage=3")
     assert out.returncode == 0

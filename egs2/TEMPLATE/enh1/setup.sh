@@ -55,6 +55,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . utils/parse_options.sh
 # shellcheck source=/dev/null
 . ./path.sh
+[ $# = 0 ] || { echo "$0: '$*' belongs to no option; paths have no blanks (ln -s TARGET LINK)" >&2; exit 2; }
 if [ -z "${audio}" ] || [ -z "${transcripts}" ] || [ -z "${noise}" ]; then sed -n '2,4s/^# //p' "$0" >&2; exit 2; fi
 for path in "${audio}" "${transcripts}" "${noise}"; do
     [ -e "${path}" ] || { echo "$0: ${path}: no such file or folder; correct it at the top of run.sh" >&2; exit 2; }
