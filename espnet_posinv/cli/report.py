@@ -40,8 +40,8 @@ def run(args):
     from espnet_posinv.report.markdown import write_report
 
     scores, data, experiments = map(Path, (args.scores_dir, args.data_dir, args.exp_dir))
-    made = [*scores.rglob("[!.]*.json"), *experiments.glob("tasks/**/[!.]*.json")]
-    made += experiments.glob("probe/*/section.json")
+    made = [path for place in ("*/*", "lps/*/*") for path in scores.glob(f"{place}/[!.]*.json")]
+    made += [*experiments.glob("tasks/*/*/[!.]*.json"), *experiments.glob("probe/*/section.json")]
     drop_stale(sorted(made), contents_of(experiments / ".stages"))
     experiment = load(Places(scores, data, experiments, args.test_sets.split(), args.clean_set))
     write_report(experiment, args.output, title=args.title)

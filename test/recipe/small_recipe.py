@@ -65,9 +65,10 @@ class SmallRecipe:
         path.parent.mkdir(exist_ok=True)
         soundfile.write(path, draw.normal(0, 0.1, 16000), 16000)
 
-    def call(self, *options: str) -> subprocess.CompletedProcess:
-        """Run the recipe."""
+    def start(self, *options: str, **how) -> subprocess.Popen:
+        """Begin to run the recipe, as a process group of its own; `how` goes to Popen, `env` beside ours."""
         env = {**os.environ, "PYTHONPATH": str(ROOT), "STAND_IN_LOG": str(self.folder / "calls")}
+        env |= how.pop("env", {})
         stand_in = f"{sys.executable} {Path(__file__).with_name('stand_in.py')}"
         command = ["./enh.sh", "--python", stand_in, "--nj", "2", "--train_threads", "1"]
         command += ["--train_set", "train", "--valid_set", "valid", "--test_sets", "test_clean test_noisy"]
@@ -77,7 +78,13 @@ class SmallRecipe:
         command += ["--recognisers", "small=whisper:./whisper,lm=lm.arpa phones=ssl_ctc:./head"]
         command += ["--packed", "packed", "--normaliser", "rules.py:words", "--data_from", "corpus"]
         command += ["--tasks", "speaker=speaker:utt2spk:ge2e:./ge2e.whl", *options]
-        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=600)
+        return subprocess.Popen(command, cwd=self.folder, env=env, start_new_session=True, text=True, **how)
+
+    def call(self, *options: str) -> subprocess.CompletedProcess:
+        """Run the recipe."""
+        process = self.start(*options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, err = process.communicate(timeout=1200)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def run(self, *options: str) -> str:
         """The table."""

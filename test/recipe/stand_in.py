@@ -124,7 +124,8 @@ def probe(args):
 def report(args):
     args = options(args)
     exp, data = Path(args.exp_dir), Path(args.data_dir)
-    places = ("scores/**/[!.]*.json", "tasks/**/[!.]*.json", "probe/*/section.json")
+    places = ("scores/*/*/[!.]*.json", "scores/lps/*/*/[!.]*.json", "tasks/*/*/[!.]*.json")
+    places += ("probe/*/section.json",)
     drop_stale([path for place in places for path in exp.glob(place)], Contents())
     scores = {p.relative_to(exp): p.read_text() for place in places for p in exp.glob(place)}
     models = {p.relative_to(exp): digest(p) for p in exp.glob("*/config.yaml")}

@@ -64,6 +64,12 @@ def swapped(path):
     return change
 
 
+def other_name(folder):
+    """Another speaker of an utterance of a test set."""
+    edited("corpus/test_noisy/utt2spk", "s2\n", "s3\n")(folder)
+    edited("corpus/test_noisy/spk2utt", "s2 ", "s3 ")(folder)
+
+
 def other_speaker(folder):
     """One utterance of the training set less, in all its files."""
     for path in (folder / "data/train").iterdir():
@@ -76,11 +82,11 @@ NOISE = "--set preprocessor_conf.noise_scp=./noise.scp"
 SCORED_AGAIN = {
     "corpus: audio of a test set in place": replaced_audio("audio/wav-s0-test_noisy.wav"),
     "corpus: clean speech of a test set": replaced_audio("audio/spk1-s0-test_noisy.wav"),
-    "corpus: speakers of a test set": edited("corpus/test_noisy/utt2spk", "s1\n", "s2\n"),
+    "corpus: speakers of a test set": other_name,
     "corpus: transcripts": edited("corpus/test_noisy/text", "one", "three"),
     "local/data.sh": edited("local/data.sh", "done", "done; sed -i s/two/six/ $2/test_clean/text"),
     "db.sh": added("db.sh", "said=six\n"),
-    "data: other list": edited("data/test_noisy/wav.scp", "wav-s0", "spk1-s0"),
+    "data: other list": edited("data/test_noisy/wav.scp", "wav-s1", "spk1-s1"),
     "data: transcripts": edited("data/test_clean/text", "six", "four"),
 }
 # What a training depends on, and a line of what is said; it is not thrown away without being asked.

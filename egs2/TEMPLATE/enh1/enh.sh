@@ -101,8 +101,8 @@ for n in datadir dumpdir expdir downloads results pretrained se_config finetune_
     echo "$0: --${n} ${!n}: not with '${odd:0:1}' in it, please; a link without will do (ln -s TARGET LINK)" >&2
     exit 2
 done
-for n in stage stop_stage; do
-    [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: stages are numbers from 1 to 10 (--list-stages)" >&2; exit 2; }
+for n in stage stop_stage nj train_jobs train_threads num_nodes; do
+    [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: must be a whole number above 0" >&2; exit 2; }
 done
 if [ "${stage}" -gt 10 ] || [ "${stage}" -gt "${stop_stage}" ]; then
     echo "$0: --stage ${stage} --stop_stage ${stop_stage}: no stage to run; there are 1 to 10 (--list-stages)" >&2; exit 2
@@ -113,9 +113,6 @@ ${skip_eval} && [ "${stop_stage}" -gt 5 ] && stop_stage=5
 if [ -z "${train_set}" ] || [ -z "${valid_set}" ] || [ -z "${test_sets}" ]; then
     echo "$0: name the sets: --train_set, --valid_set, --test_sets" >&2; exit 2
 fi
-for n in nj train_jobs train_threads num_nodes; do
-    [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: must be a whole number above 0" >&2; exit 2; }
-done
 for n in ${seeds}; do
     [[ ${n} =~ ^[0-9]+$ ]] || { echo "$0: --seeds ${n}: whole numbers are needed" >&2; exit 2; }
 done
