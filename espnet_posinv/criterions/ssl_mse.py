@@ -27,6 +27,12 @@ class SSLMSELoss(SSLLoss):
 
     Sensitive to position: content moved by one frame is compared with the wrong frames.  Keys: see
     :class:`SSLLoss`.
+
+    Example:
+        >>> criterion = SSLMSELoss("transformers:egs2/mini_debian/ssl1/mini_hubert")
+        >>> clean = torch.sin(torch.arange(16000.0) ** 2 / 4e5)[None]
+        >>> criterion(clean, clean), criterion(clean, clean.flip(1)) > 1
+        (tensor([0.]), tensor([True]))
     """
 
     def __init__(self, upstream: str, *, name: str = "ssl_mse", **options):

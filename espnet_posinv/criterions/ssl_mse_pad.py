@@ -24,6 +24,14 @@ class SSLMSEPadLoss(SSLMSELoss):
         pad_in_statistics: True: the encoder's normalisations along time include the padding, which then
             changes amplitudes as well.  False: the padding changes positions only.
         **options: see :class:`espnet_posinv.criterions.base.SSLLoss`.
+
+    Example: even the clean signal has a loss, since its frames depend on their position.
+
+        >>> criterion = SSLMSEPadLoss("transformers:egs2/mini_debian/ssl1/mini_hubert", share=[0.1, 0.1])
+        >>> clean = torch.sin(torch.arange(16000.0) ** 2 / 4e5)[None]
+        >>> loss = criterion(clean, clean)
+        >>> loss > 0, criterion.stats["ssl_mse_pad_left"]  # samples: 5 frames
+        (tensor([True]), tensor([1600.]))
     """
 
     def __init__(

@@ -22,6 +22,12 @@ class SSLSinkhornLoss(SSLLoss):
 
     Raises:
         ValueError: blur is not above 0, normalize_frames is False, or geomloss is not installed.
+
+    Example:
+        >>> criterion = SSLSinkhornLoss("transformers:egs2/mini_debian/ssl1/mini_hubert")
+        >>> clean = torch.sin(torch.arange(16000.0) ** 2 / 4e5)[None]
+        >>> abs(criterion(clean, clean)) < 1e-4, criterion(clean, clean.flip(1)) > 1e-4
+        (tensor([True]), tensor([True]))
     """
 
     def __init__(

@@ -34,6 +34,13 @@ class SSLSoftDTWLoss(SSLLoss):
         scale: "sum" divides by N + M, "none" does not.
         band: None, or how many frames the alignment may leave the diagonal (see ``soft_dtw``).
         **options: see :class:`SSLLoss`.
+
+    Example:
+        >>> criterion = SSLSoftDTWLoss("transformers:egs2/mini_debian/ssl1/mini_hubert", speeds=[1.25])
+        >>> clean = torch.sin(torch.arange(16000.0) ** 2 / 4e5)[None]
+        >>> loss = criterion(clean, clean)
+        >>> loss < criterion(clean, clean.flip(1)), criterion.stats["ssl_softdtw_reference_frames"]
+        (tensor([True]), tensor([39.]))
     """
 
     def __init__(

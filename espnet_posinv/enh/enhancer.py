@@ -19,8 +19,11 @@ CHECKPOINTS = ("valid.loss.best.pth", "model.pth", "valid.*.best.pth", "latest.p
 class Enhancer:
     """Applies a single-speaker enhancement model of ESPnet to waveforms.
 
-    >>> enhancer = Enhancer.from_pretrained("exp/enh_ssl_softdtw")      # doctest: +SKIP
-    >>> clean = enhancer(noisy, 44100, wet=0.8)                         # doctest: +SKIP
+    >>> enhancer = Enhancer.from_pretrained("nsnet2_ssl_mse")  # shipped, or a folder
+    >>> noisy = np.random.default_rng(0).normal(0, 0.1, 44100)
+    >>> speech = enhancer(noisy, 44100)
+    >>> speech.shape, bool(np.std(speech) < np.std(noisy))
+    ((44100,), True)
 
     Args:
         model: ESPnet's (or our) enhancement model.

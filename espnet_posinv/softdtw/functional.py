@@ -149,6 +149,11 @@ class SoftDTW(nn.Module):
     """`soft_dtw`, or with ``divergence=True`` `soft_dtw_divergence`, as a module.
 
     Args: as for `soft_dtw`.  ``forward(x, y, x_lengths=None, y_lengths=None) -> (B,)``.
+
+    Example:
+        >>> x = torch.tensor([[[0.0], [3.0]]])
+        >>> SoftDTW(gamma=1.0, divergence=True)(x, x + 1)
+        tensor([1.9821])
     """
 
     def __init__(
