@@ -174,7 +174,8 @@ def changing(finished, tmp_path_factory):
 def formatted(recipe):
     """What is trained on."""
     lists = [(recipe.folder / f"dump/raw/train/{name}.scp").read_text() for name in ("wav", "spk1")]
-    return lists, [Path(line.split()[1]).read_bytes() for text in lists for line in text.splitlines()]
+    paths = [line.split()[1] for text in lists for line in text.splitlines()]
+    return lists, [(recipe.folder / path).read_bytes() for path in paths]
 
 
 # In this order: each change is made upon those before.
