@@ -17,9 +17,9 @@ from typing import NamedTuple, Protocol
 
 from espnet_posinv.files import write_json
 from espnet_posinv.kaldi.audio import read_mono
+from espnet_posinv.kaldi.entry import fingerprint
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, entries, read_scp, write_scp
-from espnet_posinv.kaldi.state import fingerprint
 
 
 class CutOff(UserWarning):

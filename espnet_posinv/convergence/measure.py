@@ -19,9 +19,9 @@ from espnet_posinv.asr.decode import Recogniser
 from espnet_posinv.criterions import PAPER, criterion_class
 from espnet_posinv.files import file_hash, write_json
 from espnet_posinv.kaldi.audio import read_mono
+from espnet_posinv.kaldi.entry import fingerprint
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
-from espnet_posinv.kaldi.state import fingerprint
 from espnet_posinv.report.systems import System
 from espnet_posinv.report.training import read_scalars, read_training
 from espnet_posinv.sample_rate import SAMPLE_RATE

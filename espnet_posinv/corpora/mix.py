@@ -12,8 +12,8 @@ import soundfile
 from espnet_posinv.files import replacing
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.datadir import DataDir, write_data_dir
+from espnet_posinv.kaldi.entry import fingerprint
 from espnet_posinv.kaldi.scp import DataError
-from espnet_posinv.kaldi.state import fingerprint
 from espnet_posinv.perturb.random_noise import RandomNoise, noise_files, read_noises
 from espnet_posinv.perturb.seeding import generator
 from espnet_posinv.sample_rate import SAMPLE_RATE

@@ -4,6 +4,7 @@ import errno
 import logging
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import soundfile
 from espnet_posinv.enh.enhancer import Enhancer
 from espnet_posinv.files import replacing
 from espnet_posinv.kaldi.audio import decode, read_audio
+from espnet_posinv.kaldi.entry import files_behind
 from espnet_posinv.kaldi.scp import read_scp, write_scp
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"}
@@ -52,6 +54,7 @@ def enhance_files(
         ValueError: no recording, two of one name, or an output that would replace an input.
         OSError: the disk is full.
     """
+    enhancer([], wet=wet)  # a wrong share is told once
     output = Path(output)
     recordings = named_recordings(inputs)
     _refuse_to_overwrite(recordings, inputs, output)
@@ -102,7 +105,8 @@ def named_recordings(inputs: Sequence[str | Path]) -> dict[str, Recording]:
             new = [_of_file(path, Path(path.name))]
         for name, recording in new:
             if name in found:
-                raise ValueError(f"{recording.entry} and {found[name].entry} would both become {name}")
+                both = f"{recording.entry} and {found[name].entry}"
+                raise ValueError(f"{both} would both become {name}: name them in a wav.scp")
             found[name] = recording
     if not found:
         raise ValueError(f"{' '.join(map(str, inputs))}: no recording to enhance")
@@ -119,8 +123,8 @@ def _refuse_to_overwrite(
     recordings: dict[str, Recording], inputs: Sequence[str | Path], output: Path
 ) -> None:
     """Raise ValueError if an output is one of the input files."""
-    texts = [*map(str, inputs), *(recording.entry for recording in recordings.values())]
-    read = {_identity(Path(text)): text for text in texts}
+    behind = (files_behind(recording.entry) or [] for recording in recordings.values())
+    read = {_identity(Path(text)): text for text in [*map(str, inputs), *chain(*behind)]}
     for target in [output / "wav.scp", *(output / r.target for r in recordings.values())]:
         identity = _identity(target)
         if identity is not None and identity in read:

@@ -1,7 +1,7 @@
 """Enhance waveforms of any length and sample rate with a trained model."""
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,8 @@ class Enhancer:
             raise ValueError(f"the model separates {model.num_spk} speakers; an Enhancer needs one output")
         if not 0 <= 2 * overlap <= segment:
             raise ValueError(f"overlap {overlap} s: must be at most half of the segment of {segment} s")
+        if min(sample_rate, batch_size) < 1:
+            raise ValueError(f"sample rate {sample_rate}, batch size {batch_size}: each must be above 0")
         self.model = model.eval()
         self.sample_rate = sample_rate
         self.segment = round(segment * sample_rate)
@@ -78,8 +80,12 @@ class Enhancer:
         """
         from espnet_posinv.enh.task import PosinvEnhancementTask
 
-        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"device {device}: torch finds no GPU here; cpu works everywhere")
+        try:
+            there = torch.device(device).type != "cuda" or torch.cuda.is_available()
+        except RuntimeError:
+            there = False
+        if not there:
+            raise ValueError(f"device {device}: torch finds none here; cpu works everywhere")
         folder = Path(folder)
         if not folder.exists() and (MODELS / folder).is_dir():
             folder = MODELS / folder
@@ -129,6 +135,8 @@ class Enhancer:
                 f"waveform of shape {tuple(wav.shape)}: one channel (T,) is needed; list(wav.T) is a list of "
                 "the channels of (T, channels), list(wav) one of the rows"
             )
+        if not isinstance(wav, (np.ndarray, torch.Tensor, Iterable)):
+            raise ValueError(f"a {type(wav).__name__}: an array (T,) is needed, or a list of such")
         single = isinstance(wav, (np.ndarray, torch.Tensor))
         given = [wav] if single else list(wav)
         noisy = [_checked(w, i) for i, w in enumerate(given)]
@@ -215,7 +223,7 @@ def _checked(wav, index: int) -> np.ndarray:
         wav = (wav.float() if wav.is_floating_point() else wav).numpy()
     if not isinstance(wav, np.ndarray):
         raise ValueError(f"waveform {index}: a {type(wav).__name__}; make it an array, np.array(samples)")
-    if wav.dtype == np.int16:
+    if np.issubdtype(wav.dtype, np.int16):  # of either byte order
         wav = wav / np.float32(32768)
     if wav.ndim != 1 or not np.issubdtype(wav.dtype, np.floating):
         raise ValueError(

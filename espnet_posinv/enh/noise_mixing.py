@@ -29,6 +29,8 @@ class NoiseMixing(AbsPreprocessor):
 
     def __init__(self, train: bool, noise_scp: str, snrs=(5.0, 10.0, 20.0)):
         super().__init__(train)
+        if not isinstance(snrs, (list, tuple)) or any(isinstance(snr, str) for snr in snrs):
+            raise ValueError(f"snrs: {snrs!r}, but a list of numbers is needed")
         self.noises = RandomNoise(read_noises(noise_scp), tuple(snrs)) if train else None
 
     def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +10,10 @@ import numpy as np
 import soundfile
 
 from espnet_posinv.kaldi import cut_off
+from espnet_posinv.kaldi.entry import ARCHIVE, archive_of, is_pipe, run_pipe
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
-_ARCHIVE = re.compile(r"(.+):(\d+)(\[.*\])?")
 # Times of segments are written to 1/100 s or finer, so a segment may end this far after its recording.
 ROUNDING = 0.01
 
@@ -27,17 +26,6 @@ class Info(NamedTuple):
     samples: int
     format: str
     subtype: str
-
-
-def is_pipe(entry: str) -> bool:
-    """Whether an entry is a command whose output is the audio."""
-    return entry.rstrip().endswith("|")
-
-
-def archive_of(entry: str) -> str | None:
-    """The archive of an entry ``archive:offset``; None for other entries."""
-    match = _ARCHIVE.fullmatch(entry)
-    return match[1] if match and not Path(entry).exists() else None
 
 
 def read_mono(entry: str | Path, rate: int = SAMPLE_RATE, *, utterance: str = "") -> np.ndarray:
@@ -183,7 +171,7 @@ def _finite(samples: np.ndarray, entry: str) -> np.ndarray:
 def _from_archive(entry: str) -> tuple[np.ndarray, int]:
     import kaldiio
 
-    path, offset = _ARCHIVE.fullmatch(entry).group(1, 2)
+    path, offset = ARCHIVE.fullmatch(entry).group(1, 2)
     try:
         with open(path, "rb") as file:
             file.seek(int(offset))
@@ -206,23 +194,6 @@ def _from_archive(entry: str) -> tuple[np.ndarray, int]:
     if not samples.size:
         raise DataError(f"{entry}: holds no sample")
     return _finite(samples.reshape(len(samples), -1).astype(np.float64), entry), int(rate)
-
-
-def run_pipe(entry: str) -> bytes:
-    """Output of a pipe entry; every command of the pipeline must succeed."""
-    command = entry.rstrip()[:-1]
-    done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-3:]
-        raise DataError(f"{entry}: exit status {done.returncode}: {' / '.join(said) or 'no message'}")
-    if not done.stdout:
-        raise DataError(f"{entry}: the command printed nothing")
-    return done.stdout
 
 
 def _check_file(path: str) -> None:

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from espnet_posinv.kaldi import journal
 from espnet_posinv.kaldi.datadir import Segment, read_segments
+from espnet_posinv.kaldi.entry import state
 from espnet_posinv.kaldi.format_task import FORMATS, Part, Task, run_task
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
-from espnet_posinv.kaldi.state import state
 
 
 class Formatted(NamedTuple):
@@ -37,7 +37,7 @@ def format_wav_scp(
 
     Outputs are renamed when complete and noted in a journal, so another call makes only files that are
     missing or whose source or options changed. (A pipe whose inputs are unknown is run each time; see
-    :func:`~espnet_posinv.kaldi.state.state`.)
+    :func:`~espnet_posinv.kaldi.entry.state`.)
 
     Args:
         scp: wav.scp with paths, pipes or archive offsets.

@@ -11,7 +11,8 @@ import soxr
 
 from espnet_posinv.files import replacing
 from espnet_posinv.kaldi import journal
-from espnet_posinv.kaldi.audio import archive_of, audio_info, cut, decode, is_pipe, read_audio, run_pipe
+from espnet_posinv.kaldi.audio import audio_info, cut, decode, read_audio
+from espnet_posinv.kaldi.entry import archive_of, is_pipe, run_pipe
 from espnet_posinv.kaldi.scp import DataError
 
 FORMATS = ("wav", "flac")

@@ -11,8 +11,8 @@ import soundfile
 from espnet_posinv.files import replacing
 from espnet_posinv.kaldi import journal
 from espnet_posinv.kaldi.audio import read_channel
+from espnet_posinv.kaldi.entry import state
 from espnet_posinv.kaldi.scp import read_scp, write_scp
-from espnet_posinv.kaldi.state import state
 from espnet_posinv.perturb.seeding import generator
 from espnet_posinv.perturb.tempo import Tempo
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 
 from espnet_posinv.criterions import PAPER, criterion_class
+from espnet_posinv.kaldi.entry import fingerprint
 from espnet_posinv.kaldi.parallel import time_left
 from espnet_posinv.kaldi.scp import read_scp
-from espnet_posinv.kaldi.state import fingerprint
 from espnet_posinv.probe.exploit import exploit
 from espnet_posinv.probe.hidden import HiddenStates, read_speech, stationary_crops
 from espnet_posinv.probe.layers import SNRS, noise_monotony, sound_clusters, speech_shaped_noise

@@ -304,7 +304,7 @@ def test_report_of_measurements(recipe, experiments, measured, tmp_path):
     seeds, table = curves(measured, trained)
     names = ["wer", "si_sdr", "estoi", "ssl_mse", "ssl_mse_pad", "ssl_softdtw"]
     assert seeds == ["1"] and list(table) == names
-    assert "One seed: the intervals say nothing of others." in explanation(0.9, seeds)[1]
+    assert "One seed: the intervals do not include the variation between seeds." in explanation(0.9, seeds)[1]
     folder = tmp_path / "convergence"
     write_convergence(folder, measured, trained, setting="Here.", title="Title")
     (section,) = read_sections(tmp_path)

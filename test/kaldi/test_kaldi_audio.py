@@ -17,10 +17,10 @@ import soundfile
 from espnet_posinv.kaldi import DataError, read_scp, write_data_dirs, write_scp
 from espnet_posinv.kaldi.audio import audio_info, decode, parse_rate, read_audio, read_channel, read_mono
 from espnet_posinv.kaldi.check_audio import check_audio
+from espnet_posinv.kaldi.entry import fingerprint, state
 from espnet_posinv.kaldi.format import format_wav_scp
 from espnet_posinv.kaldi.format_task import run_task
 from espnet_posinv.kaldi.lengths import write_lengths
-from espnet_posinv.kaldi.state import fingerprint, state
 
 RATE = 16000
 needs_sox = pytest.mark.skipif(not shutil.which("sox"), reason="sox is not installed")
@@ -244,7 +244,7 @@ def test_audio_behind_a_pipe_that_changed_is_made_again(wavs, entry):
 
 
 def test_a_pipe_that_shows_what_it_reads_is_not_run(wavs, monkeypatch):
-    monkeypatch.setattr("espnet_posinv.kaldi.state.run_pipe", None)
+    monkeypatch.setattr("espnet_posinv.kaldi.entry.run_pipe", None)
     assert fingerprint({"a": "sox x.wav -t wav - speed 0.9 | cat |"})
     assert state("python x.wav |") is state("cat missing.wav |") is state("cat x.wav | tac |") is None
 

@@ -147,6 +147,39 @@ def test_what_changed_is_found_behind_other_products(data):
     assert stale("a.wav", Contents()) == []  # nobody's product
 
 
+def test_a_pipe_that_does_not_show_what_it_reads_is_unknown_until_it_is_run(data, capsys):
+    (data / "make.sh").write_text("cat a.wav\n")
+    (data / "data/wav.scp").write_text("u1 sh make.sh u1 |\nu2 b.wav\n")
+    assert Contents().describe(["data/wav.scp"])["data/wav.scp"]["pipes"] is None
+    assert make("dump/wav.scp", ["data"]) == make("dump/wav.scp", ["data"]) == MAKE
+    assert "pipes that do not show what they read" in capsys.readouterr().out
+    make("exp/spk1.scp", ["dump/wav.scp"])
+    assert make("exp/spk1.scp", ["dump/wav.scp"]) == THERE  # made of files
+    assert stale("dump/wav.scp", Contents()) == stale("exp/spk1.scp", Contents(), sure=False) == []
+    assert stale("dump/wav.scp", Contents(), sure=False) == [
+        "data/wav.scp: it has pipes that do not show what they read"
+    ]
+    replace(data / "b.wav", b"x" * 1000)
+    assert stale("exp/spk1.scp", Contents()) == [
+        "data/wav.scp: the same ids, other content (2 entries before, 2 now)"
+    ]
+
+
+def test_what_is_not_made_again_has_its_pipes_run(data, capsys):
+    (data / "make.sh").write_text("cat a.wav\n")
+    (data / "noise.scp").write_text("traffic sh make.sh |\n")
+    command = ["exp/m/.finished", "--folder", "--refuse", "--redo true trains it again"]
+    command += ["--reads", "noise.scp"]
+    main = cli.command("recipe", "made-from")
+    assert main(command) == MAKE
+    (data / "exp/m/.finished").touch()
+    assert main(command) == THERE
+    assert stale("exp/m/.finished", Contents()) == []
+    replace(data / "a.wav", b"x" * 1000)
+    assert main(command) == REFUSED
+    assert "noise.scp: the same ids, other content" in capsys.readouterr().err
+
+
 def test_paths_in_a_configuration(data):
     os.mkdir("model")
     config = {

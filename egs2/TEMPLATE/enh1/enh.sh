@@ -91,8 +91,18 @@ fi
 . ./cmd.sh
 . utils/stage.sh
 
-for n in stage stop_stage; do
-    [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: stages are numbers from 1 to 10 (--list-stages)" >&2; exit 2; }
+# Paths are words of lists here, parts of "path,name,type" and of init_param's "path:key" in ESPnet.
+for n in datadir dumpdir expdir downloads results pretrained se_config finetune_config init tag \
+    packed criterion upstreams recognisers train_set valid_set test_sets; do
+    odd=$'\t\n"\'`$&()[]{}<>|;*?!#%\\'
+    case ${n} in packed | criterion | upstreams | recognisers | *_set*) ;; *) odd+=' ,:' ;; esac
+    [[ ${!n} == *["${odd}"]* ]] || continue
+    odd=${!n//[^"${odd}"]/}
+    echo "$0: --${n} ${!n}: not with '${odd:0:1}' in it, please; a link without will do (ln -s TARGET LINK)" >&2
+    exit 2
+done
+for n in stage stop_stage nj train_jobs train_threads num_nodes; do
+    [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: must be a whole number above 0" >&2; exit 2; }
 done
 if [ "${stage}" -gt 10 ] || [ "${stage}" -gt "${stop_stage}" ]; then
     echo "$0: --stage ${stage} --stop_stage ${stop_stage}: no stage to run; there are 1 to 10 (--list-stages)" >&2; exit 2
@@ -103,9 +113,6 @@ ${skip_eval} && [ "${stop_stage}" -gt 5 ] && stop_stage=5
 if [ -z "${train_set}" ] || [ -z "${valid_set}" ] || [ -z "${test_sets}" ]; then
     echo "$0: name the sets: --train_set, --valid_set, --test_sets" >&2; exit 2
 fi
-for n in nj train_jobs train_threads num_nodes; do
-    [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: must be a whole number above 0" >&2; exit 2; }
-done
 for n in ${seeds}; do
     [[ ${n} =~ ^[0-9]+$ ]] || { echo "$0: --seeds ${n}: whole numbers are needed" >&2; exit 2; }
 done
@@ -168,8 +175,6 @@ trained=("${tuned[@]}")
 [ -z "${finetuned}" ] || read -ra tuned <<< "${finetuned}"
 sets="${train_set} ${valid_set} ${test_sets}"
 model() { local f; for f in valid.loss.best.pth model.pth; do [ ! -e "${expdir}/$1/${f}" ] || break; done; echo "${expdir}/$1/${f}"; }
-# The file or folder that "LOADER:MODEL,setting=value" names; nothing for a name on a hub.
-model_folder() { local p=${1#*:}; p=${p%%,*}; [ ! -e "${p}" ] || echo "${p}"; }
 # FILE's lines of utterances in --lang, where SET tells languages: what recognisers of words and, for time's sake,
 # signal metrics get. Phones are recognised in every language.
 spoken() {
@@ -180,14 +185,15 @@ spoken() {
     if cmp -s "${new}" "${out}"; then rm "${new}"; else mv "${new}" "${out}"; fi
     echo "${out}"
 }
-hears_phones() { grep -qs '"kind": "phones"' "$(model_folder "${1#*=}")/config.json"; }
+hears_phones() { local p=${1#*:}; grep -qs '"kind": "phones"' "${p%%,*}/config.json"; }
+lexicon() { local p=${1#*:}; sed -n 's/^ *"lexicon": "\(.*\)".*/\1/p' "${p%%,*}/config.json"; }  # of a recogniser of phones
 all_languages() { [[ ${1#*=} = ssl_ctc:* ]]; }  # RECOGNISER: its units are those of several
 each() { local f=$1 x; shift; for x in "$@"; do echo "${f//%/${x}}"; done; }  # a pattern's paths
 
 # Try what was chosen before the first stage, as far as it is there, and again before a training: settings, SSL
 # models, recognisers, metrics, GPUs.
 try_choices() {
-    local c words=()
+    local c tried words=()
     [ "${cmd_backend}" != local ] || [ "${stop_stage}" -lt 4 ] || [ "${stage}" -gt 5 ] || words+=(--ngpu "${ngpu}")
     if [ "${stop_stage}" -ge 4 ] && [ "${stage}" -le 4 ] && [ -n "${se_config}" ]; then
         words+=(--training "${se_args} ${se_config}")
@@ -204,20 +210,18 @@ try_choices() {
     fi
     [ "${stop_stage}" -lt 8 ] || [ "${stage}" -gt 8 ] || words+=(--metrics "${metrics}")
     [ ${#words[@]} -gt 0 ] || return 0
-    as_made "${expdir}/.stages/choices.$(cksum <<< "${words[*]}" | cut -d ' ' -f 1)" --value "choices=${words[*]}" \
-        --reads $(for c in ${upstreams} ${recognisers}; do model_folder "${c#*=}"; done) \
-        $(for c in ${se_config} ${se_args} ${finetune_config} ${finetune_args}; do [ ! -f "${c}" ] || echo "${c}"; done) \
-        $(each conf/criterion/%.yaml ${criterion}) > /dev/null && return 0
+    tried=${expdir}/.stages/choices.$(cksum <<< "${words[*]}" | cut -d ' ' -f 1)
+    as_made "${tried}" --value "choices=${words[*]}" > /dev/null && return 0
     echo "trying what was chosen: settings, models, recognisers"
     ${python} -m espnet_posinv recipe choices --later "${downloads}" "${words[@]}" || exit 1
-    touch "${expdir}/.stages/choices.$(cksum <<< "${words[*]}" | cut -d ' ' -f 1)"
+    touch "${tried}"
 }
 
 # Check the data directories against what this run does with them; once, as long as they do not change.
 check_data() {
     local u words=(--fs "${fs}" --train "${datadir}/${train_set}" "${datadir}/${valid_set}" --test)
     for u in ${test_sets}; do words+=("${datadir}/${u}"); done
-    for u in ${upstreams}; do [ -z "$(model_folder "${u#*=}")" ] || words+=(--upstream "${u}"); done
+    for u in ${upstreams}; do [ ! -e "${u#*:}" ] || words+=(--upstream "${u}"); done
     for u in ${recognisers}; do words+=(--recogniser "${u}"); done
     as_made "${expdir}/.stages/data" --value "checked=${words[*]}" --reads $(each ${datadir}/% ${sets}) > /dev/null && return 0
     ${python} -m espnet_posinv recipe check-data "${words[@]}" --nj "${nj}" || exit 1
@@ -246,7 +250,7 @@ train_one() {
         --valid_shape_file "${raw}/${valid_set}/utt2num_samples")
     OMP_NUM_THREADS=${train_threads} ${posinv} -m espnet2.bin.launch --cmd "${cuda_cmd}" --log "${log}" \
         --ngpu "${ngpu}" --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
-        --multiprocessing_distributed true -- "${training[@]}" 2> >(grep -v '(launch:.*INFO' >&2) &
+        --multiprocessing_distributed true -- "${training[@]}" 2> >(sed -u '/(launch:.*INFO/d; /^Command /,$d' >&2) &
     job=$!
     ${python} -m espnet_posinv recipe progress --log "${log}" --label "$(basename "${dir}")" --pid ${job} \
         --max-epoch "$(sed -n 's/^max_epoch: //p' "${dir}/train.yaml")"
@@ -257,7 +261,8 @@ train_one() {
 train_resident() {
     local dir=${expdir}/$1 device=cpu
     [ "${ngpu}" = 0 ] || device=cuda
-    as_made "${dir}/.finished" --folder --value "$2 $3 ${resident}" --refuse "--redo true trains it again" \
+    as_made "${dir}/.finished" --folder --value "seed=$2" --value "upstream=$3" --value "args=${resident}" \
+        --refuse "--redo true trains it again, --tag NAME another one beside it" \
         --reads "${raw}/${train_set}/spk1.scp" "$(model "${init}")" "conf/criterion/$4.yaml" &&
         { echo "${dir}: finished"; return 0; }
     echo "${dir}: training, log in ${dir}/train.log"
@@ -275,8 +280,8 @@ train_head() {
         [ -e "${raw}/${t}/text" ] || { echo "$0: --heads $1: no ${raw}/${t}/text to train it on" >&2; return 1; }
         pairs+=("${raw}/${t}/spk1.scp" "${raw}/${t}/text")
     done
-    if as_made "${dir}/config.json" --folder --value "head=$1 $2 ${units[*]} ${head_args}" \
-        --refuse "--redo true trains it again" --reads "${pairs[@]}" $(model_folder "$2") $(model_folder ":${lexicon}"); then
+    if as_made "${dir}/config.json" --folder --value "head=$1 $2 ${units[*]//,/ } ${head_args}" \
+        --refuse "--redo true trains it again" --reads "${pairs[@]}"; then
         echo "${dir}: finished"; return 0
     fi
     echo "${dir}: training, log in ${dir}/train.log"
@@ -318,11 +323,12 @@ heard_clean() {
 
 # Count the errors of what each recogniser wrote for a system on a test set.
 score_words() {
-    local r out text unit heard decoded
+    local r out text unit args heard decoded
     for r in ${judges}; do
-        text=${raw}/$2/text unit=()
+        text=${raw}/$2/text unit=() args="${normaliser} ${wer_args}"
         if hears_phones "${r}"; then
             [ ! -e "${raw}/$2/text_phones" ] || text=${raw}/$2/text_phones
+            args+=" $(lexicon "${r}")"
         elif all_languages "${r}" && [ -e "${raw}/$2/utt2lang" ]; then
             unit=(--unit characters)
         else
@@ -334,8 +340,7 @@ score_words() {
             ${python} -m espnet_posinv score words --ref "${heard}" --unit phones --hyp "${decoded}" --output "${out}" \
                 > /dev/null || return 1
         out=${scores}/${r}/$1/$2.json
-        as_made "${out}" --reads "${text}" "${decoded}" $(model_folder ":${normaliser%:*}") \
-            --value "lang=${lang}" --value "args=${normaliser} ${wer_args}" && continue
+        as_made "${out}" --reads "${text}" "${decoded}" --value "lang=${lang}" --value "args=${args}" && continue
         ${python} -m espnet_posinv score words --ref "${text}" --language "${lang}" "${unit[@]}" \
             --hyp "${decoded}" --output "${out}" --normalizer "${normaliser}" ${wer_args} || return 1
     done
@@ -352,7 +357,7 @@ score_audio() {
             IFS=: read -r task labels net <<< "${k#*=}"
             k=${k%%=*} out=${expdir}/tasks/${k%%=*}/$1/${t}.json
             as_made "${out}" --value "task=${task}:${net}" --reads "${inf}" "${ref}" "${raw}/${t}/${labels}" \
-                "${raw}/${t}/utt2spk" $(model_folder "${net}") && continue
+                "${raw}/${t}/utt2spk" && continue
             submit "${decode_cmd}" "${log//%/${k}.${t}}" ${python} -m espnet_posinv score task --task "${task}" \
                 --model "${net}" --labels "${raw}/${t}/${labels}" --utt2spk "${raw}/${t}/utt2spk" --wav-scp "${inf}" \
                 --clean-scp "${ref}" --output "${out}" || return 1
@@ -454,8 +459,7 @@ texts=$(for r in ${judges}; do for t in ${test_sets}; do
     each "${expdir}/decoded/${r%%=*}/%/${t}/text" "${systems[@]}"; done; done)
 scored=$(for r in ${judges} signal; do for t in ${test_sets}; do
     each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done)
-if stage 7 "ASR decoding: ${judges}" --key "${lang} ${asr_args}${heads:+ ${heads} ${head_args}}" \
-    --reads ${audios} $(for r in ${recognisers}; do model_folder "${r#*=}"; done) \
+if stage 7 "ASR decoding: ${judges}" --key "${lang} ${judges} ${asr_args}${heads:+ ${lexicon} ${head_args}}" --reads ${audios} \
     ${heads:+$(each "${raw}/%" "${train_set}" "${valid_set}")} --writes ${texts}; then
     for u in ${upstreams}; do for h in ${heads}; do beside "${train_jobs}" train_head "${h}" "${u}"; done; done
     all_done
@@ -464,7 +468,7 @@ if stage 7 "ASR decoding: ${judges}" --key "${lang} ${asr_args}${heads:+ ${heads
         for t in ${test_sets}; do for m in "${systems[@]}"; do
             dir=${expdir}/decoded/${r%%=*}/${m}/${t} scp=$(audio "${m}" "${t}")
             all_languages "${r}" || scp=$(spoken "${scp}" "${t}")
-            as_made "${dir}/text" --folder --reads "${scp}" $(model_folder "${r#*=}") \
+            as_made "${dir}/text" --folder --reads "${scp}" \
                 --value "recogniser=${r#*=}" --value "lang=${lang}" --value "args=${asr_args}" || true
             pairs+=(--wav-scp "${scp}" --output-dir "${dir}")
         done; done
@@ -474,8 +478,8 @@ if stage 7 "ASR decoding: ${judges}" --key "${lang} ${asr_args}${heads:+ ${heads
     stage_done
 fi
 
-if stage 8 "scoring" --key "${lang} ${normaliser:+${normaliser} }${metrics} ${tasks}${wer_args:+ ${wer_args}}${signal_args:+ ${signal_args}}" \
-    --reads ${texts} ${audios} $(model_folder ":${normaliser%:*}") $(each "${raw}/%/text" ${test_sets}) $(each "${raw}/%/spk1.scp" ${test_sets}) --writes ${scored}; then
+if stage 8 "scoring" --key "${lang} ${normaliser} ${metrics} ${tasks} ${wer_args} ${signal_args} ${clean_set}" \
+    --reads ${texts} ${audios} $(each "${raw}/%/text" ${test_sets}) $(each "${raw}/%/spk1.scp" ${test_sets}) --writes ${scored}; then
     if [[ ${metrics} == *dnsmos* ]]; then  # a second of a core for an utterance
         n=$(sed -n '$=' $(each "${raw}/%/wav.scp" ${test_sets}))
         echo "DNSMOS of $((n * ${#systems[@]})) utterances takes about $((n * ${#systems[@]} / nj / 60 + 1)) min"
@@ -491,14 +495,13 @@ fi
 probed=${upstreams}
 [ "${probe_args}" != none ] || probed=
 pages=$(ls "${expdir}"/convergence/{,*/}section.json "${expdir}"/ablation/section.json 2> /dev/null || true)
-if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_args}" --reads ${scored} ${audios} ${pages} \
+if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_args} ${test_sets}, ${clean_set}" --reads ${scored} ${audios} ${pages} \
     $(for m in "${models[@]}" "${tuned[@]}"; do echo "${expdir}/${m}/config.yaml" "$(model "${m}")"; done) \
     $(each "${raw}/%" ${test_sets}) ${probed:+$(each "${raw}/${train_set}/%" wav.scp spk1.scp)} \
-    $(for u in ${probed}; do model_folder "${u#*=}"; done) \
     --writes "${results}" "${expdir}/report.html" $(each "${expdir}/probe/%/section.json" $(for u in ${probed}; do echo "${u%%=*}"; done)); then
     for u in ${probed}; do
         dir=${expdir}/probe/${u%%=*}
-        as_made "${dir}/section.json" --folder --reads $(each "${raw}/${train_set}/%" wav.scp spk1.scp) $(model_folder "${u#*=}") \
+        as_made "${dir}/section.json" --folder --reads $(each "${raw}/${train_set}/%" wav.scp spk1.scp) \
             --value "upstream=${u#*=}" --value "args=${probe_args}" && continue
         echo "probing ${u#*=}: how long it takes stands in ${dir}/probe.log"
         beside "${nj}" submit "${decode_cmd}" "${dir}/probe.log" ${python} -m espnet_posinv probe \
