@@ -128,10 +128,45 @@ def peers(gamma: float, device: str) -> dict:
     """Losses cost (B, N, M) -> (B,) or its sum, of the peers that are installed."""
     if not hasattr(np, "row_stack"):
         np.row_stack = np.vstack  # numba-cuda uses it, NumPy 2.5 has removed it
+    return _installed(PEERS, gamma, device)
+
+
+def _maghoumi_frames(gamma):
+    path = "dtw_loss_functions.soft_dtw_implementations.soft_dtw_cuda_mag"
+    return importlib.import_module(path).SoftDTW(False, gamma=gamma)
+
+
+def _pysdtw_frames(gamma):
+    return importlib.import_module("pysdtw").SoftDTW(gamma=gamma, use_cuda=False)
+
+
+def _ddtw_frames(gamma):
+    module = importlib.import_module("ddtw").SDTW(gamma=gamma, normalization="none", backend="auto")
+    return lambda x, y: module(x, y) * len(x)
+
+
+def _tslearn_frames(gamma):
+    return importlib.import_module("tslearn.metrics.soft_dtw_loss_pytorch").SoftDTWLossPyTorch(gamma=gamma)
+
+
+FRAME_PEERS = {
+    "maghoumi": _maghoumi_frames,
+    "pysdtw": _pysdtw_frames,
+    "ddtw": _ddtw_frames,
+    "tslearn": _tslearn_frames,
+}
+
+
+def frame_peers(gamma: float) -> dict:
+    """Losses x (B, N, D), y (B, M, D) -> (B,) or its sum on the CPU, of the peers that are installed."""
+    return _installed(FRAME_PEERS, gamma)
+
+
+def _installed(makers: dict, *arguments) -> dict:
     found = {}
-    for name, make in PEERS.items():
+    for name, make in makers.items():
         try:
-            found[name] = make(gamma, device)
+            found[name] = make(*arguments)
         except Exception as error:
             print(f"{name}: not measured ({type(error).__name__}: {error})", file=sys.stderr)
     return found

@@ -1,11 +1,13 @@
-"""soft-DTW on the CPU: ours and the installed peers side by side in one process, on one thread.
+"""soft-DTW on the CPU: ours and the installed peers side by side in one process.
 
     pip install --no-deps --target PEERS -r bench/requirements-softdtw.txt
-    PYTHONPATH=PEERS python bench/softdtw_cpu.py [--rounds 15] [--parts dp first]
+    PYTHONPATH=PEERS python bench/softdtw_cpu.py [--rounds 15] [--parts dp loss first]
 
-dp: costs -> loss -> gradient of the costs. All implementations take turns; a figure is the smallest CPU time
-of the rounds, which other programs on the machine change less than elapsed time.  first: CPU seconds of a
-process's first loss and gradient, with an empty cache and with a filled one.
+All implementations take turns, on one thread; a figure is the smallest CPU time of the rounds, which other
+programs on the machine change less than elapsed time.
+
+dp: costs -> loss -> gradient of the costs.  loss: x -> loss -> dx, and the growth of a separate process's
+peak memory.  first: CPU seconds of a process's first loss and gradient, with an empty and a filled cache.
 """
 
 import argparse
@@ -14,49 +16,100 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import torch
-from softdtw_common import costs, environment, frames, peers
+from softdtw_common import costs, environment, frame_peers, frames, peers
 
 from espnet_posinv.softdtw import soft_dtw
 
 GAMMA = 0.1
-SHAPES = [(8, 250, 250), (8, 500, 450), (4, 1000, 900), (1, 2000, 2000)]
+DP_SHAPES = [(8, 250, 250), (8, 500, 450), (4, 1000, 900), (1, 2000, 2000)]
+LOSS_SHAPES = [(2, 500, 450, 768), (8, 250, 250, 64)]
+PARTS = ["dp", "loss", "first"]
 SLOW_SECONDS = 2.0  # slower calls are measured once
 
 
-def gradient(loss, cost):
+def gradient_of_first(loss, first, *others):
     """Forward and backward pass."""
-    leaf = cost.detach().requires_grad_()
-    loss(leaf).sum().backward()
+    leaf = first.detach().requires_grad_()
+    loss(leaf, *others).sum().backward()
+    return leaf.grad
 
 
-def smallest_ms(losses: dict, cost, rounds: int) -> dict[str, float | str]:
-    """Milliseconds of each loss and its gradient, or its error."""
-    best: dict[str, float | str] = {}
-    for name, loss in losses.items():
+def smallest_ms(calls: dict, rounds: int) -> dict[str, float | str]:
+    """Milliseconds of each call, or its error."""
+    best, slow = {}, set()
+    for name, call in calls.items():
         try:
-            gradient(loss, cost)
+            call()
         except Exception as error:
             best[name] = f"{type(error).__name__}: {error}"[:60]
-    slow = set(best)
     for _ in range(rounds):
-        for name in losses.keys() - slow:
+        for name, call in calls.items():
+            if name in slow or isinstance(best.get(name), str):
+                continue
             start = time.process_time()
-            gradient(losses[name], cost)
+            call()
             seconds = time.process_time() - start
             best[name] = min(best.get(name, float("inf")), 1e3 * seconds)
             if seconds > SLOW_SECONDS:
                 slow.add(name)
-    return {name: best[name] for name in losses}
+    return best
 
 
-def row(title: str, times: dict) -> None:
-    cells = [
-        t if isinstance(t, str) else f"{t:.2f}" if name == "ours" else f"{t:.1f} ({t / times['ours']:.1f})"
-        for name, t in times.items()
-    ]
-    print(f"| {title} | {' | '.join(cells)} |", flush=True)
+def row(title: str, times: dict, memory: dict | None = None) -> None:
+    cells = []
+    for name, value in times.items():
+        text = value if isinstance(value, str) else f"{value:.2f}"
+        if name != "ours" and not isinstance(value, str):
+            text = f"{value:.1f} ({value / times['ours']:.1f})"
+        cells.append(f"{text}, {memory[name]:.0f} MiB" if memory and name in memory else text)
+    print(f"| {title} | " + " | ".join(cells) + " |", flush=True)
+
+
+def dp_calls(shape) -> dict:
+    cost = costs(*frames(*shape, 64))
+
+    def call(loss):
+        return lambda: gradient_of_first(loss, cost)
+
+    losses = {"ours": lambda c: soft_dtw(cost=c, gamma=GAMMA), **peers(GAMMA, "cpu")}
+    return {name: call(loss) for name, loss in losses.items()}
+
+
+def loss_calls(shape) -> dict:
+    x, y = frames(*shape)
+
+    def call(loss):
+        return lambda: gradient_of_first(loss, x, y)
+
+    losses = {"ours": lambda a, b: soft_dtw(a, b, gamma=GAMMA), **frame_peers(GAMMA)}
+    return {name: call(loss) for name, loss in losses.items()}
+
+
+def peak_mib(name: str, shape) -> float:
+    """Growth of the peak memory, measured in a separate process."""
+    command = [sys.executable, __file__, "--memory-of", name, "--shape", *map(str, shape)]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode:
+        print(run.stderr[-300:], file=sys.stderr)
+    return float(run.stdout.split()[-1]) if run.returncode == 0 else float("nan")
+
+
+def report_memory(name: str, shape) -> None:
+    """Print the growth of this process's peak memory in one whole loss, after a small one that compiles."""
+    loss_calls((1, 8, 8, 8))[name]()
+    call = loss_calls(shape)[name]
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before = high_water_mark()
+    call()
+    print(high_water_mark() - before)
+
+
+def high_water_mark() -> float:
+    (line,) = (s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 FIRST = """
@@ -82,17 +135,29 @@ def main(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--parts", nargs="+", choices=["dp", "first"], default=["dp", "first"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (all)")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    parser.add_argument("--shape", type=int, nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
+    if options.memory_of:
+        report_memory(options.memory_of, options.shape)
+        return
     print({**environment(), "load": round(os.getloadavg()[0], 1)})
+    names = list(dp_calls((1, 4, 4)))
+    header = f"\n| milliseconds (ratio to ours) | {' | '.join(names)} |\n" + "|---" * (len(names) + 1) + "|"
     if "dp" in options.parts:
-        losses = {"ours": lambda c: soft_dtw(cost=c, gamma=GAMMA), **peers(GAMMA, "cpu")}
-        print(
-            f"\n| milliseconds (ratio to ours) | {' | '.join(losses)} |\n" + "|---" * (len(losses) + 1) + "|"
-        )
-        for shape in SHAPES:
-            row(f"DP {shape}", smallest_ms(losses, costs(*frames(*shape, 64)), options.rounds))
+        print(header)
+        for shape in DP_SHAPES:
+            row(f"DP {shape}", smallest_ms(dp_calls(shape), options.rounds))
+    if "loss" in options.parts:
+        print(header)
+        for shape in LOSS_SHAPES:
+            calls = loss_calls(shape)
+            times = smallest_ms(calls, options.rounds)
+            times = {name: times.get(name, "no loss of frames") for name in names}
+            memory = {name: peak_mib(name, shape) for name in calls if not isinstance(times[name], str)}
+            row(f"whole loss {shape}", times, memory)
     if "first" in options.parts:
         first_calls()
 

@@ -17,11 +17,10 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from espnet_posinv.softdtw.cpu.emitter import ROWS, SIDE_BYTES
+from espnet_posinv.softdtw.cpu.memory import back_scratch, scratch, segment_weights
 from espnet_posinv.softdtw.cpu.plan import GROUP, PAIR, Plan, make_plan, passed_up
-from espnet_posinv.softdtw.cpu.strips import TILES, WRITTEN, BackScratch, Scratch
 from espnet_posinv.softdtw.cpu.threads import backward_strips, forward_strips, judge_all
-from espnet_posinv.softdtw.exponents import WIDE, Arithmetic, arithmetic, limits
+from espnet_posinv.softdtw.exponents import WIDE, arithmetic, limits
 from espnet_posinv.softdtw.problem import Problem
 from espnet_posinv.softdtw.reference import forward_backward
 
@@ -33,7 +32,7 @@ def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
     constants = arithmetic(problem.gamma, problem.costs[0].dtype == torch.float64)
     plan = make_plan(problem, constants)
     arguments = plan, _three(problem.costs), constants
-    _run(forward_strips, lambda: (_scratch(constants, ()), *arguments), _helpers(problem, plan))
+    _run(forward_strips, lambda: (scratch(constants, ()), *arguments), _helpers(problem, plan))
     losses = judge_all(plan, problem.gamma, limits(8 * constants.floor.itemsize))
     for index in np.flatnonzero(plan.states == WIDE):
         losses[index] = _solve_wide(problem, *plan.table[index, [GROUP, PAIR]])[0]
@@ -52,8 +51,8 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
     matrices = _three(problem.costs), _three([nothing if e is None else e for e in E])
 
     def arguments():
-        weights = np.empty((TILES, 2 * ROWS * SIDE_BYTES // constants.one.itemsize), constants.one.dtype)
-        return _scratch(constants, weights), _back_scratch(weights), plan, passed, matrices, constants
+        weights = segment_weights(constants)
+        return scratch(constants, weights), back_scratch(weights), plan, passed, matrices, constants
 
     _run(backward_strips, arguments, _helpers(problem, plan))
     for index in np.flatnonzero(plan.states == WIDE):
@@ -61,33 +60,6 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
         if wanted[g]:
             E[g][b] = _solve_wide(problem, g, b, float(seeds[g, b]))[1]
     return E
-
-
-def _scratch(constants: Arithmetic, weights) -> Scratch:
-    """A thread's own memory for sweeps."""
-    real, integer = constants.one.dtype, constants.floor.dtype
-    side = SIDE_BYTES // real.itemsize
-    return Scratch(
-        costs=np.zeros((side, ROWS), real),
-        mantissas=np.ones((side + 2, ROWS), real),
-        exponents=np.full((side + 2, ROWS), constants.floor),
-        cells=np.zeros((ROWS, 2), np.int64),
-        steps=np.zeros((ROWS, 2), integer),
-        seen=np.zeros(side, integer),
-        weights=weights,
-    )
-
-
-def _back_scratch(weights: np.ndarray) -> BackScratch:
-    side = SIDE_BYTES // weights.itemsize
-    return BackScratch(
-        weights=weights,
-        E=np.zeros((WRITTEN, side, ROWS), weights.dtype),
-        state=np.zeros((3, ROWS), weights.dtype),
-        below=np.zeros(side, weights.dtype),
-        above=np.zeros(side, weights.dtype),
-        steps=np.zeros((ROWS, 2), f"i{weights.itemsize}"),
-    )
 
 
 def _solve_wide(problem: Problem, g: int, b: int, seed: float | None = None):

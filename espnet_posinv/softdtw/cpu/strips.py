@@ -16,13 +16,12 @@ import numpy as np
 from numba import njit
 
 from espnet_posinv.softdtw.cpu.emitter import ROWS, SIDE_BYTES, address, place
+from espnet_posinv.softdtw.cpu.memory import TILES, WRITTEN
 from espnet_posinv.softdtw.cpu.processor import publish, read_published, yield_processor
 from espnet_posinv.softdtw.cpu.sweeps import BackTile, Tile, sweep_tile, sweep_tile_back
 from espnet_posinv.softdtw.cpu.tiles import read_square, write_square
 from espnet_posinv.softdtw.reference import row_interval
 
-WRITTEN = 2  # tiles of E written to memory at once, which halves the visits of each page
-TILES = 16  # of a segment, whose weights for the backward pass fit into the second-level cache
 NOT_FOLDED = -(2**32)
 
 
@@ -49,40 +48,6 @@ class Strip(NamedTuple):
     column: int
     columns: int
     folded: bool
-
-
-class Scratch(NamedTuple):
-    """A thread's own memory for sweeps.
-
-    costs: (steps, ROWS) of a tile.  mantissas, exponents: Z (2 + steps, ROWS), the two earlier steps first.
-    cells: int64 (ROWS, 2), first and last column of each row, relative to the strip's first column.
-    steps: (ROWS, 2), first and end of the steps at which each row has cells.
-    seen: (SIDE_BYTES / size,), the largest bits among the costs (`tiles.read_square`).
-    weights: () in the forward pass; in the backward pass (TILES, steps, 2, ROWS), those of a segment.
-    """
-
-    costs: np.ndarray
-    mantissas: np.ndarray
-    exponents: np.ndarray
-    cells: np.ndarray
-    steps: np.ndarray
-    seen: np.ndarray
-    weights: np.ndarray | tuple
-
-
-class BackScratch(NamedTuple):
-    """A thread's own memory for the backward pass.
-
-    weights: those of `Scratch`.  E: (WRITTEN, steps, ROWS).  state, below, above: see `sweeps.BackTile`.
-    steps: as in `Scratch`, but for all columns of the strip, since 0 is written where a row has no cells.
-    """
-
-    weights: np.ndarray
-    E: np.ndarray
-    state: np.ndarray
-    below: np.ndarray
-    above: np.ndarray
-    steps: np.ndarray
 
 
 @njit(nogil=True)

@@ -112,7 +112,8 @@ def _launch(module, blocks: int, tensors, scalars) -> None:
             else:
                 values.append(address)
         packed = (*values, *scalars), c_types
-        _check(driver.cuLaunchKernel(function, blocks, 1, 1, WARP, 1, 1, 0, stream, packed, 0))
+        grid, block, shared_bytes = (blocks, 1, 1), (WARP, 1, 1), 0
+        _check(driver.cuLaunchKernel(function, *grid, *block, shared_bytes, stream, packed, 0))
 
 
 @cache

@@ -46,8 +46,17 @@ def frame_costs(x: tuple[Tensor, ...], y: tuple[Tensor, ...], cosine: bool) -> T
     (batch, n), m = x_norms.shape, y_norms.shape[1]
     costs = x_norms.new_empty(batch, n, m)
     grid = (triton.cdiv(n, TILE) * triton.cdiv(m, TILE), batch)
-    _costs[grid](x, y, x_norms, y_norms, x_largest, y_largest, costs, n, m, x.shape[2], *y.shape[2:],
-                 -1.0 if cosine else -2.0, TILE, **schedule(_generation(x.device)))  # fmt: skip
+    _costs[grid](
+        *(x, y, x_norms, y_norms, x_largest, y_largest, costs),
+        n=n,
+        m=m,
+        padded_n=x.shape[2],
+        padded_m=y.shape[2],
+        padded_width=y.shape[3],
+        alpha=-1.0 if cosine else -2.0,
+        TILE=TILE,
+        **schedule(_generation(x.device)),
+    )
     return costs
 
 
@@ -69,9 +78,20 @@ def frame_gradient(parts: list[tuple], x: Tensor, cosine: bool) -> Tensor:
     for part, ((E, *sums, largest), transposed, (y, _, y_largest)) in enumerate(parts, 1):
         other = grad
         grad = torch.empty_like(x, dtype=x.dtype if part == len(parts) else torch.float32)
-        _gradient[grid](E, y, x, other, grad, sums[transposed], largest, y_largest, n, width, *E.shape[2:],
-                        *y.shape[2:], 0.0 if cosine else 2.0, -1.0 if cosine else -2.0, transposed, TILE,
-                        **schedule(_generation(x.device)))  # fmt: skip
+        _gradient[grid](
+            *(E, y, x, other, grad, sums[transposed], largest, y_largest),
+            n=n,
+            width=width,
+            padded_rows=E.shape[2],
+            padded_columns=E.shape[3],
+            padded_m=y.shape[2],
+            padded_width=y.shape[3],
+            own=0.0 if cosine else 2.0,
+            alpha=-1.0 if cosine else -2.0,
+            TRANSPOSED=transposed,
+            TILE=TILE,
+            **schedule(_generation(x.device)),
+        )
     return grad
 
 
@@ -89,8 +109,16 @@ def _pieces(a: Tensor, largest: Tensor, rows: Tensor, columns: Tensor, sums: boo
     batch, n, width = a.shape
     padded_n, padded_width = (triton.cdiv(size, TILE) * TILE for size in (n, width))
     parts = torch.empty(2, batch, padded_n, padded_width, dtype=torch.float16, device=a.device)
-    _split[(padded_n // ROWS, batch)](a, largest, parts, rows, columns, n, width, padded_n, padded_width,
-                                      sums, ROWS, TILE)  # fmt: skip
+    _split[(padded_n // ROWS, batch)](
+        *(a, largest, parts, rows, columns),
+        n=n,
+        width=width,
+        padded_n=padded_n,
+        padded_width=padded_width,
+        SUMS=sums,
+        ROWS=ROWS,
+        COLUMNS=TILE,
+    )
     return parts
 
 
