@@ -1,0 +1,169 @@
+"""A frozen encoder beside transformers' own: milliseconds, memory and error, full and ragged batches.
+
+    python bench/encoder.py --device cuda     # HuBERT-base's sizes, random weights; 16 x 8 s, 16 of 4 to 15 s
+    python bench/encoder.py --tiny            # a try on the CPU
+
+Forward without gradient / forward and backward to the waveform, medians of rounds in which all programs take
+turns within one process.  Peak memory is what a forward and backward pass adds to weights and waveforms.  Errors are
+||x - y|| / ||y|| of the last layer's frames and of the waveform's gradient, y being ours in float32; they say
+nothing of a ragged batch of transformers, whose frames depend on the padding.
+"""
+
+import argparse
+import contextlib
+import time
+from statistics import median
+
+import torch
+
+from espnet_posinv.ssl import SSLEncoder
+from espnet_posinv.ssl.transformers import from_model
+
+RATE = 16000
+GFLOP = 4.9 + 8.5  # convolutions and layers of HuBERT-base, a second of audio, forwards
+TINY = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 128,
+    "conv_dim": (32,) * 7,
+}
+
+
+def ragged(batch, shortest, longest):
+    """Seconds of utterances from the shortest to the longest, more of them short: 38 % of 4 to 15 s is padding."""
+    return [shortest + (longest - shortest) * (i / (batch - 1)) ** 1.1 for i in range(batch)]
+
+
+@contextlib.contextmanager
+def float32_products(precision):
+    """PyTorch's own switches, for what does not ask for a precision itself."""
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    yield
+    torch.set_float32_matmul_precision("highest")
+
+
+class Ours:
+    def __init__(self, model, dtype, device):
+        network, _ = from_model(model, {}, "memory")
+        self.name, self.dtype = f"ours, {dtype}", dtype
+        self.encoder = SSLEncoder(network, label="HuBERT", dtype=dtype).to(device)
+
+    def __call__(self, wav, lengths):
+        return self.encoder(wav, lengths)[0]
+
+
+class Transformers:
+    def __init__(self, model, dtype, device, autocast=False):
+        self.name = f"transformers, {dtype}{' autocast' * autocast}{' weights' * (dtype == 'bfloat16' and not autocast)}"
+        self.dtype, self.autocast = dtype, autocast
+        self.weights = torch.bfloat16 if dtype == "bfloat16" and not autocast else torch.float32
+        self.model = type(model)(model.config)
+        self.model.load_state_dict(model.state_dict())
+        self.model = self.model.to(device, self.weights).eval().requires_grad_(False)
+
+    def __call__(self, wav, lengths):
+        mask = None
+        if lengths.min() < wav.shape[1]:
+            mask = torch.arange(wav.shape[1])[None] < lengths[:, None]
+            mask = mask.long().to(wav.device)
+        with torch.autocast(wav.device.type, torch.bfloat16, enabled=self.autocast):
+            return self.model(wav.to(self.weights), attention_mask=mask).last_hidden_state.float()
+
+
+def gradient(program, wav, lengths, weight):
+    wav = wav.detach().requires_grad_()
+    feats = program(wav, lengths)
+    (feats * weight).sum().backward()
+    return feats.detach(), wav.grad
+
+
+def clock(function, device):
+    if device.type != "cuda":
+        start = time.process_time()
+        function()
+        return 1000 * (time.process_time() - start)
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    start.record()
+    function()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end)
+
+
+def measure(programs, seconds, rounds, device):
+    """For each program: milliseconds forwards, both ways, MiB, errors of features and gradient."""
+    torch.manual_seed(0)
+    lengths = torch.tensor([round(s * RATE) for s in seconds])
+    inside = (torch.arange(lengths.max()) < lengths[:, None]).float()
+    wav = (0.1 * torch.randn(len(lengths), lengths.max()) * inside).to(device)
+    frames = (lengths - 400) // 320 + 1
+    valid = (torch.arange(frames.max()) < frames[:, None]).float()[..., None].to(device)
+    size = programs[0].encoder.network.positions.out_channels
+    weight = valid * torch.randn(*valid.shape[:2], size, generator=torch.Generator().manual_seed(1)).to(device)
+    exact = gradient(programs[0], wav, lengths, weight)
+    found = []
+    for program in programs:
+        with float32_products(program.dtype):
+            for _ in range(2):
+                got = gradient(program, wav, lengths, weight)
+            errors = [((x - y) * m).norm() / (y * m).norm() for x, y, m in zip(got, exact, (valid, 1), strict=True)]
+            del got
+            memory = 0.0
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+                before = torch.cuda.memory_allocated()
+                gradient(program, wav, lengths, weight)
+                memory = (torch.cuda.max_memory_allocated() - before) / 2**20
+        found.append(([], [], memory, *(e.item() for e in errors)))
+    for _ in range(rounds):
+        for program, (forward, both, *_) in zip(programs, found, strict=True):
+            with float32_products(program.dtype):
+                with torch.no_grad():
+                    forward.append(clock(lambda p=program: p(wav, lengths), device))
+                both.append(clock(lambda p=program: gradient(p, wav, lengths, weight), device))
+    return [(median(forward), median(both), *rest) for forward, both, *rest in found]
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=20, help="timed rounds (20)")
+    parser.add_argument("--ours-only", action="store_true", help="without transformers")
+    parser.add_argument("--tiny", action="store_true", help="a small model and short utterances")
+    args = parser.parse_args(argv)
+    from transformers import HubertConfig, HubertModel
+
+    device = torch.device(args.device)
+    torch.manual_seed(0)
+    model = HubertModel(HubertConfig(**(TINY if args.tiny else {}), attn_implementation="sdpa")).eval()
+    programs = [Ours(model, dtype, device) for dtype in ("float32", "tf32", "bfloat16")]
+    if not args.ours_only:
+        programs += [Transformers(model, dtype, device) for dtype in ("float32", "tf32", "bfloat16")]
+        programs.append(Transformers(model, "bfloat16", device, autocast=True))
+    scale = 0.1 if args.tiny else 1.0
+    batches = {"full": [8 * scale] * 16, "ragged": ragged(16, 4 * scale, 15 * scale)}
+    device_name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    for name, seconds in batches.items():
+        audio, padded = sum(seconds), len(seconds) * max(seconds)
+        title = f"{len(seconds)} utterances of {min(seconds):g} to {max(seconds):g} s, {(padded - audio) / padded:.0%} padding"
+        print(f"\n{title}, {device_name}, torch {torch.__version__}, medians of {args.rounds} rounds")
+        print("| | forward, ms | both ways, ms | TFLOP/s | MiB | error | of the gradient | peer / ours in its dtype |")
+        print("|---|---:|---:|---:|---:|---:|---:|---:|")
+        figures = measure(programs, seconds, args.rounds, device)
+        ours = {p.dtype: both for p, (_, both, *_) in zip(programs, figures, strict=True) if isinstance(p, Ours)}
+        for program, (forward, both, memory, error, of_gradient) in zip(programs, figures, strict=True):
+            rate = 2 * GFLOP * audio / both
+            ratio = "" if isinstance(program, Ours) else f"{both / ours[program.dtype]:.2f}"
+            print(
+                f"| {program.name} | {forward:.1f} | {both:.1f} | {rate:.0f} | {memory:.0f} | {error:.1e} | "
+                f"{of_gradient:.1e} | {ratio} |"
+            )
+
+
+if __name__ == "__main__":
+    main()
