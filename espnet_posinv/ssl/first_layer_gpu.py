@@ -34,6 +34,18 @@ if triton is not None:
         return y
 
     @triton.jit
+    def _normal(y):
+        """Density of the normal distribution times the root of 2 pi, and its integral up to y, within 1e-7.
+
+        Abramowitz and Stegun 7.1.26: an exponential, which the density needs too, and a polynomial.
+        """
+        density = tl.exp(-0.5 * y * y)
+        t = 1.0 / (1.0 + 0.3275911 * 0.7071067811865476 * tl.abs(y))
+        tail = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t
+        tail *= 0.5 * density
+        return density, tl.where(y < 0.0, tail, 1.0 - tail)
+
+    @triton.jit
     def _forward(
         wav, weight, offset, owners, out, samples,
         K: tl.constexpr, S: tl.constexpr, C: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -42,7 +54,8 @@ if triton is not None:
         row = block * ROWS + tl.arange(0, ROWS)
         c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
         y = _outputs(wav, weight, offset, tl.load(owners + block), row, c, samples, K, S, C)
-        y = 0.5 * y * (1.0 + tl.erf(y * 0.7071067811865476))
+        _, integral = _normal(y)
+        y *= integral
         at = out + row.to(tl.int64)[:, None] * C + c[None, :]
         tl.store(at, y.to(out.dtype.element_ty), mask=c[None, :] < C)
 
@@ -50,7 +63,7 @@ if triton is not None:
     def _backward(
         grad, wav, weight, offset, owners, firsts, counts, d_taps, d_weight, samples, rows,
         K: tl.constexpr, S: tl.constexpr, C: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
-        COLUMNS: tl.constexpr, PRECISION: tl.constexpr,
+        COLUMNS: tl.constexpr, TYPE: tl.constexpr,
     ):  # fmt: skip
         chunk, part = tl.program_id(0), tl.program_id(1)
         owner, first = tl.load(owners + chunk), tl.load(firsts + chunk)
@@ -58,19 +71,21 @@ if triton is not None:
         k = tl.arange(0, COLUMNS)
         kernel = tl.load(
             weight + (owner * K + k[None, :]) * C + c[:, None], mask=(k[None, :] < K) & (c[:, None] < C), other=0.0
-        )
+        ).to(TYPE)
         total = tl.zeros((COLUMNS, CHANNELS), tl.float32)
         for block in range(first, first + tl.load(counts + chunk)):
             row = block * ROWS + tl.arange(0, ROWS)
             y = _outputs(wav, weight, offset, owner, row, c, samples, K, S, C)
             at = grad + row.to(tl.int64)[:, None] * C + c[None, :]
             dy = tl.load(at, mask=c[None, :] < C, other=0.0).to(tl.float32)
-            dy *= 0.5 * (1.0 + tl.erf(y * 0.7071067811865476)) + y * 0.3989422804014327 * tl.exp(-0.5 * y * y)
+            density, integral = _normal(y)
+            dy *= integral + y * 0.3989422804014327 * density
+            dy = dy.to(TYPE)
             at = row.to(tl.int64)[:, None] * S + k[None, :]
             x = tl.load(wav + at, mask=(at < samples) & (k[None, :] < K), other=0.0)
-            x = tl.where(k[None, :] == K, 1.0, x)
-            total += tl.dot(tl.trans(x), dy, input_precision=PRECISION)
-            dx = tl.dot(dy, kernel, input_precision=PRECISION)
+            x = tl.where(k[None, :] == K, 1.0, x).to(TYPE)
+            total += tl.dot(tl.trans(x), dy, input_precision="tf32x3")
+            dx = tl.dot(dy, kernel, input_precision="tf32x3")
             tl.store(d_taps + (part * rows + row.to(tl.int64)[:, None]) * COLUMNS + k[None, :], dx)
         at = (chunk * COLUMNS + k[:, None]) * C + c[None, :]
         tl.store(d_weight + at, total, mask=c[None, :] < C)
@@ -104,7 +119,7 @@ class FusedFirstLayer(torch.autograd.Function):
         _backward[chunks.total, parts](
             grad, row, kernel, offset, chunks.owners, firsts, counts, d_taps, d_kernel, len(row), len(grad),
             **_sizes(kernel, grad, blocks, stride), COLUMNS=COLUMNS, num_warps=8,
-            PRECISION="tf32" if grad.dtype == torch.bfloat16 else "tf32x3",
+            TYPE=tl.bfloat16 if grad.dtype == torch.bfloat16 else tl.float32,
         )  # fmt: skip
         d_kernel = chunks.sums(d_kernel).float()
         return _added(d_taps.sum(0)[:, :size], stride), d_kernel[:, :size], d_kernel[:, size], None, None, None

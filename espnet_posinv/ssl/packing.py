@@ -61,7 +61,7 @@ class Packing:
         if not self.equal:
             empty = x.new_zeros(len(self.lengths) * self.width, *x.shape[1:])
             x = empty.index_copy(0, self.padded_rows, x)
-        return x.unflatten(0, (len(self.lengths), self.width))
+        return x.view(len(self.lengths), self.width, *x.shape[1:])
 
     def sums(self, x: torch.Tensor) -> torch.Tensor:
         """Sum over the rows of each utterance, ``(N, ...)`` -> ``(B, ...)`` in float64.
@@ -69,4 +69,4 @@ class Packing:
         As a product, since sums by atomic additions come out otherwise each time.
         """
         mine = torch.arange(len(self.lengths), device=self.device)[:, None] == self.owners
-        return (mine.double() @ x.flatten(1).double()).unflatten(1, x.shape[1:])
+        return (mine.double() @ x.flatten(1).double()).view(-1, *x.shape[1:])

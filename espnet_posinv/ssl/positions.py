@@ -14,8 +14,8 @@ class PositionConv(nn.Conv1d):
     """A grouped convolution whose outputs see zeros outside of their utterance, as many as inputs.
 
     cuDNN has no kernel of 16 bits for groups that uses tensor cores, and none that knows where an utterance
-    ends.  Here ``BLOCK`` frames are one row of a matrix, the ``BLOCK + kernel - 1`` frames that they see one
-    row of another, and the kernel is a band matrix between them: 1 + BLOCK / kernel times the operations.
+    ends.  Here ``BLOCK`` frames are one row of a matrix, the blocks that they see one row of another, and the
+    kernel is a band matrix between them: 1 + 2 BLOCK / kernel times the operations at most.
     """
 
     def __init__(self, dim: int, kernel: int, groups: int):
@@ -23,52 +23,73 @@ class PositionConv(nn.Conv1d):
 
     def forward(self, x: torch.Tensor, frames: Packing) -> torch.Tensor:
         """x (N, D), the frames of the packed utterances -> (N, D)."""
-        y = _Banded.apply(x, self.weight, frames)
-        return y + prepared(self.bias, x.dtype)
+        return _Banded.apply(x, self.weight, frames) + prepared(self.bias, x.dtype)
 
 
 class _Banded(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, frames):
-        ctx.weight, ctx.frames = weight, frames
-        band = prepared(weight, x.dtype, banded, x.shape[1] // weight.shape[1])
-        return _product(x, band, frames, weight.shape[2] // 2)
+        groups, taps = x.shape[1] // weight.shape[1], weight.shape[2]
+        blocks = Packing([-(-n // BLOCK) for n in frames.lengths], x.device)
+        relative = torch.arange(-_reach(taps), _reach(taps) + 1, device=x.device)
+        within = blocks.positions[:, None] + relative
+        outside = (within < 0) | (within >= blocks.starts.diff()[blocks.owners][:, None])
+        seen = blocks.starts[blocks.owners][:, None] + within
+        seen = seen.masked_fill(outside, blocks.total)
+        group = torch.arange(groups, device=x.device)[:, None, None] * (blocks.total + 1)
+        rows = blocks.starts[frames.owners] * BLOCK + frames.positions
+        ctx.weight, ctx.where = weight, ((seen + group).flatten(), rows)
+        return _product(x, prepared(weight, x.dtype, banded, groups, 0), *ctx.where)
 
     @staticmethod
     def backward(ctx, grad):
         # an input is seen by outputs on both sides of it: a convolution again, its kernel turned round
-        weight, taps = ctx.weight, ctx.weight.shape[2]
-        band = prepared(weight, grad.dtype, banded_back, grad.shape[1] // weight.shape[1])
-        return _product(grad, band, ctx.frames, taps - 1 - taps // 2), None, None
+        groups = grad.shape[1] // ctx.weight.shape[1]
+        return _product(grad, prepared(ctx.weight, grad.dtype, banded, groups, 1), *ctx.where), None, None
 
 
-def _product(x, band, frames: Packing, before: int):
-    """Each block's window, which begins `before` frames ahead of it, times the band matrix of its group."""
-    groups, inputs, outputs = band.shape
-    size = inputs // (x.shape[1] // groups)  # of a window
-    blocks = Packing([-(-n // BLOCK) for n in frames.lengths], x.device)
-    counts = frames.starts.diff()[blocks.owners]
-    first = blocks.positions * BLOCK - before
-    seen = first[:, None] + torch.arange(size, device=x.device)
-    outside = (seen < 0) | (seen >= counts[:, None])
-    rows = (seen + frames.starts[blocks.owners][:, None]).masked_fill(outside, frames.total)
-    x = F.pad(x, (0, 0, 0, 1)).unflatten(1, (groups, -1)).transpose(0, 1).contiguous()
-    windows = x.index_select(1, rows.flatten()).view(groups, blocks.total, inputs)
-    y = (windows @ band).view(groups, blocks.total * BLOCK, -1)
-    mine = blocks.starts[frames.owners] * BLOCK + frames.positions
-    return y.index_select(1, mine).transpose(0, 1).flatten(1)
+def _product(x: torch.Tensor, band: torch.Tensor, seen: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """What each block sees times the band matrix of each group.
+
+    Args:
+        x: ``(N, D)``.
+        band: ``(G, V * BLOCK * D / G, BLOCK * D / G)``.
+        seen: ``(G * M * V)`` blocks that each of the M blocks sees, of each group; the last one is zeros.
+        rows: ``(N,)`` where x stands in the blocks.
+    """
+    groups, _, size = band.shape
+    blocks = len(seen) // (groups * band.shape[1] // size)
+    laid = x.new_zeros((blocks + 1) * BLOCK, x.shape[1]).index_copy_(0, rows, x)
+    laid = laid.view(blocks + 1, BLOCK, groups, -1).permute(2, 0, 1, 3).reshape(-1, size)
+    y = laid.index_select(0, seen).view(groups, blocks, -1) @ band
+    y = y.view(groups, blocks * BLOCK, -1).transpose(0, 1).reshape(blocks * BLOCK, -1)
+    return y.index_select(0, rows)
 
 
-def banded(weight: torch.Tensor, groups: int) -> torch.Tensor:
-    """A kernel (O, I, K) in so many groups -> (G, (BLOCK + K - 1) * I, BLOCK * O / G)."""
+def _reach(taps: int) -> int:
+    """Blocks on each side that a block sees, both ways."""
+    return -(-(taps // 2) // BLOCK)
+
+
+def banded(weight: torch.Tensor, groups: int, back: int) -> torch.Tensor:
+    """A kernel (O, I, K) in so many groups as a band matrix.
+
+    Args:
+        weight: of the convolution.
+        groups: of channels.
+        back: 1 for the convolution that gives the gradient: taps in reverse, inputs and outputs exchanged.
+
+    Returns:
+        ``(G, V * BLOCK * I, BLOCK * O / G)`` for the V blocks that a block sees.
+    """
     taps = weight.unflatten(0, (groups, -1)).permute(0, 3, 2, 1)
-    count, inputs, outputs = taps.shape[1:]
-    band = weight.new_zeros(groups, BLOCK + count - 1, inputs, BLOCK, outputs)
+    count = taps.shape[1]
+    ahead = count - 1 - count // 2 if back else count // 2
+    if back:
+        taps = taps.flip(1).transpose(2, 3)
+    blocks = 2 * _reach(count) + 1
+    band = weight.new_zeros(groups, blocks * BLOCK, taps.shape[2], BLOCK, taps.shape[3])
     for r in range(BLOCK):
-        band[:, r : r + count, :, r] = taps
+        first = _reach(count) * BLOCK - ahead + r
+        band[:, first : first + count, :, r] = taps
     return band.flatten(3).flatten(1, 2)
-
-
-def banded_back(weight: torch.Tensor, groups: int) -> torch.Tensor:
-    """The same of the convolution that gives the gradient: taps in reverse, inputs and outputs exchanged."""
-    return banded(weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1).flip(-1), groups)

@@ -2,14 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.weak import WeakIdKeyDictionary
 
-_prepared: Any = WeakIdKeyDictionary()
 _use_tf32 = False
 
 
@@ -19,12 +16,14 @@ def prepared(
     layout: Callable[..., torch.Tensor] | None = None,
     *args: int,
 ):
-    """A frozen weight in this dtype and ``layout(weight, *args)``, made once and again when it has changed."""
+    """A frozen weight in this dtype and ``layout(weight, *args)``, made once and again when it has changed.
+
+    It is kept as an attribute of the weight, which neither a copy nor a state_dict takes along.
+    """
     if weight is None or (layout is None and weight.dtype == dtype):
         return weight
-    version = 0 if weight.is_inference() else weight._version
-    state = weight.data_ptr(), weight.device, version
-    kept = _prepared.setdefault(weight, {})
+    state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
+    kept = weight.__dict__.setdefault("_prepared", {})
     found = kept.get((dtype, layout, args))
     if found is None or found[0] != state:
         with torch.inference_mode(False), torch.no_grad():

@@ -9,17 +9,27 @@ from torch import nn
 from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.products import layer_norm, linear, prepared
 
-try:
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:  # torch < 2.10
-    varlen_attn = None
+
+def packed_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, frames: Packing) -> torch.Tensor:
+    """Attention within each packed utterance on a GPU, (N, H, D) each -> (N, H, D).
+
+    PyTorch's own operators, flash attention in 16 bits and its memory-efficient kernel in float32; the
+    public ``varlen_attn`` is the first one, behind so much Python that the GPU waits for it.
+    """
+    ends, width = frames.starts, frames.width
+    if q.dtype in (torch.bfloat16, torch.float16) and torch.cuda.get_device_capability(q.device) >= (8, 0):
+        flash = torch.ops.aten._flash_attention_forward
+        return flash(q, k, v, ends, ends, width, width, 0.0, False, False)[0]
+    q, k, v = q[None], k[None], v[None]
+    efficient = torch.ops.aten._efficient_attention_forward
+    return efficient(q, k, v, None, ends, ends, width, width, 0.0, 0, True)[0][0]
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention through PyTorch's fused kernels (flash attention where there is one).
+    """Multi-head self-attention through PyTorch's fused kernels.
 
-    Utterances of one length are a batch.  Others go to flash attention as they are packed, one by one on a
-    CPU, and where a GPU has no kernel for that (float32, WavLM's bias) as a batch with masked keys.
+    On a GPU utterances are attended to as they are packed; with a bias, which the kernels for that do not
+    take, as a batch with masked keys.  On a CPU they are a batch where they are equally long, or one by one.
     """
 
     def __init__(self, dim: int, heads: int):
@@ -31,30 +41,21 @@ class SelfAttention(nn.Module):
     def forward(self, x: torch.Tensor, frames: Packing, relative: torch.Tensor | None = None):
         """x (N, D), relative (H, W, W) or None -> (N, D)."""
         qkv = linear(x, self.qkv)
-        if not frames.equal and relative is None and self._has_varlen(qkv):
-            q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).unbind(1)
-            y = varlen_attn(q, k, v, frames.starts, frames.starts, frames.width, frames.width).flatten(1)
-        elif not frames.equal and not x.is_cuda:
-            parts = zip(x.split(frames.lengths), qkv.split(frames.lengths), strict=True)
-            y = torch.cat([self._attend(p[None], q[None], None, relative)[0] for p, q in parts])
-        else:
+        if x.is_cuda and relative is None and x.shape[1] // self.heads % 8 == 0:
+            parts = qkv.view(len(x), 3, self.heads, -1).unbind(1)
+            y = packed_attention(*parts, frames).flatten(1)
+        elif frames.equal or x.is_cuda:
             keys = None if frames.equal else frames.mask[:, None, None]
             y = frames.pack(self._attend(frames.unpack(x), frames.unpack(qkv), keys, relative))
+        else:
+            each = zip(x.split(frames.lengths), qkv.split(frames.lengths), strict=True)
+            y = torch.cat([self._attend(p[None], q[None], None, relative)[0] for p, q in each])
         return linear(y, self.out)
-
-    def _has_varlen(self, qkv):
-        sixteen_bits = qkv.dtype in (torch.bfloat16, torch.float16)
-        return (
-            varlen_attn is not None
-            and qkv.is_cuda
-            and sixteen_bits
-            and qkv.shape[1] // (3 * self.heads) % 8 == 0
-            and torch.cuda.get_device_capability(qkv.device) >= (8, 0)
-        )
 
     def _attend(self, x, qkv, keys, relative):
         """x (B, W, D), qkv (B, W, 3 D), keys (B, 1, 1, W) bool or None -> (B, W, D)."""
-        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        parts = qkv.view(*qkv.shape[:2], 3, self.heads, -1).unbind(2)
+        q, k, v = (part.transpose(1, 2) for part in parts)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias(x, keys, relative))
         return y.transpose(1, 2).flatten(2)
 
