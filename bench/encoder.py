@@ -133,6 +133,7 @@ def main(argv=None):
     )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=20, help="timed rounds (20)")
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "tf32", "bfloat16"], help="of all programs")
     parser.add_argument("--ours-only", action="store_true", help="without transformers")
     parser.add_argument("--tiny", action="store_true", help="a small model and short utterances")
     args = parser.parse_args(argv)
@@ -141,10 +142,10 @@ def main(argv=None):
     device = torch.device(args.device)
     torch.manual_seed(0)
     model = HubertModel(HubertConfig(**(TINY if args.tiny else {}), attn_implementation="sdpa")).eval()
-    programs = [Ours(model, dtype, device) for dtype in ("float32", "tf32", "bfloat16")]
+    programs = [Ours(model, dtype, device) for dtype in args.dtypes]
     if not args.ours_only:
-        programs += [Transformers(model, dtype, device) for dtype in ("float32", "tf32", "bfloat16")]
-        programs.append(Transformers(model, "bfloat16", device, autocast=True))
+        programs += [Transformers(model, dtype, device) for dtype in args.dtypes]
+        programs += [Transformers(model, dtype, device, autocast=True) for dtype in args.dtypes if dtype == "bfloat16"]
     scale = 0.1 if args.tiny else 1.0
     batches = {"full": [8 * scale] * 16, "ragged": ragged(16, 4 * scale, 15 * scale)}
     device_name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"

@@ -1,9 +1,9 @@
 """The first convolution, which turns samples into channels: the largest activation of an encoder.
 
-Its GroupNorm takes mean and variance of every channel over time.  The channel being a product of ``K``
+Its GroupNorm takes mean and variance of every channel over time.  A channel being the product of ``K``
 samples with its kernel w, they are ``w m`` and ``w C w'`` with the mean m and covariance C of the samples that
-the kernel meets: K x K numbers of an utterance, in float64, in place of two passes over the channels.  So the
-normalisation becomes part of the kernel, another one for each utterance.
+the kernel meets: K x K numbers of an utterance, in float64, in place of passes over the channels.  So the
+normalisation becomes part of the kernel, another one for each utterance, and the layer is one product.
 """
 
 import torch
@@ -12,57 +12,78 @@ from torch import nn
 
 from espnet_posinv.ssl.packing import Packing
 
+WIDTH = 8  # taps are a multiple, as products of 16 bits want it
+
+
+def normalised_convolution(
+    row: torch.Tensor,
+    blocks: Packing,
+    counted: tuple[torch.Tensor, torch.Tensor],
+    conv: nn.Conv1d,
+    norm: nn.GroupNorm,
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    """Convolution and GroupNorm over the outputs of each utterance that count.
+
+    Args:
+        row: ``(S,)`` packed samples.
+        blocks: of how many samples, a multiple of the stride, an utterance takes up.
+        counted: first and one past the last output, both ``(B,)``, at least one, that the norm counts.
+        conv: with one input channel; its bias has no effect on what is normalised.
+        norm: with one channel a group.
+        dtype: in which the product is made.
+
+    Returns:
+        ``(S / stride, C)``.
+    """
+    size, stride = conv.kernel_size[0], conv.stride[0]
+    taps = F.pad(row, (0, max(size - stride, 0))).unfold(0, size, stride)
+    taps = F.pad(taps, (0, 1), value=1.0).view(blocks.total, -1, size + 1)  # the one is for the offset
+    at = torch.arange(taps.shape[1], device=row.device) + blocks.positions[:, None] * taps.shape[1]
+    start, stop = (span[blocks.owners][:, None] for span in counted)
+    kernel = normalised_kernel(taps, (at >= start) & (at < stop), blocks, conv, norm)
+    pad = -(size + 1) % WIDTH
+    taps, kernel = F.pad(taps, (0, pad)).to(dtype), F.pad(kernel, (0, 0, 0, pad)).to(dtype)
+    return _OwnProduct.apply(taps, kernel, blocks).flatten(0, 1)
+
 
 def normalised_kernel(
     taps: torch.Tensor, mask: torch.Tensor, blocks: Packing, conv: nn.Conv1d, norm: nn.GroupNorm
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """A kernel and an offset for each utterance that are the convolution and its GroupNorm.
+) -> torch.Tensor:
+    """A kernel for each utterance that is the convolution and its GroupNorm.
 
     Args:
-        taps: ``(M, R, K)`` samples that the kernel meets, R outputs for each of M blocks.
+        taps: ``(M, R, K + 1)`` samples that the kernel meets and a one, R outputs for each of M blocks.
         mask: ``(M, R)`` bool, the outputs that count.
-        blocks: of which utterance a block is.
-        conv: with one input channel; its bias has no effect on what is normalised.
-        norm: with one channel a group.
+        blocks: whose each block is.
+        conv, norm: as in :func:`normalised_convolution`.
 
     Returns:
-        ``(B, K, C)`` and ``(B, C)`` in float32.
+        ``(B, K + 1, C)`` float32, the offset last.
     """
-    x = F.pad(taps.double(), (0, 1), value=1.0) * mask[..., None]
+    x = taps.double() * mask[..., None]
     moments = blocks.sums(x.transpose(1, 2) @ x)
     moments = moments / moments[:, -1:, -1:]
-    mean = moments[:, -1, :-1]
-    covariance = moments[:, :-1, :-1] - mean[:, :, None] * mean[:, None, :]
+    mean = moments[:, -1:, :-1]
+    covariance = moments[:, :-1, :-1] - mean.transpose(1, 2) * mean
     kernel = conv.weight[:, 0].double()
-    variance = ((kernel @ covariance) * kernel).sum(-1)
+    variance = ((kernel @ covariance) * kernel).sum(-1, keepdim=True).transpose(1, 2)
     scale = norm.weight.double() * (variance + norm.eps).rsqrt()
-    offset = norm.bias - scale * (mean @ kernel.t())
-    return (scale[:, None, :] * kernel.t()).float(), offset.float()
+    kernel = scale * kernel.t()
+    return torch.cat([kernel, norm.bias - mean @ kernel], 1).float()
 
 
-def rows_of_taps(row: torch.Tensor, conv: nn.Conv1d) -> torch.Tensor:
-    """Samples (S,), S a multiple of the stride -> (S / stride, K), those that each output sees."""
-    size, stride = conv.kernel_size[0], conv.stride[0]
-    return F.pad(row, (0, max(size - stride, 0))).unfold(0, size, stride)
+class _OwnProduct(torch.autograd.Function):
+    """Blocks (M, R, K) times the kernel (B, K, C) of the utterance that each belongs to, -> (M, R, C)."""
 
+    @staticmethod
+    def forward(ctx, taps, kernel, blocks):
+        ctx.blocks = blocks
+        ctx.save_for_backward(taps, kernel)
+        return taps @ kernel[blocks.owners]
 
-def gelu_of_products(
-    taps: torch.Tensor, kernel: torch.Tensor, offset: torch.Tensor, blocks: Packing, dtype: torch.dtype
-) -> torch.Tensor:
-    """GELU of each utterance's outputs with its own kernel.
-
-    Args:
-        taps: ``(M, R, K)``.
-        kernel, offset: ``(B, K, C)`` and ``(B, C)``.
-        blocks: of which utterance a block is.
-        dtype: of the result.
-
-    Returns:
-        ``(M * R, C)``.
-    """
-    if blocks.equal:
-        y = torch.baddbmm(offset[:, None], taps.view(len(kernel), -1, taps.shape[2]), kernel).flatten(0, 1)
-    else:
-        parts = zip(offset, taps.split(blocks.lengths), kernel, strict=True)
-        y = torch.cat([torch.addmm(b, x.flatten(0, 1), w) for b, x, w in parts])
-    return F.gelu(y.to(dtype))
+    @staticmethod
+    def backward(ctx, grad):
+        taps, kernel = ctx.saved_tensors
+        d_taps = grad @ kernel[ctx.blocks.owners].transpose(1, 2)
+        return d_taps, ctx.blocks.sums(taps.transpose(1, 2) @ grad, grad.dtype), None

@@ -63,10 +63,10 @@ class Packing:
             x = empty.index_copy(0, self.padded_rows, x)
         return x.view(len(self.lengths), self.width, *x.shape[1:])
 
-    def sums(self, x: torch.Tensor) -> torch.Tensor:
-        """Sum over the rows of each utterance, ``(N, ...)`` -> ``(B, ...)`` in float64.
+    def sums(self, x: torch.Tensor, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+        """Sum over the rows of each utterance, ``(N, ...)`` -> ``(B, ...)``, as a product of this dtype.
 
-        As a product, since sums by atomic additions come out otherwise each time.
+        Sums by atomic additions come out otherwise each time.
         """
         mine = torch.arange(len(self.lengths), device=self.device)[:, None] == self.owners
-        return (mine.double() @ x.flatten(1).double()).view(-1, *x.shape[1:])
+        return (mine.to(dtype) @ x.flatten(1).to(dtype)).view(-1, *x.shape[1:])

@@ -6,23 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from espnet_posinv.ssl import fused_layer
 from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.products import layer_norm, linear, prepared
 
 
 def packed_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, frames: Packing) -> torch.Tensor:
-    """Attention within each packed utterance on a GPU, (N, H, D) each -> (N, H, D).
+    """Attention within each packed utterance on a GPU, (N, H, D) each -> (N, H, D), in any precision.
 
-    PyTorch's own operators, flash attention in 16 bits and its memory-efficient kernel in float32; the
-    public ``varlen_attn`` is the first one, behind so much Python that the GPU waits for it.
+    PyTorch's memory-efficient kernel; its public interface takes no packed utterances.
     """
     ends, width = frames.starts, frames.width
-    if q.dtype in (torch.bfloat16, torch.float16) and torch.cuda.get_device_capability(q.device) >= (8, 0):
-        flash = torch.ops.aten._flash_attention_forward
-        return flash(q, k, v, ends, ends, width, width, 0.0, False, False)[0]
-    q, k, v = q[None], k[None], v[None]
     efficient = torch.ops.aten._efficient_attention_forward
-    return efficient(q, k, v, None, ends, ends, width, width, 0.0, 0, True)[0][0]
+    return efficient(q[None], k[None], v[None], None, ends, ends, width, width, 0.0, 0, True)[0][0]
 
 
 class SelfAttention(nn.Module):
@@ -120,6 +116,8 @@ class Layer(nn.Module):
 
     def forward(self, x: torch.Tensor, frames: Packing, relative: torch.Tensor | None = None):
         """x (N, D), relative (H, W, W) or None -> (N, D)."""
+        if relative is None and fused_layer.usable(x, self.attention.heads):
+            return fused_layer.FusedLayer.apply(x, self, frames)
         if self.pre_norm:
             x = x + self.attention(layer_norm(x, self.norm1), frames, relative)
             return x + self.feed_forward(layer_norm(x, self.norm2))

@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from espnet_posinv.device import to_device
-from espnet_posinv.ssl.first_layer import gelu_of_products, normalised_kernel, rows_of_taps
-from espnet_posinv.ssl.first_layer_gpu import FusedFirstLayer, usable
+from espnet_posinv.ssl.first_layer import normalised_convolution
 from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.positions import PositionConv
 from espnet_posinv.ssl.products import convolve, layer_norm, linear
@@ -87,14 +86,7 @@ class ConvLayer(nn.Module):
         """
         if not isinstance(self.norm, nn.GroupNorm):
             return self(row.to(dtype)[:, None])
-        taps = rows_of_taps(row, self.conv).unflatten(0, (blocks.total, -1))
-        count = taps.shape[1]
-        at = blocks.positions[:, None] * count + torch.arange(count, device=row.device)
-        start, stop = (span[blocks.owners][:, None] for span in counted)
-        kernel, offset = normalised_kernel(taps, (at >= start) & (at < stop), blocks, self.conv, self.norm)
-        if usable(row.device, taps.shape[2], count):
-            return FusedFirstLayer.apply(row, kernel, offset, blocks, self.conv.stride[0], dtype)
-        return gelu_of_products(taps, kernel, offset, blocks, dtype)
+        return F.gelu(normalised_convolution(row, blocks, counted, self.conv, self.norm, dtype))
 
 
 class Wav2Vec2Network(nn.Module):
