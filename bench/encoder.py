@@ -102,14 +102,18 @@ def measure(programs, seconds, rounds, device):
     frames = (lengths - 400) // 320 + 1
     valid = (torch.arange(frames.max()) < frames[:, None]).float()[..., None].to(device)
     size = programs[0].encoder.network.positions.out_channels
-    weight = valid * torch.randn(*valid.shape[:2], size, generator=torch.Generator().manual_seed(1)).to(device)
+    weight = valid * torch.randn(*valid.shape[:2], size, generator=torch.Generator().manual_seed(1)).to(
+        device
+    )
     exact = gradient(programs[0], wav, lengths, weight)
     found = []
     for program in programs:
         with float32_products(program.dtype):
             for _ in range(2):
                 got = gradient(program, wav, lengths, weight)
-            errors = [((x - y) * m).norm() / (y * m).norm() for x, y, m in zip(got, exact, (valid, 1), strict=True)]
+            errors = [
+                ((x - y) * m).norm() / (y * m).norm() for x, y, m in zip(got, exact, (valid, 1), strict=True)
+            ]
             del got
             memory = 0.0
             if device.type == "cuda":
@@ -133,7 +137,9 @@ def main(argv=None):
     )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=20, help="timed rounds (20)")
-    parser.add_argument("--dtypes", nargs="+", default=["float32", "tf32", "bfloat16"], help="of all programs")
+    parser.add_argument(
+        "--dtypes", nargs="+", default=["float32", "tf32", "bfloat16"], help="of all programs"
+    )
     parser.add_argument("--ours-only", action="store_true", help="without transformers")
     parser.add_argument("--tiny", action="store_true", help="a small model and short utterances")
     args = parser.parse_args(argv)
@@ -145,7 +151,9 @@ def main(argv=None):
     programs = [Ours(model, dtype, device) for dtype in args.dtypes]
     if not args.ours_only:
         programs += [Transformers(model, dtype, device) for dtype in args.dtypes]
-        programs += [Transformers(model, dtype, device, autocast=True) for dtype in args.dtypes if dtype == "bfloat16"]
+        programs += [
+            Transformers(model, dtype, device, autocast=True) for dtype in args.dtypes if dtype == "bfloat16"
+        ]
     scale = 0.1 if args.tiny else 1.0
     batches = {"full": [8 * scale] * 16, "ragged": ragged(16, 4 * scale, 15 * scale)}
     device_name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
@@ -153,10 +161,14 @@ def main(argv=None):
         audio, padded = sum(seconds), len(seconds) * max(seconds)
         title = f"{len(seconds)} utterances of {min(seconds):g} to {max(seconds):g} s, {(padded - audio) / padded:.0%} padding"
         print(f"\n{title}, {device_name}, torch {torch.__version__}, medians of {args.rounds} rounds")
-        print("| | forward, ms | both ways, ms | TFLOP/s | MiB | error | of the gradient | peer / ours in its dtype |")
+        print(
+            "| | forward, ms | both ways, ms | TFLOP/s | MiB | error | of the gradient | peer / ours in its dtype |"
+        )
         print("|---|---:|---:|---:|---:|---:|---:|---:|")
         figures = measure(programs, seconds, args.rounds, device)
-        ours = {p.dtype: both for p, (_, both, *_) in zip(programs, figures, strict=True) if isinstance(p, Ours)}
+        ours = {
+            p.dtype: both for p, (_, both, *_) in zip(programs, figures, strict=True) if isinstance(p, Ours)
+        }
         for program, (forward, both, memory, error, of_gradient) in zip(programs, figures, strict=True):
             rate = 2 * GFLOP * audio / both
             ratio = "" if isinstance(program, Ours) else f"{both / ours[program.dtype]:.2f}"

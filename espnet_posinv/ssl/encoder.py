@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from espnet_posinv.device import to_device
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.masking import masked_standardise, span_mask
-from espnet_posinv.ssl.packing import Packing
+from espnet_posinv.ssl.packing import packing
 from espnet_posinv.ssl.products import tf32
 
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
@@ -63,7 +63,9 @@ class SSLEncoder(nn.Module):
     ):
         super().__init__()
         if dtype not in DTYPES:
-            raise ValueError(f"dtype {dtype!r}: an encoder runs in float32, tf32 or bfloat16 (float16 overflows)")
+            raise ValueError(
+                f"dtype {dtype!r}: an encoder runs in float32, tf32 or bfloat16 (float16 overflows)"
+            )
         self.network = network.float().requires_grad_(False).eval()
         self.label = label
         self.sample_rate = sample_rate
@@ -128,7 +130,7 @@ class SSLEncoder(nn.Module):
             raise ValueError(f"wav must be float (B, T), not {wav.dtype} {tuple(wav.shape)}")
         counts = [wav.shape[1]] * len(wav) if lengths is None else lengths.tolist()
         self._check(counts, wav)
-        frames = Packing([self.frame_lengths(n) for n in counts], wav.device)
+        frames = packing([self.frame_lengths(n) for n in counts], wav.device)
         lengths = to_device(torch.tensor(counts), wav.device)
         if statistics is not None:
             start, stop = statistics

@@ -6,19 +6,36 @@ the kernel meets: K x K numbers of an utterance, in float64, in place of passes 
 normalisation becomes part of the kernel, another one for each utterance, and the layer is one product.
 """
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from espnet_posinv.device import to_device
 from espnet_posinv.ssl.packing import Packing
 
 WIDTH = 8  # taps are a multiple, as products of 16 bits want it
 
 
+def between(blocks: Packing, start: torch.Tensor, stop: torch.Tensor, size: int) -> torch.Tensor:
+    """Mask (M, size) of each utterance's outputs from start (B,) to before stop (B,), `size` of them a block."""
+    at = torch.arange(size, device=blocks.device) + blocks.positions[:, None] * size
+    start, stop = (span[blocks.owners][:, None] for span in (start, stop))
+    return (at >= start) & (at < stop)
+
+
+@functools.lru_cache(maxsize=16)
+def counted(blocks: Packing, counts: tuple[int, ...], size: int) -> torch.Tensor:
+    """The same of the first `counts` outputs of each utterance."""
+    stop = to_device(torch.tensor(counts), blocks.device)
+    return between(blocks, torch.zeros_like(stop), stop, size)
+
+
 def normalised_convolution(
     row: torch.Tensor,
     blocks: Packing,
-    counted: tuple[torch.Tensor, torch.Tensor],
+    mask: torch.Tensor,
     conv: nn.Conv1d,
     norm: nn.GroupNorm,
     dtype: torch.dtype,
@@ -28,7 +45,8 @@ def normalised_convolution(
     Args:
         row: ``(S,)`` packed samples.
         blocks: of how many samples, a multiple of the stride, an utterance takes up.
-        counted: first and one past the last output, both ``(B,)``, at least one, that the norm counts.
+        mask: ``(M, R)`` bool, which of the R outputs of each of the M blocks the norm counts; one of an
+            utterance at least.
         conv: with one input channel; its bias has no effect on what is normalised.
         norm: with one channel a group.
         dtype: in which the product is made.
@@ -39,9 +57,7 @@ def normalised_convolution(
     size, stride = conv.kernel_size[0], conv.stride[0]
     taps = F.pad(row, (0, max(size - stride, 0))).unfold(0, size, stride)
     taps = F.pad(taps, (0, 1), value=1.0).view(blocks.total, -1, size + 1)  # the one is for the offset
-    at = torch.arange(taps.shape[1], device=row.device) + blocks.positions[:, None] * taps.shape[1]
-    start, stop = (span[blocks.owners][:, None] for span in counted)
-    kernel = normalised_kernel(taps, (at >= start) & (at < stop), blocks, conv, norm)
+    kernel = normalised_kernel(taps, mask, blocks, conv, norm)
     pad = -(size + 1) % WIDTH
     taps, kernel = F.pad(taps, (0, pad)).to(dtype), F.pad(kernel, (0, 0, 0, pad)).to(dtype)
     return _OwnProduct.apply(taps, kernel, blocks).flatten(0, 1)
@@ -54,9 +70,7 @@ def normalised_kernel(
 
     Args:
         taps: ``(M, R, K + 1)`` samples that the kernel meets and a one, R outputs for each of M blocks.
-        mask: ``(M, R)`` bool, the outputs that count.
-        blocks: whose each block is.
-        conv, norm: as in :func:`normalised_convolution`.
+        mask, blocks, conv, norm: as in :func:`normalised_convolution`.
 
     Returns:
         ``(B, K + 1, C)`` float32, the offset last.

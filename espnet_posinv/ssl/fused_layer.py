@@ -7,6 +7,7 @@ them than the GPU to compute them.  The weights are frozen, so that little is ke
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 
 from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.products import prepared
@@ -47,7 +48,7 @@ class FusedLayer(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, layer: "Layer", frames: Packing):
         def product(y, linear):
-            return torch.addmm(prepared(linear.bias, y.dtype), y, prepared(linear.weight, y.dtype).t())
+            return F.linear(y, prepared(linear.weight, y.dtype), prepared(linear.bias, y.dtype))
 
         def norm(y, module):
             weight, bias = prepared(module.weight, y.dtype), prepared(module.bias, y.dtype)
@@ -64,7 +65,7 @@ class FusedLayer(torch.autograd.Function):
         z, *sums = norm(a, layer.norm2 if layer.pre_norm else layer.norm1)
         middle = a, *sums
         f = product(z, layer.ffn1)
-        y = product(torch.nn.functional.gelu(f), layer.ffn2).add_(a if layer.pre_norm else z)
+        y = product(F.gelu(f), layer.ffn2).add_(a if layer.pre_norm else z)
         last = y, None, None
         if not layer.pre_norm:
             out, *sums = norm(y, layer.norm2)

@@ -1,11 +1,22 @@
 """Utterances of several lengths one behind another, with nothing between them that is computed in vain."""
 
+import functools
 from collections.abc import Sequence
 from functools import cached_property
 
 import torch
 
 from espnet_posinv.device import to_device
+
+
+def packing(lengths: Sequence[int], device: torch.device) -> "Packing":
+    """The `Packing` of these lengths; that of a batch's last encoding serves the next one."""
+    return _packing(tuple(lengths), device, torch.is_inference_mode_enabled())
+
+
+@functools.lru_cache(maxsize=16)
+def _packing(lengths, device, inference):  # what inference mode has made can not be used in training
+    return Packing(lengths, device)
 
 
 class Packing:

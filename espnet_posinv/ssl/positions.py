@@ -1,7 +1,8 @@
 """The convolution that tells wav2vec 2.0's layers where a frame is, as one product for each group."""
 
+import functools
+
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from espnet_posinv.ssl.packing import Packing
@@ -30,15 +31,7 @@ class _Banded(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, frames):
         groups, taps = x.shape[1] // weight.shape[1], weight.shape[2]
-        blocks = Packing([-(-n // BLOCK) for n in frames.lengths], x.device)
-        relative = torch.arange(-_reach(taps), _reach(taps) + 1, device=x.device)
-        within = blocks.positions[:, None] + relative
-        outside = (within < 0) | (within >= blocks.starts.diff()[blocks.owners][:, None])
-        seen = blocks.starts[blocks.owners][:, None] + within
-        seen = seen.masked_fill(outside, blocks.total)
-        group = torch.arange(groups, device=x.device)[:, None, None] * (blocks.total + 1)
-        rows = blocks.starts[frames.owners] * BLOCK + frames.positions
-        ctx.weight, ctx.where = weight, ((seen + group).flatten(), rows)
+        ctx.weight, ctx.where = weight, _where(frames, taps, groups)
         return _product(x, prepared(weight, x.dtype, banded, groups, 0), *ctx.where)
 
     @staticmethod
@@ -46,6 +39,18 @@ class _Banded(torch.autograd.Function):
         # an input is seen by outputs on both sides of it: a convolution again, its kernel turned round
         groups = grad.shape[1] // ctx.weight.shape[1]
         return _product(grad, prepared(ctx.weight, grad.dtype, banded, groups, 1), *ctx.where), None, None
+
+
+@functools.lru_cache(maxsize=16)
+def _where(frames: Packing, taps: int, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """`seen` and `rows` of :func:`_product`."""
+    device = frames.device
+    blocks = Packing([-(-n // BLOCK) for n in frames.lengths], device)
+    within = blocks.positions[:, None] + torch.arange(-_reach(taps), _reach(taps) + 1, device=device)
+    outside = (within < 0) | (within >= blocks.starts.diff()[blocks.owners][:, None])
+    seen = (blocks.starts[blocks.owners][:, None] + within).masked_fill(outside, blocks.total)
+    group = torch.arange(groups, device=device)[:, None, None] * (blocks.total + 1)
+    return (seen + group).flatten(), blocks.starts[frames.owners] * BLOCK + frames.positions
 
 
 def _product(x: torch.Tensor, band: torch.Tensor, seen: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

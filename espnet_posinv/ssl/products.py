@@ -90,7 +90,11 @@ class _StridedProduct(torch.autograd.Function):
             dx = None
             for part, shift in _taps(weight, width):
                 if dx is None:
-                    dx = F.pad(grad @ part.t(), (0, width - len(part))) if len(part) < width else grad @ part.t()
+                    dx = (
+                        F.pad(grad @ part.t(), (0, width - len(part)))
+                        if len(part) < width
+                        else grad @ part.t()
+                    )
                 else:
                     dx[shift:, : len(part)].addmm_(grad[: len(grad) - shift], part.t())
         return dx.view(-1, ctx.channels), None, None, None

@@ -24,8 +24,8 @@ def packed_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, frames: 
 class SelfAttention(nn.Module):
     """Multi-head self-attention through PyTorch's fused kernels.
 
-    On a GPU utterances are attended to as they are packed; with a bias, which the kernels for that do not
-    take, as a batch with masked keys.  On a CPU they are a batch where they are equally long, or one by one.
+    Utterances of one length are a batch.  Others are attended to as they are packed on a GPU; with a bias,
+    which the kernel for that does not take, as a batch with masked keys; and one by one on a CPU.
     """
 
     def __init__(self, dim: int, heads: int):
@@ -37,7 +37,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: torch.Tensor, frames: Packing, relative: torch.Tensor | None = None):
         """x (N, D), relative (H, W, W) or None -> (N, D)."""
         qkv = linear(x, self.qkv)
-        if x.is_cuda and relative is None and x.shape[1] // self.heads % 8 == 0:
+        if x.is_cuda and not frames.equal and relative is None and x.shape[1] // self.heads % 8 == 0:
             parts = qkv.view(len(x), 3, self.heads, -1).unbind(1)
             y = packed_attention(*parts, frames).flatten(1)
         elif frames.equal or x.is_cuda:

@@ -15,9 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from espnet_posinv.device import to_device
-from espnet_posinv.ssl.first_layer import normalised_convolution
-from espnet_posinv.ssl.packing import Packing
+from espnet_posinv.ssl.first_layer import between, counted, normalised_convolution
+from espnet_posinv.ssl.packing import Packing, packing
 from espnet_posinv.ssl.positions import PositionConv
 from espnet_posinv.ssl.products import convolve, layer_norm, linear
 from espnet_posinv.ssl.receptive_field import ConvStack
@@ -72,13 +71,13 @@ class ConvLayer(nn.Module):
         x = convolve(x, self.conv)
         return F.gelu(x if self.norm is None else layer_norm(x, self.norm))
 
-    def first(self, row: torch.Tensor, blocks: Packing, counted: tuple | None, dtype: torch.dtype) -> torch.Tensor:
+    def first(self, row: torch.Tensor, blocks: Packing, mask: Any, dtype: torch.dtype) -> torch.Tensor:
         """The first layer.
 
         Args:
             row: ``(S,)`` packed samples.
             blocks: samples of one hop each.
-            counted: first and one past the last output, both ``(B,)``, that GroupNorm counts.
+            mask: ``(M, hop / stride)`` bool, the outputs of each block that GroupNorm counts.
             dtype: of the result.
 
         Returns:
@@ -86,7 +85,7 @@ class ConvLayer(nn.Module):
         """
         if not isinstance(self.norm, nn.GroupNorm):
             return self(row.to(dtype)[:, None])
-        return F.gelu(normalised_convolution(row, blocks, counted, self.conv, self.norm, dtype))
+        return F.gelu(normalised_convolution(row, blocks, mask, self.conv, self.norm, dtype))
 
 
 class Wav2Vec2Network(nn.Module):
@@ -154,17 +153,26 @@ class Wav2Vec2Network(nn.Module):
             ``("conv", (N, conv_dims[-1]))``, then ``(i, (N, dim))`` for i = 0 (input of the first layer) to
             num_layers (the last one behind the final norm where there is one), N frames in all.
         """
-        blocks = Packing([-(-n // self.hop) for n in lengths], wav.device)
+        blocks = packing([-(-n // self.hop) for n in lengths], wav.device)
         samples = blocks.width * self.hop
-        row = blocks.pack(F.pad(wav[:, :samples], (0, max(samples - wav.shape[1], 0))).unflatten(1, (-1, self.hop)))
-        counted = self._counted(lengths, statistics, wav.device)
-        x = run(self.convs[0].first, row.flatten(), blocks, counted, dtype)
+        row = blocks.pack(
+            F.pad(wav[:, :samples], (0, max(samples - wav.shape[1], 0))).unflatten(1, (-1, self.hop))
+        )
+        if statistics is None:
+            mask = counted(blocks, tuple(self.first.frames(n) for n in lengths), self.hop // self.first.hop)
+        else:
+            start = -(-statistics[0] // self.first.hop)
+            stop = start + self.first.frames(statistics[1] - start * self.first.hop)
+            mask = between(blocks, start, stop, self.hop // self.first.hop)
+        x = run(self.convs[0].first, row.flatten(), blocks, mask, dtype)
         for conv in self.convs[1:]:
             x = run(conv, x)
         x = x.index_select(0, blocks.starts[frames.owners] + frames.positions)
         yield "conv", x
 
-        x = linear(x if self.projection_norm is None else layer_norm(x, self.projection_norm), self.projection)
+        x = linear(
+            x if self.projection_norm is None else layer_norm(x, self.projection_norm), self.projection
+        )
         x = x + F.gelu(run(self.positions, x, frames))
         if not self.pre_norm:
             x = layer_norm(x, self.norm)
@@ -174,13 +182,3 @@ class Wav2Vec2Network(nn.Module):
         for i, layer in enumerate(self.layers, start=1):
             x = run(layer, x, frames, relative)
             yield i, layer_norm(x, self.norm) if self.pre_norm and i == self.num_layers else x
-
-    def _counted(self, lengths, statistics, device):
-        """First and one past the last output of the first layer that see nothing but the span of statistics."""
-        if statistics is None:
-            stop = to_device(torch.tensor(lengths), device)
-            start = torch.zeros_like(stop)
-        else:
-            start, stop = statistics
-        first = -(-start // self.first.hop)
-        return first, first + self.first.frames(stop - first * self.first.hop)

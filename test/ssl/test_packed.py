@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from espnet_posinv.ssl import fused_layer, products
-from espnet_posinv.ssl.first_layer import normalised_convolution
+from espnet_posinv.ssl.first_layer import between, normalised_convolution
 from espnet_posinv.ssl.masking import masked_standardise, span_mask
 from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.positions import PositionConv
@@ -68,11 +68,11 @@ def test_the_first_layer_is_convolution_and_groupnorm_of_the_utterance_alone(off
     conv, norm = frozen(nn.Conv1d(1, 6, 10, 5)), frozen(nn.GroupNorm(6, 6))
     blocks = Packing([3, 1, 2], CPU)
     row = (torch.randn(6 * 320, dtype=torch.double) + offset).requires_grad_()
-    counted = torch.tensor([0, 0, 40]), torch.tensor([190, 62, 120])
-    got = normalised_convolution(row, blocks, counted, conv, norm, torch.double)
+    spans = torch.tensor([0, 0, 40]), torch.tensor([190, 62, 120])
+    got = normalised_convolution(row, blocks, between(blocks, *spans, 64), conv, norm, torch.double)
     expected, inside = [], []
     for part, y, start, stop in zip(
-        row.split([960, 320, 640]), got.split([192, 64, 128]), *counted, strict=True
+        row.split([960, 320, 640]), got.split([192, 64, 128]), *spans, strict=True
     ):
         expected.append(norm(conv(part[None, None])[..., start:stop])[0].t())
         inside.append(y[start:stop])
