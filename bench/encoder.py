@@ -4,9 +4,9 @@
     python bench/encoder.py --tiny            # a try on the CPU
 
 Forward without gradient / forward and backward to the waveform, medians of rounds in which all programs take
-turns within one process.  Peak memory is what a forward and backward pass adds to weights and waveforms.  Errors are
-||x - y|| / ||y|| of the last layer's frames and of the waveform's gradient, y being ours in float32; they say
-nothing of a ragged batch of transformers, whose frames depend on the padding.
+turns within one process.  Peak memory is what a forward and backward pass adds to weights and waveforms.
+Errors are ||x - y|| / ||y|| of the last layer's frames and of the waveform's gradient, y being ours in
+float32; those of transformers in a ragged batch are mostly what padding does to its frames.
 """
 
 import argparse
@@ -31,7 +31,7 @@ TINY = {
 
 
 def ragged(batch, shortest, longest):
-    """Seconds of utterances from the shortest to the longest, more of them short: 38 % of 4 to 15 s is padding."""
+    """Seconds of utterances from the shortest to the longest, more of them short: 38 % padding of 4 to 15."""
     return [shortest + (longest - shortest) * (i / (batch - 1)) ** 1.1 for i in range(batch)]
 
 
@@ -56,9 +56,10 @@ class Ours:
 
 class Transformers:
     def __init__(self, model, dtype, device, autocast=False):
-        self.name = f"transformers, {dtype}{' autocast' * autocast}{' weights' * (dtype == 'bfloat16' and not autocast)}"
+        half = dtype == "bfloat16" and not autocast
+        self.name = f"transformers, {dtype}{' autocast' * autocast}{' weights' * half}"
         self.dtype, self.autocast = dtype, autocast
-        self.weights = torch.bfloat16 if dtype == "bfloat16" and not autocast else torch.float32
+        self.weights = torch.bfloat16 if half else torch.float32
         self.model = type(model)(model.config)
         self.model.load_state_dict(model.state_dict())
         self.model = self.model.to(device, self.weights).eval().requires_grad_(False)
@@ -155,20 +156,18 @@ def main(argv=None):
             Transformers(model, dtype, device, autocast=True) for dtype in args.dtypes if dtype == "bfloat16"
         ]
     scale = 0.1 if args.tiny else 1.0
-    batches = {"full": [8 * scale] * 16, "ragged": ragged(16, 4 * scale, 15 * scale)}
     device_name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    for name, seconds in batches.items():
+    for seconds in ([8 * scale] * 16, ragged(16, 4 * scale, 15 * scale)):
         audio, padded = sum(seconds), len(seconds) * max(seconds)
-        title = f"{len(seconds)} utterances of {min(seconds):g} to {max(seconds):g} s, {(padded - audio) / padded:.0%} padding"
-        print(f"\n{title}, {device_name}, torch {torch.__version__}, medians of {args.rounds} rounds")
         print(
-            "| | forward, ms | both ways, ms | TFLOP/s | MiB | error | of the gradient | peer / ours in its dtype |"
+            f"\n{len(seconds)} utterances of {min(seconds):g} to {max(seconds):g} s, "
+            f"{(padded - audio) / padded:.0%} padding, {device_name}, torch {torch.__version__}, "
+            f"medians of {args.rounds} rounds"
         )
+        print("| | forward, ms | both ways, ms | TFLOP/s | MiB | error | of the gradient | peer / ours |")
         print("|---|---:|---:|---:|---:|---:|---:|---:|")
         figures = measure(programs, seconds, args.rounds, device)
-        ours = {
-            p.dtype: both for p, (_, both, *_) in zip(programs, figures, strict=True) if isinstance(p, Ours)
-        }
+        ours = {p.dtype: f[1] for p, f in zip(programs, figures, strict=True) if isinstance(p, Ours)}
         for program, (forward, both, memory, error, of_gradient) in zip(programs, figures, strict=True):
             rate = 2 * GFLOP * audio / both
             ratio = "" if isinstance(program, Ours) else f"{both / ours[program.dtype]:.2f}"

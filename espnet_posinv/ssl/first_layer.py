@@ -1,8 +1,8 @@
 """The first convolution, which turns samples into channels: the largest activation of an encoder.
 
 Its GroupNorm takes mean and variance of every channel over time.  A channel being the product of ``K``
-samples with its kernel w, they are ``w m`` and ``w C w'`` with the mean m and covariance C of the samples that
-the kernel meets: K x K numbers of an utterance, in float64, in place of passes over the channels.  So the
+samples with its kernel w, they are ``w m`` and ``w C w'`` with the mean m and covariance C of the samples
+that the kernel meets: K x K numbers of an utterance, in float64, in place of passes over the channels.  So the
 normalisation becomes part of the kernel, another one for each utterance, and the layer is one product.
 """
 
@@ -19,7 +19,7 @@ WIDTH = 8  # taps are a multiple, as products of 16 bits want it
 
 
 def between(blocks: Packing, start: torch.Tensor, stop: torch.Tensor, size: int) -> torch.Tensor:
-    """Mask (M, size) of each utterance's outputs from start (B,) to before stop (B,), `size` of them a block."""
+    """Mask (M, size) of each utterance's outputs from start (B,) to before stop (B,), `size` in a block."""
     at = torch.arange(size, device=blocks.device) + blocks.positions[:, None] * size
     start, stop = (span[blocks.owners][:, None] for span in (start, stop))
     return (at >= start) & (at < stop)

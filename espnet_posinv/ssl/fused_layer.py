@@ -1,7 +1,7 @@
 """A transformer layer on a GPU in 16 bits as one step of autograd.
 
-Eleven kernels of some 20 us each: with a node of autograd for every one of them, a host takes longer to ask for
-them than the GPU to compute them.  The weights are frozen, so that little is kept and the way back is short.
+Its kernels are so short that a host, which makes a node of autograd for every one of them, takes longer to
+ask for them than the GPU to compute them.  The weights being frozen, little is kept and the way back is short.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,10 @@ aten = torch.ops.aten
 
 
 def attend(q, k, v, frames: Packing):
-    """Flash attention within each packed utterance, (N, H, D) each; the result, and what its way back needs."""
+    """Flash attention within each packed utterance, (N, H, D) each; the result and what its way back needs.
+
+    PyTorch's own operator: its public form ``varlen_attn`` is behind more Python than there is time for.
+    """
     ends, width = frames.starts, frames.width
     return aten._flash_attention_forward(q, k, v, ends, ends, width, width, 0.0, False, False)[:4]
 

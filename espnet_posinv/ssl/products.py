@@ -111,7 +111,7 @@ def taps_first(weight: torch.Tensor) -> torch.Tensor:
 
 
 def convolve(x: torch.Tensor, conv: nn.Conv1d) -> torch.Tensor:
-    """A strided convolution without padding over rows ``(L, C)``, L a multiple of the stride; -> (L / stride, O).
+    """A strided convolution without padding, ``(L, C)`` -> ``(L / stride, O)``, L a multiple of the stride.
 
     Outputs that would look past the last row see zeros there.
     """

@@ -154,10 +154,8 @@ class Wav2Vec2Network(nn.Module):
             num_layers (the last one behind the final norm where there is one), N frames in all.
         """
         blocks = packing([-(-n // self.hop) for n in lengths], wav.device)
-        samples = blocks.width * self.hop
-        row = blocks.pack(
-            F.pad(wav[:, :samples], (0, max(samples - wav.shape[1], 0))).unflatten(1, (-1, self.hop))
-        )
+        wav = F.pad(wav, (0, blocks.width * self.hop - wav.shape[1]))  # a negative number cuts
+        row = blocks.pack(wav.unflatten(1, (-1, self.hop)))
         if statistics is None:
             mask = counted(blocks, tuple(self.first.frames(n) for n in lengths), self.hop // self.first.hop)
         else:

@@ -1,4 +1,4 @@
-"""The parts that compute packed utterances, against PyTorch's own modules and each utterance alone, in float64."""
+"""What computes packed utterances, against PyTorch's own modules and each utterance alone, in float64."""
 
 import pytest
 import torch
