@@ -2,8 +2,8 @@
 
 Its GroupNorm takes mean and variance of every channel over time.  A channel being the product of ``K``
 samples with its kernel w, they are ``w m`` and ``w C w'`` with the mean m and covariance C of the samples
-that the kernel meets: K x K numbers of an utterance, in float64, in place of passes over the channels.  So the
-normalisation becomes part of the kernel, another one for each utterance, and the layer is one product.
+that the kernel meets: K x K numbers of an utterance, in float64, in place of passes over the channels.  So
+the normalisation becomes part of the kernel, another one for each utterance, and the layer is one product.
 """
 
 import functools

@@ -1,7 +1,8 @@
 """A transformer layer on a GPU in 16 bits as one step of autograd.
 
-Its kernels are so short that a host, which makes a node of autograd for every one of them, takes longer to
-ask for them than the GPU to compute them.  The weights being frozen, little is kept and the way back is short.
+A host that makes a node of autograd for each of its short kernels takes longer to ask for them than the GPU
+to compute them.  The weights being frozen, little is kept and the way back is short.  Layers that normalise
+first are those of large models, whose kernels are long enough.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from espnet_posinv.ssl.packing import Packing
-from espnet_posinv.ssl.products import prepared
+from espnet_posinv.ssl.products import linear, prepared
 
 if TYPE_CHECKING:
     from espnet_posinv.ssl.transformer import Layer
@@ -35,72 +36,59 @@ def attend_back(grad, q, k, v, kept, frames: Packing):
     )
 
 
-def usable(x: torch.Tensor, heads: int) -> bool:
-    """Whether there is flash attention for these frames (N, D)."""
+def usable(layer: "Layer", x: torch.Tensor) -> bool:
+    """Whether `FusedLayer` is for this layer and these frames (N, D), which flash attention takes."""
     return (
-        x.is_cuda
+        not layer.pre_norm
+        and x.is_cuda
         and x.dtype == torch.bfloat16
-        and x.shape[1] // heads % 8 == 0
+        and x.shape[1] // layer.attention.heads % 8 == 0
         and torch.cuda.get_device_capability(x.device) >= (8, 0)
     )
 
 
 class FusedLayer(torch.autograd.Function):
-    """What a `Layer` without a position bias makes of x (N, D), as (N, D)."""
+    """What a `Layer` that normalises after attention and feed-forward makes of x (N, D), as (N, D)."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, layer: "Layer", frames: Packing):
-        def product(y, linear):
-            return F.linear(y, prepared(linear.weight, y.dtype), prepared(linear.bias, y.dtype))
+        attention, kept = layer.attention, []
 
         def norm(y, module):
             weight, bias = prepared(module.weight, y.dtype), prepared(module.bias, y.dtype)
-            return aten.native_layer_norm(y, module.normalized_shape, weight, bias, module.eps)
+            out, *sums = aten.native_layer_norm(y, module.normalized_shape, weight, bias, module.eps)
+            kept.extend([y, *sums])
+            return out
 
-        attention, first = layer.attention, (x, None, None)
-        h = x
-        if layer.pre_norm:
-            h, *sums = norm(x, layer.norm1)
-            first = x, *sums
-        qkv = product(h, attention.qkv)
-        kept = attend(*qkv.view(len(x), 3, attention.heads, -1).unbind(1), frames)
-        a = product(kept[0].view(x.shape), attention.out).add_(x)
-        z, *sums = norm(a, layer.norm2 if layer.pre_norm else layer.norm1)
-        middle = a, *sums
-        f = product(z, layer.ffn1)
-        y = product(F.gelu(f), layer.ffn2).add_(a if layer.pre_norm else z)
-        last = y, None, None
-        if not layer.pre_norm:
-            out, *sums = norm(y, layer.norm2)
-            last, y = (y, *sums), out
+        qkv = linear(x, attention.qkv)
+        q, k, v = qkv.view(len(x), 3, attention.heads, -1).unbind(1)
+        attended = attend(q, k, v, frames)
+        z = norm(linear(attended[0].view(x.shape), attention.out).add_(x), layer.norm1)
+        f = linear(z, layer.ffn1)
+        y = norm(linear(F.gelu(f), layer.ffn2).add_(z), layer.norm2)
         ctx.layer, ctx.frames = layer, frames
-        ctx.save_for_backward(qkv, *kept, f, *middle, *(first if layer.pre_norm else last))
+        ctx.save_for_backward(qkv, f, *kept, *attended)
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads):
-        layer, grad = ctx.layer, grads[0].contiguous()
-        qkv, *kept, f, a, a_mean, a_scale, e, e_mean, e_scale = ctx.saved_tensors
+        layer, attention, dy = ctx.layer, ctx.layer.attention, grads[0].contiguous()
+        qkv, f, *rest = ctx.saved_tensors
+        first, second, attended = rest[:3], rest[3:6], rest[6:]
 
         def product(g, linear):
             return g @ prepared(linear.weight, g.dtype)
 
-        def norm(g, y, mean, scale, module):
+        def norm(g, kept, module):
             weight, bias = prepared(module.weight, g.dtype), prepared(module.bias, g.dtype)
-            mask = [True, False, False]
-            return aten.native_layer_norm_backward(
-                g, y, module.normalized_shape, mean, scale, weight, bias, mask
-            )[0]
+            y, *sums = kept
+            sizes = module.normalized_shape
+            return aten.native_layer_norm_backward(g, y, sizes, *sums, weight, bias, [True, False, False])[0]
 
-        pre, attention = layer.pre_norm, layer.attention
-        dy = grad if pre else norm(grad, e, e_mean, e_scale, layer.norm2)
-        dz = product(aten.gelu_backward(product(dy, layer.ffn2), f), layer.ffn1)
-        if pre:
-            da = norm(dz, a, a_mean, a_scale, layer.norm2).add_(dy)
-        else:
-            da = norm(dz.add_(dy), a, a_mean, a_scale, layer.norm1)
-        parts = qkv.view(len(a), 3, attention.heads, -1).unbind(1)
-        do = product(da, attention.out).view(kept[0].shape)
-        dh = product(torch.stack(attend_back(do, *parts, kept, ctx.frames), 1).view(qkv.shape), attention.qkv)
-        dx = norm(dh, e, e_mean, e_scale, layer.norm1) if pre else dh
-        return dx.add_(da), None, None
+        dy = norm(dy, second, layer.norm2)
+        dz = product(aten.gelu_backward(product(dy, layer.ffn2), f), layer.ffn1).add_(dy)
+        dz = norm(dz, first, layer.norm1)
+        q, k, v = qkv.view(len(f), 3, attention.heads, -1).unbind(1)
+        da = product(dz, attention.out).view(attended[0].shape)
+        dqkv = torch.stack(attend_back(da, q, k, v, attended, ctx.frames), 1).view(qkv.shape)
+        return product(dqkv, attention.qkv).add_(dz), None, None

@@ -22,7 +22,7 @@ class PositionConv(nn.Conv1d):
     def __init__(self, dim: int, kernel: int, groups: int):
         super().__init__(dim, dim, kernel, padding=kernel // 2, groups=groups)
 
-    def forward(self, x: torch.Tensor, frames: Packing) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, frames: Packing) -> torch.Tensor:  # type: ignore[override]
         """x (N, D), the frames of the packed utterances -> (N, D)."""
         return _Banded.apply(x, self.weight, frames) + prepared(self.bias, x.dtype)
 

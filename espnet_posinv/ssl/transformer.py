@@ -38,8 +38,8 @@ class SelfAttention(nn.Module):
         """x (N, D), relative (H, W, W) or None -> (N, D)."""
         qkv = linear(x, self.qkv)
         if x.is_cuda and not frames.equal and relative is None and x.shape[1] // self.heads % 8 == 0:
-            parts = qkv.view(len(x), 3, self.heads, -1).unbind(1)
-            y = packed_attention(*parts, frames).flatten(1)
+            q, k, v = qkv.view(len(x), 3, self.heads, -1).unbind(1)
+            y = packed_attention(q, k, v, frames).flatten(1)
         elif frames.equal or x.is_cuda:
             keys = None if frames.equal else frames.mask[:, None, None]
             y = frames.pack(self._attend(frames.unpack(x), frames.unpack(qkv), keys, relative))
@@ -116,7 +116,7 @@ class Layer(nn.Module):
 
     def forward(self, x: torch.Tensor, frames: Packing, relative: torch.Tensor | None = None):
         """x (N, D), relative (H, W, W) or None -> (N, D)."""
-        if relative is None and fused_layer.usable(x, self.attention.heads):
+        if relative is None and fused_layer.usable(self, x):
             return fused_layer.FusedLayer.apply(x, self, frames)
         if self.pre_norm:
             x = x + self.attention(layer_norm(x, self.norm1), frames, relative)
