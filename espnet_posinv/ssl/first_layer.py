@@ -6,13 +6,10 @@ that the kernel meets: K x K numbers of an utterance, in float64, in place of pa
 the normalisation becomes part of the kernel, another one for each utterance, and the layer is one product.
 """
 
-import functools
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from espnet_posinv.device import to_device
 from espnet_posinv.ssl.packing import Packing
 
 WIDTH = 8  # taps are a multiple, as products of 16 bits want it
@@ -23,13 +20,6 @@ def between(blocks: Packing, start: torch.Tensor, stop: torch.Tensor, size: int)
     at = torch.arange(size, device=blocks.device) + blocks.positions[:, None] * size
     start, stop = (span[blocks.owners][:, None] for span in (start, stop))
     return (at >= start) & (at < stop)
-
-
-@functools.lru_cache(maxsize=16)
-def counted(blocks: Packing, counts: tuple[int, ...], size: int) -> torch.Tensor:
-    """The same of the first `counts` outputs of each utterance."""
-    stop = to_device(torch.tensor(counts), blocks.device)
-    return between(blocks, torch.zeros_like(stop), stop, size)
 
 
 def normalised_convolution(
@@ -100,4 +90,4 @@ class _OwnProduct(torch.autograd.Function):
     def backward(ctx, grad):
         taps, kernel = ctx.saved_tensors
         d_taps = grad @ kernel[ctx.blocks.owners].transpose(1, 2)
-        return d_taps, ctx.blocks.sums(taps.transpose(1, 2) @ grad, grad.dtype), None
+        return d_taps, ctx.blocks.sums(taps.transpose(1, 2) @ grad), None

@@ -74,10 +74,10 @@ class Packing:
             x = empty.index_copy(0, self.padded_rows, x)
         return x.view(len(self.lengths), self.width, *x.shape[1:])
 
-    def sums(self, x: torch.Tensor, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-        """Sum over the rows of each utterance, ``(N, ...)`` -> ``(B, ...)``, as a product of this dtype.
+    def sums(self, x: torch.Tensor) -> torch.Tensor:
+        """Sum over the rows of each utterance, ``(N, ...)`` -> ``(B, ...)``.
 
-        Sums by atomic additions come out otherwise each time.
+        Not by atomic additions, which come out otherwise each time, nor as a product with zeros, which would
+        hand on what is not finite in another utterance.
         """
-        mine = torch.arange(len(self.lengths), device=self.device)[:, None] == self.owners
-        return (mine.to(dtype) @ x.flatten(1).to(dtype)).view(-1, *x.shape[1:])
+        return self.unpack(x).sum(1)

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from espnet_posinv.ssl.first_layer import between, counted, normalised_convolution
+from espnet_posinv.device import to_device
+from espnet_posinv.ssl.first_layer import between, normalised_convolution
 from espnet_posinv.ssl.packing import Packing, packing
 from espnet_posinv.ssl.positions import PositionConv
 from espnet_posinv.ssl.products import convolve, layer_norm, linear
@@ -157,20 +158,20 @@ class Wav2Vec2Network(nn.Module):
         wav = F.pad(wav, (0, blocks.width * self.hop - wav.shape[1]))  # a negative number cuts
         row = blocks.pack(wav.unflatten(1, (-1, self.hop)))
         if statistics is None:
-            mask = counted(blocks, tuple(self.first.frames(n) for n in lengths), self.hop // self.first.hop)
-        else:
-            start = -(-statistics[0] // self.first.hop)
-            stop = start + self.first.frames(statistics[1] - start * self.first.hop)
-            mask = between(blocks, start, stop, self.hop // self.first.hop)
+            stop = to_device(torch.tensor(lengths), wav.device)
+            statistics = torch.zeros_like(stop), stop
+        start = -(-statistics[0] // self.first.hop)  # outputs that see nothing but the span
+        stop = start + self.first.frames(statistics[1] - start * self.first.hop)
+        mask = between(blocks, start, stop, self.hop // self.first.hop)
         x = run(self.convs[0].first, row.flatten(), blocks, mask, dtype)
         for conv in self.convs[1:]:
             x = run(conv, x)
         x = x.index_select(0, blocks.starts[frames.owners] + frames.positions)
         yield "conv", x
 
-        x = linear(
-            x if self.projection_norm is None else layer_norm(x, self.projection_norm), self.projection
-        )
+        if self.projection_norm is not None:
+            x = layer_norm(x, self.projection_norm)
+        x = run(linear, x, self.projection)
         x = x + F.gelu(run(self.positions, x, frames))
         if not self.pre_norm:
             x = layer_norm(x, self.norm)
