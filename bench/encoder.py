@@ -2,11 +2,13 @@
 
     python bench/encoder.py --device cuda     # HuBERT-base's sizes, random weights; 16 x 8 s, 16 of 4 to 15 s
     python bench/encoder.py --tiny            # a try on the CPU
+    python bench/encoder.py --upstream transformers:FOLDER --dtypes float32 --batch 8 --seconds 4 2 8  # yours
 
 Forward without gradient / forward and backward to the waveform, medians of rounds in which all programs take
 turns within one process.  Peak memory is what a forward and backward pass adds to weights and waveforms.
 Errors are ||x - y|| / ||y|| of the last layer's frames and of the waveform's gradient, y being ours in
-float32; those of transformers in a ragged batch are mostly what padding does to its frames.
+float32; those of transformers in a ragged batch are mostly what padding does to its frames.  On the CPU one
+thread's time counts.
 """
 
 import argparse
@@ -16,7 +18,7 @@ from statistics import median
 
 import torch
 
-from espnet_posinv.ssl import SSLEncoder
+from espnet_posinv.ssl import SSLEncoder, load_encoder
 from espnet_posinv.ssl.transformers import from_model
 
 RATE = 16000
@@ -46,9 +48,12 @@ def float32_products(precision):
 
 class Ours:
     def __init__(self, model, dtype, device):
-        network, _ = from_model(model, {}, "memory")
         self.name, self.dtype = f"ours, {dtype}", dtype
-        self.encoder = SSLEncoder(network, label="HuBERT", dtype=dtype).to(device)
+        if isinstance(model, str):
+            encoder = load_encoder(model, dtype=dtype)
+        else:
+            encoder = SSLEncoder(from_model(model, {}, "memory")[0], label="HuBERT", dtype=dtype)
+        self.encoder = encoder.to(device)
 
     def __call__(self, wav, lengths):
         return self.encoder(wav, lengths)[0]
@@ -102,10 +107,8 @@ def measure(programs, seconds, rounds, device):
     wav = (0.1 * torch.randn(len(lengths), lengths.max()) * inside).to(device)
     frames = (lengths - 400) // 320 + 1
     valid = (torch.arange(frames.max()) < frames[:, None]).float()[..., None].to(device)
-    size = programs[0].encoder.network.positions.out_channels
-    weight = valid * torch.randn(*valid.shape[:2], size, generator=torch.Generator().manual_seed(1)).to(
-        device
-    )
+    with torch.no_grad():
+        weight = valid * torch.randn(programs[0](wav, lengths).shape).to(device)
     exact = gradient(programs[0], wav, lengths, weight)
     found = []
     for program in programs:
@@ -141,38 +144,45 @@ def main(argv=None):
     parser.add_argument(
         "--dtypes", nargs="+", default=["float32", "tf32", "bfloat16"], help="of all programs"
     )
+    parser.add_argument("--upstream", help="ours with this model, without transformers")
+    parser.add_argument("--batch", type=int, default=16, help="utterances (16)")
+    parser.add_argument(
+        "--seconds", type=float, nargs=3, default=[8, 4, 15], help="of all; of shortest and longest (8 4 15)"
+    )
     parser.add_argument("--ours-only", action="store_true", help="without transformers")
     parser.add_argument("--tiny", action="store_true", help="a small model and short utterances")
     args = parser.parse_args(argv)
-    from transformers import HubertConfig, HubertModel
-
-    device = torch.device(args.device)
+    torch.set_num_threads(1)
+    device, model, seconds = torch.device(args.device), args.upstream, args.seconds
     torch.manual_seed(0)
-    model = HubertModel(HubertConfig(**(TINY if args.tiny else {}), attn_implementation="sdpa")).eval()
+    if model is None:
+        from transformers import HubertConfig, HubertModel
+
+        model = HubertModel(HubertConfig(**(TINY if args.tiny else {}), attn_implementation="sdpa")).eval()
     programs = [Ours(model, dtype, device) for dtype in args.dtypes]
-    if not args.ours_only:
+    if not args.ours_only and not args.upstream:
         programs += [Transformers(model, dtype, device) for dtype in args.dtypes]
-        programs += [
-            Transformers(model, dtype, device, autocast=True) for dtype in args.dtypes if dtype == "bfloat16"
-        ]
-    scale = 0.1 if args.tiny else 1.0
+        if "bfloat16" in args.dtypes:
+            programs.append(Transformers(model, "bfloat16", device, autocast=True))
+    if args.tiny:
+        seconds = [0.1 * s for s in seconds]
     device_name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    for seconds in ([8 * scale] * 16, ragged(16, 4 * scale, 15 * scale)):
-        audio, padded = sum(seconds), len(seconds) * max(seconds)
+    for batch in ([seconds[0]] * args.batch, ragged(args.batch, *seconds[1:])):
+        audio, padded = sum(batch), len(batch) * max(batch)
         print(
-            f"\n{len(seconds)} utterances of {min(seconds):g} to {max(seconds):g} s, "
+            f"\n{len(batch)} utterances of {min(batch):g} to {max(batch):g} s, "
             f"{(padded - audio) / padded:.0%} padding, {device_name}, torch {torch.__version__}, "
             f"medians of {args.rounds} rounds"
         )
         print("| | forward, ms | both ways, ms | TFLOP/s | MiB | error | of the gradient | peer / ours |")
         print("|---|---:|---:|---:|---:|---:|---:|---:|")
-        figures = measure(programs, seconds, args.rounds, device)
+        figures = measure(programs, batch, args.rounds, device)
         ours = {p.dtype: f[1] for p, f in zip(programs, figures, strict=True) if isinstance(p, Ours)}
         for program, (forward, both, memory, error, of_gradient) in zip(programs, figures, strict=True):
-            rate = 2 * GFLOP * audio / both
+            rate = "" if args.tiny or args.upstream else f"{2 * GFLOP * audio / both:.0f}"
             ratio = "" if isinstance(program, Ours) else f"{both / ours[program.dtype]:.2f}"
             print(
-                f"| {program.name} | {forward:.1f} | {both:.1f} | {rate:.0f} | {memory:.0f} | {error:.1e} | "
+                f"| {program.name} | {forward:.1f} | {both:.1f} | {rate} | {memory:.0f} | {error:.1e} | "
                 f"{of_gradient:.1e} | {ratio} |"
             )
 
