@@ -39,7 +39,7 @@ class SSLLoss(torch.nn.Module, ABC):
         normalize_input: zero mean and unit variance per utterance; None: as the encoder was trained.
         sample_rate: at which speech is compared, Hz; must be the encoder's. Where the batch says that its
             data have another (:mod:`espnet_posinv.criterions.batch`), they are resampled.
-        ssl_dtype: "float32" or "bfloat16" inside the encoder.
+        ssl_dtype: "float32", "tf32" or "bfloat16" inside the encoder.
         recompute: activation checkpointing in the encoder.
         references: folder with the clean references' features, made beforehand
             (:mod:`espnet_posinv.criterions.stored`); None: each step encodes them.
