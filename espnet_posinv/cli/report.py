@@ -8,7 +8,6 @@ from pathlib import Path
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--output", default="RESULTS.md", help="the report; plots go into images/ beside it")
     parser.add_argument("--html", help="the page (default: none)")
     parser.add_argument("--title", default="Results", help="heading of both")
@@ -32,22 +31,19 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+    from espnet_posinv.recipe.made_from import drop_stale
+    from espnet_posinv.recipe.stage import contents_of
     from espnet_posinv.report.experiment import Places, load
     from espnet_posinv.report.html import write_html_report
     from espnet_posinv.report.markdown import write_report
 
-    experiment = load(
-        Places(
-            scores=Path(args.scores_dir),
-            data=Path(args.data_dir),
-            experiments=Path(args.exp_dir),
-            test_sets=args.test_sets.split(),
-            clean_set=args.clean_set,
-        )
-    )
+    scores, data, experiments = map(Path, (args.scores_dir, args.data_dir, args.exp_dir))
+    made = [path for place in ("*/*", "lps/*/*") for path in scores.glob(f"{place}/[!.]*.json")]
+    made += [*experiments.glob("tasks/*/*/[!.]*.json"), *experiments.glob("probe/*/section.json")]
+    drop_stale(sorted(made), contents_of(experiments / ".stages"))
+    experiment = load(Places(scores, data, experiments, args.test_sets.split(), args.clean_set))
     write_report(experiment, args.output, title=args.title)
     print(f"report: {args.output}")
     if args.html:

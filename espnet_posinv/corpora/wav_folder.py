@@ -5,7 +5,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from espnet_posinv.kaldi.datadir import write_data_dirs
+from espnet_posinv.kaldi.audio import audio_info
+from espnet_posinv.kaldi.datadir import write_data_dir
+from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"}
@@ -28,18 +30,19 @@ def wav_folder(
     Args:
         audio: folder, searched at any depth.
         transcripts: lines ``name text``, with a tab between them where names have blanks; a name is a file's,
-            without folder and suffix, or its path below `audio` without suffix.
-        target: where the directories go.
+            without folder, or its path below `audio`; with or without suffix.
+        target: folder for the directories.
         speaker: regular expression whose first group, in a recording's path below `audio`, is the speaker;
-            "": the folder that it lies in.
-        shares: parts of the utterances, about, for valid and test.
-        seed: another one, other speakers in the sets.
+            "": the recording's folder.
+        shares: approximate shares of the utterances for valid and test.
+        seed: of the draw of speakers.
 
     Returns:
         Utterances of each set.
 
     Raises:
-        DataError: no recordings; transcripts that are missing; a path without speaker; two of one name.
+        DataError: no recordings; missing transcripts and unusable recordings, all named; a path without
+            speaker; two recordings of one name.
     """
     audio = Path(audio)
     files = sorted(p for p in audio.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
@@ -48,35 +51,55 @@ def wav_folder(
     texts = _read_transcripts(Path(transcripts))
     tables: dict[str, dict[str, str]] = {name: {} for name in ("wav.scp", "utt2spk", "text")}
     missing = []
+    infos = list(parallel_map(_problem, files, label="checking recordings"))
+    problems = [f"  {path}: {problem}" for path, problem in zip(files, infos, strict=True) if problem]
     for path in files:
-        below = path.relative_to(audio).with_suffix("")
+        name = path.relative_to(audio)
+        below = name.with_suffix("")
         who = _speaker(below, speaker)
         utt = "-".join(re.sub(r"\s", "_", part) for part in below.parts)
         utt = utt if utt.startswith(who) else f"{who}-{utt}"
         if utt in tables["wav.scp"]:
             raise DataError(f"{path}: {utt} is also {tables['wav.scp'][utt]}; rename one of them")
-        if (text := texts.get(str(below), texts.get(below.name))) is None:
+        text = next((texts[n] for n in (str(below), below.name, str(name), name.name) if n in texts), None)
+        if text is None:
             missing.append(str(below))
             continue
         tables["wav.scp"][utt], tables["utt2spk"][utt], tables["text"][utt] = str(path.absolute()), who, text
     if missing:
         some = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
-        raise DataError(f"{transcripts}: no line for {len(missing)} of {len(files)} recordings: {some}")
+        what = f"{transcripts}: no line for {len(missing)} of {len(files)} recordings: {some}"
+        problems.append(f"{what}; a line is like: {Path(missing[0]).name} what is said")
+    if problems:
+        raise DataError("\n".join([f"{audio}: correct these, and run again", *problems]))
     chosen = _split(tables["utt2spk"], shares, seed)
     for name in SETS:
         if not chosen[name]:
             raise DataError(f"{audio}: {len(files)} recordings are too few: none is left for {name}")
-        parts = ((file, [{utt: table[utt] for utt in chosen[name]}]) for file, table in tables.items())
-        write_data_dirs([Path(target) / name], parts)
+        parts = ((file, {utt: table[utt] for utt in chosen[name]}) for file, table in tables.items())
+        write_data_dir(Path(target) / name, parts)
     return {name: len(utts) for name, utts in chosen.items()}
+
+
+def _problem(path: Path) -> str:
+    """Why a recording cannot be used; "" if it can."""
+    try:
+        channels = audio_info(str(path)).channels
+    except DataError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return "" if channels == 1 else f"{channels} channels; make one of them, as with: sox IN OUT remix 1"
 
 
 def _read_transcripts(path: Path) -> dict[str, str]:
     texts = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not UTF-8; convert the file (iconv)") from None
+    for number, line in enumerate(lines, 1):
         name, _, text = line.strip().partition("\t" if "\t" in line.strip() else " ")
         if name in texts and texts[name] != text.strip():
-            raise DataError(f"{path}:{number}: {name!r} stands there with two transcripts")
+            raise DataError(f"{path}:{number}: {name!r} has two transcripts")
         if name:
             texts[name] = text.strip()
     return texts
@@ -100,7 +123,7 @@ def _split(utt2spk: Mapping[str, str], shares: tuple[float, float], seed: int) -
     drawn = sorted(groups, key=lambda name: hashlib.blake2b(f"{seed} {name}".encode()).hexdigest())
     chosen: dict[str, list[str]] = {name: [] for name in SETS}
     for i, group in enumerate(drawn):
-        left = len(drawn) - i  # one group each must be left for the sets that have none
+        left = len(drawn) - i  # each set without a group yet must get one
         name = "train"
         for other, share in zip(("test", "valid"), reversed(shares), strict=True):
             if len(chosen[other]) < share * len(utt2spk) and (not chosen[other] or left > 1):

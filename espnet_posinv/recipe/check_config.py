@@ -90,17 +90,19 @@ def _optimizers(args: Namespace):
         try:
             made = classes[name](made, **getattr(args, f"{key}_conf"))
         except Exception as error:  # whatever a class raises at its arguments
-            yield f"{key}_conf: {name}: {error}"
+            yield f"{key}_conf: {name}: {error} ({getattr(args, f'{key}_conf')})"
             return
 
 
 def _build(args: Namespace):
-    """The problem of building the model, if there is one."""
-    from espnet_posinv.enh.task import PosinvEnhancementTask
+    """The problem of building the preprocessor or the model, if there is one."""
+    from espnet_posinv.enh.task import PosinvEnhancementTask as Task
 
-    try:
-        with _quiet():
-            PosinvEnhancementTask.build_model(Namespace(**{**vars(args), "init": None}))
-    except Exception as error:  # whatever a class of ESPnet raises at its arguments
-        logging.debug("building the model", exc_info=True)
-        yield f"the model cannot be built: {type(error).__name__}: {str(error).splitlines()[0]}"
+    builders = {"preprocessor": lambda a: Task.build_preprocess_fn(a, False), "model": Task.build_model}
+    for what, build in builders.items():
+        try:
+            with _quiet():
+                build(Namespace(**{**vars(args), "init": None}))
+        except Exception as error:  # whatever a class of ESPnet raises at its arguments
+            logging.debug(f"building the {what}", exc_info=True)
+            yield f"the {what} cannot be built: {type(error).__name__}: {str(error).splitlines()[0]}"

@@ -9,19 +9,18 @@ as stage.py.
 import hashlib
 import os
 import re
-import shlex
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from espnet_posinv.files import file_hash
+from espnet_posinv.kaldi.entry import files_behind, outputs
 
 # A file as young as this may change again within the resolution of its times: not kept in the cache.
 YOUNG = 2.0
-_ARCHIVE = re.compile(r"(.+):\d+(\[.*\])?")
 
-Fact = dict[str, int | str]
+Fact = dict[str, int | str | None]
 
 
 class Contents:
@@ -29,13 +28,15 @@ class Contents:
 
     Args:
         cache: file that keeps hashes between runs; None: in memory only.
+        run_pipes: run pipes of lists that do not show what they read; else nothing is known of their audio.
 
     >>> Contents().describe(["/nowhere"])
     {'/nowhere': {'missing': 1}}
     """
 
-    def __init__(self, cache: str | Path | None = None):
+    def __init__(self, cache: str | Path | None = None, *, run_pipes: bool = False):
         self._cache = Path(cache) if cache else None
+        self._run_pipes = run_pipes
         self._known: dict[str, tuple[str, str]] | None = None
         self._hashes: dict[str, str] = {}
         self._facts: dict[str, Fact] = {}
@@ -44,7 +45,8 @@ class Contents:
         """A fact for each path, and for each file of a path that is a data directory.
 
         A ``.scp`` is described by its ids and the audio behind its entries, wherever that lies; of a pipe, by
-        the command and the files it names. Another folder is described by its files, hidden ones left out.
+        the command and the files it names. Where it does not show them, the fact has "pipes": a hash of what
+        they give, or None. Another folder is described by its files, hidden ones left out.
         """
         found = {}
         for path in map(str, paths):
@@ -74,17 +76,23 @@ class Contents:
 
     def _list(self, path: str) -> Fact:
         with open(path, encoding="utf-8", errors="surrogateescape") as lines:
-            table = [(*line.split(None, 1), "", "")[:2] for line in lines]
-        behind = [_files_of(entry) for _, entry in table]
-        hashes = self.hashes({file for files in behind for file in files})
+            table = [(*line.strip().split(None, 1), "", "")[:2] for line in lines]
+        behind = {entry: files_behind(entry) for _, entry in table}
+        hashes = self.hashes(f for files in behind.values() for f in files or () if os.path.isfile(f))
         rows = []
-        for (key, entry), files in zip(table, behind, strict=True):
-            told = "" if files == [entry.strip()] else entry.strip()
-            rows.append([key, told, *(hashes[file] for file in files)])
-        ids = _digest([key] for key, *_ in rows)
-        fact: Fact = {"entries": len(rows), "ids": ids, "content": _digest(rows)}
-        if missing := sum(not files for files in behind):
+        for key, entry in table:
+            files = behind[entry] or []
+            told = "" if files == [entry] else entry
+            rows.append([key, told, *(hashes[file] for file in files if file in hashes)])
+        fact: Fact = {
+            "entries": len(rows),
+            "ids": _digest([key] for key, *_ in rows),
+            "content": _digest(rows),
+        }
+        if missing := sum(not hashes.keys() >= set(files or ()) for files in behind.values()):
             fact["missing"] = missing
+        if unknown := [entry for entry, files in behind.items() if files is None]:
+            fact["pipes"] = _digest(outputs(unknown).items()) if self._run_pipes else None
         return fact
 
     def hashes(self, paths: Iterable[str]) -> dict[str, str]:
@@ -141,22 +149,6 @@ def _digest(rows: Iterable[list[str]]) -> str:
     for row in rows:
         total.update(repr(row).encode("utf-8", "surrogateescape"))
     return total.hexdigest()
-
-
-def _files_of(entry: str) -> list[str]:
-    """The files that an entry of a wav.scp, or of a list of noises ("kind path"), is read from."""
-    entry = entry.strip()
-    if os.path.isfile(entry):
-        return [entry]
-    if entry.endswith("|"):
-        try:
-            words = shlex.split(entry[:-1])
-        except ValueError:
-            words = entry[:-1].split()
-        # A command has no files where it makes the sound itself; that is not "missing".
-        return [word for word in words if os.path.isfile(word)] or ["/dev/null"]
-    archive = _ARCHIVE.fullmatch(entry)
-    return [archive[1]] if archive and os.path.isfile(archive[1]) else []
 
 
 def _visible_files(folder: str) -> list[str]:

@@ -5,8 +5,8 @@
 
 ends with 0 where the product is there and was made from just these, and with 3 where it has to be made: what
 there is of an old one is gone then, and the note of the new one is written. A product that costs days is not
-thrown away: with ``--otherwise refuse`` what changed is told, and the status is 1. ``--redo true`` makes any
-product anew. The note is written before the work, so what changes during the work is found the next time.
+thrown away: with ``--refuse`` what changed is told, and the status is 1. ``--redo true`` makes any product
+anew. The note is written before the work, so what changes during the work is found the next time.
 
 A note can be checked by itself: :func:`stale` says what of a product's inputs, and of theirs, has changed
 since. By it a stage sees that it has to run, and refuses to read what belongs to other data.
@@ -14,8 +14,10 @@ since. By it a stage sees that it has to run, and refuses to read what belongs t
 
 import json
 import os
+import re
 import shutil
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from espnet_posinv.files import atomic_write
@@ -46,6 +48,8 @@ def differences(old: dict[str, Fact], new: dict[str, Fact], *, gone: bool = True
     lines = []
     for path in sorted(old.keys() | new.keys()):
         before, now = old.get(path), new.get(path)
+        if before and now and now.get("pipes", "") is None:
+            before = {**before, "pipes": None}  # what they gave then cannot be compared
         if before == now or (not gone and now and now.get("missing")):
             continue
         if before is None or now is None:
@@ -60,11 +64,26 @@ def differences(old: dict[str, Fact], new: dict[str, Fact], *, gone: bool = True
     return lines
 
 
-def stale(product: str | Path, contents: Contents, seen: set[str] | None = None) -> list[str]:
+def unknown(facts: Mapping[str, Fact]) -> list[str]:
+    """A line for each list whose pipes may give other audio than they did: only running them tells."""
+    paths = [path for path, fact in facts.items() if fact.get("pipes", "") is None]
+    return [f"{path}: it has pipes that do not show what they read" for path in paths]
+
+
+def stale(
+    product: str | Path, contents: Contents, seen: set[str] | None = None, *, sure: bool = True
+) -> list[str]:
     """What changed since a product was made: in what it was made from, and in what that was made from.
 
     Empty for a product without a note, such as data that the recipe did not make. What does not exist any
     more, as audio that was deleted to save space, is no change.
+
+    Args:
+        product: a file or folder.
+        contents: describes what it was made from.
+        seen: notes that were looked at, and need not be again.
+        sure: only what has changed for sure counts; else also pipes that the product itself was made from, of
+            which nothing is known.
     """
     seen = set() if seen is None else seen
     note = note_of(product)
@@ -78,7 +97,16 @@ def stale(product: str | Path, contents: Contents, seen: set[str] | None = None)
     # A data directory is described with its files: those of the note are compared, and new ones.
     now = contents.describe(facts)
     lines = differences(facts, {path: fact for path, fact in now.items() if path in facts}, gone=False)
+    lines += [] if sure else unknown(now)
     return lines + [line for path in facts for line in stale(path, contents, seen)]
+
+
+def drop_stale(products: Iterable[Path], contents: Contents) -> None:
+    """Delete what was made from something else than there is now, as by a run with other options; tell it."""
+    for product in products:
+        if lines := stale(product, contents):
+            print(f"{product}: left out and deleted; {lines[0]}", flush=True)
+            product.unlink()
 
 
 def begin(
@@ -108,11 +136,11 @@ def begin(
     note = product.parent / NOTE if folder else _own_note(product)
     new = {"reads": contents.describe(reads), "values": json.loads(json.dumps(values))}
     old = _read(note)
-    if old == new and not redo:
+    lines = changes(old, new) + unknown(new["reads"])
+    if not lines and not redo:
         return THERE if product.exists() else MAKE
     what = product.parent if folder else product
     if not redo and (old is not None or what.exists()):
-        lines = changes(old, new)
         if refuse:
             print(f"{what} was made from something else:", *lines, refuse, sep="\n  ", file=sys.stderr)
             return REFUSED
@@ -143,16 +171,29 @@ def value_changes(old: dict, new: dict) -> list[str]:
     ]
 
 
-def paths_in(config, key: str = "") -> list[str]:
-    """Files and folders that a configuration names, also behind a loader (``transformers:FOLDER``)."""
-    if isinstance(config, (dict, list)):
-        items = config.items() if isinstance(config, dict) else ((key, value) for value in config)
+def paths_in(values, key: str = "") -> list[str]:
+    """Files and folders that settings name; a text may hold several, or ``NAME=LOADER:MODEL,set=FILE``."""
+    if isinstance(values, (dict, list)):
+        items = values.items() if isinstance(values, dict) else ((key, value) for value in values)
         return [path for name, value in items for path in paths_in(value, str(name))]
-    if not isinstance(config, str) or key == "output_dir":
+    if not isinstance(values, str) or key == "output_dir":
         return []
-    _, _, behind = config.partition(":")
-    names = [config, behind] if behind else [config] if set(config) & set("/.") else []
-    return [name for name in names if name.strip("./") and os.path.exists(name)]
+    words = [values] if os.path.exists(values) else values.split()
+    return [path for word in words for path in _paths_of(word)]
+
+
+def _paths_of(word: str) -> list[str]:
+    """What of a word is a path of something: a name without / and . only behind a colon, as a model's."""
+    found = []
+    for part in re.split(r",(?=[a-z_]+=)", word):
+        cuts = [match.start() for match in re.finditer("[:=]", part)]
+        spans = ((a, b) for a in (-1, *cuts) for b in (*cuts, len(part)) if a < b)
+        for a, b in spans:
+            name = part[a + 1 : b]
+            is_model = b == len(part) and part[a : a + 1] == ":"
+            if name.strip("./") and (is_model or set(name) & set("/.")) and os.path.exists(name):
+                found.append(name)
+    return found
 
 
 def _leaves(values, prefix: str = ""):

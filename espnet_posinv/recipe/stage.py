@@ -22,7 +22,7 @@ from pathlib import Path
 
 from espnet_posinv.files import atomic_write
 from espnet_posinv.recipe.contents import Contents, Fact
-from espnet_posinv.recipe.made_from import differences, stale
+from espnet_posinv.recipe.made_from import differences, stale, unknown
 
 RUN, FAIL, SKIP = 0, 1, 3
 
@@ -57,9 +57,11 @@ class Stage:
                 return f"{path} is gone"
         if "reads" not in old:
             return "its stamp does not say what it read"
-        changed = differences(old["reads"], contents.describe(self.reads), gone=False)
-        seen = set()
-        changed += [line for path in self.writes for line in stale(path, contents, seen)]
+        now, seen = contents.describe(self.reads), set()
+        changed = differences(old["reads"], now, gone=False)
+        # What it changes in place, it would change twice.
+        changed += unknown({path: fact for path, fact in now.items() if path not in self.writes})
+        changed += [line for path in self.writes for line in stale(path, contents, seen, sure=False)]
         return changed[0] if changed else ""
 
 
@@ -127,7 +129,7 @@ def begin(stage, plan, stamps, first, last, mode, redo):
         return SKIP
     name = f"stage {stage.number} ({stage.title})"
     for path in stage.missing():
-        hint = _maker(path, earlier) or "no stage makes it: check the path"
+        hint = _maker(path, earlier) or "no stage makes it: check the path (one with blanks needs a link)"
         print(f"{name} needs {path}, which does not exist; {hint}", file=sys.stderr)
         return FAIL
     seen = set()

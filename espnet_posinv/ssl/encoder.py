@@ -243,6 +243,9 @@ def load_encoder(
         network, facts = importlib.import_module(f"espnet_posinv.ssl.{loader}").load(name)
     except ModuleNotFoundError as error:
         raise ValueError(f"upstream {upstream}: pip install {error.name}, which it needs") from error
+    broken = [name for name, weight in network.state_dict().items() if not weight.isfinite().all()]
+    if broken:
+        raise ValueError(f"{upstream}: {', '.join(broken[:5])} hold NaN or infinity: a damaged checkpoint")
     if sample_rate != facts["sample_rate"]:
         raise ValueError(
             f"{upstream} was trained at {facts['sample_rate']} Hz, but the waveforms have {sample_rate} Hz: "

@@ -56,8 +56,9 @@ def test_one_speaker_shares_no_utterance(corpus):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: write_texts(c, names(c)[1:]), "no line for 1 of 40 recordings: s0/take 0-0"),
-        (lambda c: (c / "texts").write_text("a b\na c\n"), "texts:2: 'a' stands there with two transcripts"),
+        (lambda c: write_texts(c, names(c)[1:]), r"recordings: s0/take 0-0; a line is like: take 0-0 what"),
+        (lambda c: (c / "texts").write_text("a b\na c\n"), "texts:2: 'a' has two transcripts"),
+        (lambda c: (c / "texts").write_bytes("a é\n".encode("latin-1")), "texts: not UTF-8; convert"),
         (lambda c: [p.unlink() for p in c.rglob("*.wav")], "no recordings"),
         (lambda c: [p.unlink() for p in sorted(c.rglob("*.wav"))[2:]], "none is left for"),
     ],
@@ -67,6 +68,29 @@ def test_what_is_wrong_is_named(corpus, change, message):
     change(corpus)
     with pytest.raises(DataError, match=message):
         wav_folder(corpus / "audio", corpus / "texts", corpus / "data")
+
+
+def test_all_recordings_that_cannot_be_used_are_named_in_one_list(corpus):
+    write_texts(corpus, names(corpus)[1:])
+    soundfile.write(corpus / "audio/s1/take 0-1.wav", np.ones((100, 2)), 8000)
+    soundfile.write(corpus / "audio/s2/take 0-2.wav", np.array([0, np.nan]), 8000, subtype="FLOAT")
+    (corpus / "audio/s3/take 0-3.wav").write_text("RIFF")
+    with pytest.raises(DataError) as told:
+        wav_folder(corpus / "audio", corpus / "texts", corpus / "data")
+    lines = str(told.value).replace(f"{corpus}/", "").splitlines()
+    assert lines[0] == "audio: correct these, and run again"
+    assert lines[1] == ("  audio/s1/take 0-1.wav: 2 channels; make one of them, as with: sox IN OUT remix 1")
+    assert lines[2] == "  audio/s2/take 0-2.wav: sample 1 is [nan], not a finite number"
+    assert lines[3].startswith("  audio/s3/take 0-3.wav: ")
+    assert lines[4].startswith(
+        "texts: no line for 1 of 40 recordings: s0/take 0-0; a line is like: take 0-0 "
+    )
+    assert not (corpus / "data").exists()
+
+
+def test_names_may_have_their_suffix(corpus):
+    write_texts(corpus, [f"{name}.wav" for name in names(corpus)])
+    assert sum(wav_folder(corpus / "audio", corpus / "texts", corpus / "data").values()) == 40
 
 
 def test_a_path_without_speaker_is_named(corpus):

@@ -151,12 +151,15 @@ def test_bad_recordings_are_named_and_the_others_go_on(folder, tmp_path, capsys,
     assert (tmp_path / "out/wav.scp").read_text() == f"y {tmp_path}/out/y.wav\n"
 
 
-@pytest.mark.parametrize("inputs", [["rec/x.wav"], ["rec"], ["rec/wav.scp"], ["linked/x.wav"], ["hard.wav"]])
+@pytest.mark.parametrize(
+    "inputs", [["rec/x.wav"], ["rec"], ["rec/wav.scp"], ["linked/x.wav"], ["hard.wav"], ["pipe.scp"]]
+)
 def test_input_is_never_overwritten(folder, tmp_path, monkeypatch, inputs):
     monkeypatch.chdir(tmp_path)
     os.mkdir("rec")
     soundfile.write("rec/x.wav", sound(800), 16000)
     (tmp_path / "rec/wav.scp").write_text(f"u {tmp_path}/rec/x.wav\n")
+    (tmp_path / "pipe.scp").write_text("x cat rec/x.wav |\n")
     os.symlink("rec", "linked")
     os.link("rec/x.wav", "hard.wav")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
@@ -208,7 +211,7 @@ def test_nothing_to_do_and_no_gpu_are_one_line(folder, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="no audio file in this folder"):
         command("enhance")([str(folder), str(tmp_path), "--output-dir", str(tmp_path / "out")])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="device cuda: torch finds no GPU here; cpu works everywhere"):
+    with pytest.raises(ValueError, match="device cuda: torch finds none here; cpu works everywhere"):
         Enhancer.from_pretrained(folder, device="cuda")
 
 
@@ -222,7 +225,23 @@ def test_tensors_and_16_bit_integers(folder):
     integers = np.round(wav * 32768).astype(np.int16)
     np.testing.assert_allclose(enhancer(integers), expected, atol=1e-3)
     np.testing.assert_array_equal(enhancer(torch.from_numpy(integers)).numpy(), enhancer(integers))
+    np.testing.assert_array_equal(enhancer(integers.astype(">i2")), enhancer(integers))
     assert enhancer([]) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "tpu"], "device tpu: torch finds none here; cpu works"),
+        (["--batch-size", "0"], "batch size 0: each must be above 0"),
+        (["--sample-rate", "0"], "sample rate 0, batch size 1: each must be above 0"),
+        (["--wet", "2"], "wet 2.0: a share between 0"),
+    ],
+)
+def test_wrong_options_are_told_once_before_any_recording(folder, tmp_path, options, message, capsys):
+    with pytest.raises(SystemExit, match=message):
+        command("enhance")([str(folder), "absent.wav", "--output-dir", str(tmp_path / "out"), *options])
+    assert "absent.wav" not in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_missing_and_foreign_models_are_named(folder, tmp_path):
@@ -252,6 +271,7 @@ def test_missing_and_foreign_models_are_named(folder, tmp_path):
         (torch.zeros(2, 800), {}, r"shape \(2, 800\): one channel"),
         ([0.1, 0.2], {}, r"waveform 0: a float; make it an array, np.array\(samples\)"),
         ([[0.1, 0.2]], {}, "waveform 0: a list; make it an array"),
+        (None, {}, r"a NoneType: an array \(T,\) is needed, or a list of such"),
         (np.zeros(100, np.float32), {"wet": 1.5}, "wet 1.5"),
     ],
 )

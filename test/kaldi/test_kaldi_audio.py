@@ -17,10 +17,10 @@ import soundfile
 from espnet_posinv.kaldi import DataError, read_scp, write_data_dirs, write_scp
 from espnet_posinv.kaldi.audio import audio_info, decode, parse_rate, read_audio, read_channel, read_mono
 from espnet_posinv.kaldi.check_audio import check_audio
+from espnet_posinv.kaldi.entry import fingerprint, state
 from espnet_posinv.kaldi.format import format_wav_scp
 from espnet_posinv.kaldi.format_task import run_task
 from espnet_posinv.kaldi.lengths import write_lengths
-from espnet_posinv.kaldi.state import fingerprint, state
 
 RATE = 16000
 needs_sox = pytest.mark.skipif(not shutil.which("sox"), reason="sox is not installed")
@@ -119,7 +119,9 @@ def test_cut_off_in_every_container(audio_format, size):
 
 def test_one_channel_at_one_rate(wavs):
     np.testing.assert_array_equal(read_mono("x.wav"), wavs / 32768)
-    np.testing.assert_array_equal(read_mono("a name", data=Path("x.flac").read_bytes()), wavs / 32768)
+    samples, rate = read_channel("a name", data=Path("x.flac").read_bytes())
+    np.testing.assert_array_equal(samples, wavs / 32768)
+    assert rate == 16000
     assert read_channel("8k.wav")[1] == 8000
     with pytest.raises(DataError, match=r"8k\.wav: 8000 Hz, need 16000 Hz"):
         read_mono("8k.wav")
@@ -242,7 +244,7 @@ def test_audio_behind_a_pipe_that_changed_is_made_again(wavs, entry):
 
 
 def test_a_pipe_that_shows_what_it_reads_is_not_run(wavs, monkeypatch):
-    monkeypatch.setattr("espnet_posinv.kaldi.state.run_pipe", None)
+    monkeypatch.setattr("espnet_posinv.kaldi.entry.run_pipe", None)
     assert fingerprint({"a": "sox x.wav -t wav - speed 0.9 | cat |"})
     assert state("python x.wav |") is state("cat missing.wav |") is state("cat x.wav | tac |") is None
 

@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[2]
 SETS = ("train", "valid", "test_clean", "test_noisy")
 DATA_SH = """#!/usr/bin/env bash
 set -euo pipefail
+if [ -e db.sh ]; then . ./db.sh; fi
 for s in corpus/*; do mkdir -p "$2/${s##*/}"; cp "${s}"/* "$2/${s##*/}"; done
+sed -i "s/one/${said:-one}/" "$2/test_clean/text"
 """
 
 
@@ -46,10 +48,16 @@ class SmallRecipe:
             (data / "text").write_text("".join(f"{utt} one two\n" for utt in ids))
             (data / "utt2spk").write_text("".join(f"{utt} {utt[:2]}\n" for utt in ids))
             (data / "spk2utt").write_text("".join(f"{utt[:2]} {utt}\n" for utt in ids))
-        for name in ("ssl", "whisper"):
+        for name in ("ssl", "whisper", "head", "packed"):
             (folder / name).mkdir()
             (folder / name / "weights").write_text(name)
-        (folder / "nsnet2.onnx").write_text("nsnet2")
+        (folder / "packed/config.yaml").write_text("separator: nsnet2\n")
+        (folder / "packed/model.pth").write_text("packed")
+        (folder / "head/config.json").write_text('{\n "kind": "phones",\n "lexicon": "./lexicon.txt"\n}\n')
+        for name in ("nsnet2.onnx", "lexicon.txt", "lm.arpa", "rules.py", "ge2e.whl"):
+            (folder / name).write_text(name)
+        self.write_audio(folder / "audio/rain.wav", draw)
+        (folder / "noise.scp").write_text("rain audio/rain.wav\n")
 
     @staticmethod
     def write_audio(path: Path, draw: np.random.Generator) -> None:
@@ -57,16 +65,26 @@ class SmallRecipe:
         path.parent.mkdir(exist_ok=True)
         soundfile.write(path, draw.normal(0, 0.1, 16000), 16000)
 
-    def call(self, *options: str) -> subprocess.CompletedProcess:
-        """Run the recipe."""
+    def start(self, *options: str, **how) -> subprocess.Popen:
+        """Begin to run the recipe, as a process group of its own; `how` goes to Popen, `env` beside ours."""
         env = {**os.environ, "PYTHONPATH": str(ROOT), "STAND_IN_LOG": str(self.folder / "calls")}
+        env |= how.pop("env", {})
         stand_in = f"{sys.executable} {Path(__file__).with_name('stand_in.py')}"
         command = ["./enh.sh", "--python", stand_in, "--nj", "2", "--train_threads", "1"]
         command += ["--train_set", "train", "--valid_set", "valid", "--test_sets", "test_clean test_noisy"]
         command += ["--clean_set", "test_clean", "--pretrained", "nsnet2.onnx", "--criterion", "ssl_mse"]
         command += ["--finetune_config", "conf/finetune.yaml", "--upstreams", "own=transformers:./ssl"]
-        command += ["--recognisers", "small=whisper:./whisper", "--data_from", "corpus", *options]
-        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=600)
+        command += ["--finetune_args", "--set preprocessor_conf.noise_scp=./noise.scp"]
+        command += ["--recognisers", "small=whisper:./whisper,lm=lm.arpa phones=ssl_ctc:./head"]
+        command += ["--packed", "packed", "--normaliser", "rules.py:words", "--data_from", "corpus"]
+        command += ["--tasks", "speaker=speaker:utt2spk:ge2e:./ge2e.whl", *options]
+        return subprocess.Popen(command, cwd=self.folder, env=env, start_new_session=True, text=True, **how)
+
+    def call(self, *options: str) -> subprocess.CompletedProcess:
+        """Run the recipe."""
+        process = self.start(*options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, err = process.communicate(timeout=1200)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def run(self, *options: str) -> str:
         """The table."""

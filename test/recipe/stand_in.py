@@ -15,6 +15,9 @@ import sys
 import wave
 from pathlib import Path
 
+from espnet_posinv.recipe.contents import Contents
+from espnet_posinv.recipe.made_from import drop_stale
+
 
 def digest(*things) -> str:
     """Of strings, and of the bytes of paths; of a list of audio, of ids and the audio."""
@@ -80,20 +83,35 @@ def enhance(args):
 
 def recognise(args):
     args = options(args, wav_scp=1, output_dir=1)
+    model, *settings = args.model.split(",")
+    using = [Path(model), *(Path(setting.split("=")[1]) for setting in settings), args.language]
     for scp, folder in zip(args.wav_scp, args.output_dir, strict=True):
         table = dict(line.split(None, 1) for line in Path(scp).read_text().splitlines())
-        said = (f"{u} {digest(Path(w), Path(args.model), args.language)}\n" for u, w in table.items())
-        write(f"{folder}/text", "".join(said))
+        write(f"{folder}/text", "".join(f"{u} {digest(Path(w), *using)}\n" for u, w in table.items()))
+        config = Path(model, "config.json")
+        write(f"{folder}/decode.json", config.read_text() if config.exists() else "{}")
 
 
 def score_words(args):
     args = options(args)
-    write(args.output, digest(Path(args.ref), Path(args.hyp), args.language))
+    using = [Path(args.ref), Path(args.hyp)]
+    if lexicon := json.loads(Path(args.hyp).with_name("decode.json").read_text()).get("lexicon"):
+        using.append(Path(lexicon))
+    if "language" in args:  # LPS, which counts phones, is given none, and no rules
+        using += [args.language, Path(args.normalizer.partition(":")[0])]
+    write(args.output, digest(*using))
 
 
 def score_signal(args):
+    args = options(args, ref_scp=1, inf_scp=1, output=1)
+    for ref, inf, output in zip(args.ref_scp, args.inf_scp, args.output, strict=True):
+        write(output, digest(Path(ref), Path(inf), args.metrics))
+
+
+def score_task(args):
     args = options(args)
-    write(args.output, digest(Path(args.ref_scp), Path(args.inf_scp), args.metrics))
+    files = args.labels, args.utt2spk, args.wav_scp, args.clean_scp, args.model.partition(":")[2]
+    write(args.output, digest(args.task, *map(Path, files)))
 
 
 def probe(args):
@@ -106,11 +124,13 @@ def probe(args):
 def report(args):
     args = options(args)
     exp, data = Path(args.exp_dir), Path(args.data_dir)
-    pages = {p.relative_to(exp): p.read_text() for p in exp.glob("probe/*/section.json")}
-    scores = {p.relative_to(exp): p.read_text() for p in Path(args.scores_dir).glob("[!l]*/*/[!.]*.json")}
+    places = ("scores/*/*/[!.]*.json", "scores/lps/*/*/[!.]*.json", "tasks/*/*/[!.]*.json")
+    places += ("probe/*/section.json",)
+    drop_stale([path for place in places for path in exp.glob(place)], Contents())
+    scores = {p.relative_to(exp): p.read_text() for place in places for p in exp.glob(place)}
     models = {p.relative_to(exp): digest(p) for p in exp.glob("*/config.yaml")}
     sets = {s: digest(*(data / s / n for n in ("text", "utt2spk"))) for s in args.test_sets.split()}
-    table = {str(k): v for part in (pages, scores, models, sets) for k, v in part.items()}
+    table = {str(k): v for part in (scores, models, sets) for k, v in part.items()}
     write(args.output, f"# {args.title}\n{json.dumps(table, indent=1, sort_keys=True)}\n")
     write(args.html, args.title)
 
@@ -132,6 +152,7 @@ STAND_INS = {
     "posinv decode": recognise,
     "posinv score words": score_words,
     "posinv score signal": score_signal,
+    "posinv score task": score_task,
     "posinv probe": probe,
     "posinv report": report,
     "posinv import-nsnet2": import_model,

@@ -28,6 +28,12 @@ UPSTREAM = "criterions.0.conf.upstream=transformers:x"
         ("val_scheduler_criterion=valid", "val_scheduler_criterion: 'valid', but a list of 2 is needed"),
         ("optim_conf.lrr=1", "optim_conf: adam: Adam.__init__() got an unexpected keyword argument 'lrr'"),
         ("optim_conf.lr=-1", "optim_conf: adam: Invalid learning rate: -1"),
+        ("optim_conf.lr=fast", "({'lr': 'fast'})"),
+        (
+            "preprocessor_conf.noise=1",
+            "the preprocessor cannot be built: TypeError: NoiseMixing.__init__() got an",
+        ),
+        ("preprocessor_conf.snrs=loud", "ValueError: snrs: 'loud', but a list of numbers is needed"),
         ("scheduler_conf.warmup=1", "unexpected keyword argument 'warmup'"),
         ("separator_conf.x=3", "the model cannot be built: TypeError: NSNet2Separator.__init__() got an"),
         ("criterions.0.conf.gama=1", "unexpected keyword argument 'gama'"),

@@ -54,7 +54,7 @@ def test_help_shows_every_option_with_its_default(recipe):
         (["--nj", "all"], "--nj all: must be a whole number above 0"),
         (["--stage", "11"], "--stage 11 --stop_stage 10: no stage to run; there are 1 to 10"),
         (["--stage", "5", "--stop-stage", "3"], "--stage 5 --stop_stage 3: no stage to run"),
-        (["--stop-stage", "last"], "--stop_stage last: stages are numbers from 1 to 10"),
+        (["--stop-stage", "last"], "--stop_stage last: must be a whole number above 0"),
         (
             ["--criterion", "ssl_mse ssl_mze"],
             "--criterion ssl_mze: no conf/criterion/ssl_mze.yaml; there are ssl_",
@@ -74,12 +74,38 @@ def test_help_shows_every_option_with_its_default(recipe):
         (["--stage", "6"], "stage 3 (format audio"),
         (["--stop-stage", "1"], "needs corpus/audio, which does not exist; no stage makes it"),
         (["--test_sets", ""], "name the sets"),
+        (["--expdir", "my exp"], "--expdir my exp: not with ' ' in it, please; a link without will do"),
+        (["--pretrained", "a,b"], "--pretrained a,b: not with ',' in it"),
+        (["--datadir", "a:b"], "--datadir a:b: not with ':' in it"),
+        (["--downloads", "Ann's"], """--downloads Ann's: not with ''' in it"""),
+        (["--packed", "models/(1)"], "--packed models/(1): not with '(' in it"),
+        (["--upstreams", "a=transformers:R&D/ssl"], "R&D/ssl: not with '&' in it"),
+        (["--recognisers", "a=whisper:$HOME/x"], "$HOME/x: not with '$' in it"),
+        (
+            ["--data_from", "my corpus"],
+            "needs my, which does not exist; no stage makes it: check the path (one with",
+        ),
     ],
 )
 def test_mistakes_stop_with_a_message(recipe, args, message):
     out = call(recipe, *args)
     assert out.returncode != 0 and message in out.stderr, out.stderr
     assert "Traceback" not in out.stderr
+
+
+def test_the_defaults_name_the_noise_that_is_mixed_in_while_training(recipe):
+    spy = recipe / "spy"
+    spy.write_text('#!/bin/sh\necho "$@" >> spied\nexit 1\n')
+    spy.chmod(0o755)
+    assert call(recipe, "--python", "./spy").returncode == 1
+    assert "preprocessor_conf.noise_scp=corpus/noise conf/finetune.yaml" in (recipe / "spied").read_text()
+
+
+def test_a_path_with_blanks_is_refused_by_the_example(recipe):
+    done = subprocess.run(
+        [recipe / "local/data.sh", "--audio", "my", "corpus"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and "'corpus' belongs to no option; paths have no blanks" in done.stderr
 
 
 def test_dry_run_names_inputs_and_outputs_and_makes_nothing(recipe):

@@ -10,7 +10,7 @@ import pytest
 from espnet_posinv import cli
 from espnet_posinv.recipe import contents as module
 from espnet_posinv.recipe.contents import Contents
-from espnet_posinv.recipe.made_from import MAKE, REFUSED, THERE, begin, paths_in, stale
+from espnet_posinv.recipe.made_from import MAKE, REFUSED, THERE, begin, drop_stale, paths_in, stale
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +147,39 @@ def test_what_changed_is_found_behind_other_products(data):
     assert stale("a.wav", Contents()) == []  # nobody's product
 
 
+def test_a_pipe_that_does_not_show_what_it_reads_is_unknown_until_it_is_run(data, capsys):
+    (data / "make.sh").write_text("cat a.wav\n")
+    (data / "data/wav.scp").write_text("u1 sh make.sh u1 |\nu2 b.wav\n")
+    assert Contents().describe(["data/wav.scp"])["data/wav.scp"]["pipes"] is None
+    assert make("dump/wav.scp", ["data"]) == make("dump/wav.scp", ["data"]) == MAKE
+    assert "pipes that do not show what they read" in capsys.readouterr().out
+    make("exp/spk1.scp", ["dump/wav.scp"])
+    assert make("exp/spk1.scp", ["dump/wav.scp"]) == THERE  # made of files
+    assert stale("dump/wav.scp", Contents()) == stale("exp/spk1.scp", Contents(), sure=False) == []
+    assert stale("dump/wav.scp", Contents(), sure=False) == [
+        "data/wav.scp: it has pipes that do not show what they read"
+    ]
+    replace(data / "b.wav", b"x" * 1000)
+    assert stale("exp/spk1.scp", Contents()) == [
+        "data/wav.scp: the same ids, other content (2 entries before, 2 now)"
+    ]
+
+
+def test_what_is_not_made_again_has_its_pipes_run(data, capsys):
+    (data / "make.sh").write_text("cat a.wav\n")
+    (data / "noise.scp").write_text("traffic sh make.sh |\n")
+    command = ["exp/m/.finished", "--folder", "--refuse", "--redo true trains it again"]
+    command += ["--reads", "noise.scp"]
+    main = cli.command("recipe", "made-from")
+    assert main(command) == MAKE
+    (data / "exp/m/.finished").touch()
+    assert main(command) == THERE
+    assert stale("exp/m/.finished", Contents()) == []
+    replace(data / "a.wav", b"x" * 1000)
+    assert main(command) == REFUSED
+    assert "noise.scp: the same ids, other content" in capsys.readouterr().err
+
+
 def test_paths_in_a_configuration(data):
     os.mkdir("model")
     config = {
@@ -156,6 +189,38 @@ def test_paths_in_a_configuration(data):
         "criterions": [{"conf": {"upstream": "transformers:model", "lr": 0.5, "where": "nowhere/x"}}],
     }
     assert paths_in(config) == ["./a.wav", "model"]
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("small=whisper:./model,lm=lm.arpa,beam_size=5", ["./model", "lm.arpa"]),
+        ("transformers:model", ["model"]),
+        ("transformers:facebook/hubert-base-ls960", []),
+        ("whisper", []),  # a loader, even where a folder happens to be called so
+        ("speaker:utt2spk:ge2e:lm.arpa", ["lm.arpa"]),
+        ("rules.py:words --sclite", ["rules.py"]),
+        ("--set preprocessor_conf.noise_scp=./lm.arpa rules.py", ["./lm.arpa", "rules.py"]),
+        ("my files/lm", ["my files/lm"]),
+        ("lm.arpa:encoder:encoder", ["lm.arpa"]),
+        ("0.5", []),
+    ],
+)
+def test_paths_in_a_text(data, text, paths):
+    for folder in ("model", "whisper", "my files"):
+        os.mkdir(folder)
+    for name in ("lm.arpa", "rules.py", "my files/lm"):
+        (data / name).write_text(name)
+    assert paths_in(text) == paths
+
+
+def test_scores_of_other_data_are_dropped(data, capsys):
+    for name in ("a", "b"):
+        make(f"scores/{name}.json", [f"{name}.wav"])
+    replace(data / "a.wav", b"x" * 1000)
+    drop_stale([data / "scores/a.json", data / "scores/b.json", data / "b.wav"], Contents())
+    assert sorted(os.listdir("scores")) == [".a.json.made_from", ".b.json.made_from", "b.json"]
+    assert "scores/a.json: left out and deleted; a.wav: other content" in capsys.readouterr().out
 
 
 def test_command_line_reads_what_the_configuration_names(data, capsys):

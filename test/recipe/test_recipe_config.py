@@ -55,3 +55,17 @@ def test_setting_without_value_is_refused(tmp_path):
     (tmp_path / "a.yaml").write_text("a: 1\n")
     with pytest.raises(SystemExit, match="KEY=VALUE, not 'a'"):
         merge(["--set", "a", "--output", str(tmp_path / "o"), str(tmp_path / "a.yaml")])
+
+
+def test_noise_that_is_not_there_is_told_before_the_training(tmp_path):
+    (tmp_path / "a.yaml").write_text(f"preprocessor_conf: {{noise_scp: {tmp_path}/noise}}\n")
+    command = ["--output", str(tmp_path / "o"), str(tmp_path / "a.yaml")]
+    with pytest.raises(
+        SystemExit, match=r"a\.yaml: preprocessor_conf\.noise_scp: .*/noise: no such file; name"
+    ):
+        merge(command)
+    (tmp_path / "noise").mkdir()
+    with pytest.raises(SystemExit, match="no noise in it; name yours: --set preprocessor_conf"):
+        merge(command)
+    (tmp_path / "noise/rain.wav").write_bytes(b"RIFF")
+    assert merge(command) == 0

@@ -12,7 +12,7 @@ from espnet_posinv.report.experiment import Places, load
 from espnet_posinv.report.markdown import write_report
 from espnet_posinv.report.scores import Cell, load_conditions, load_wer
 from espnet_posinv.report.systems import baseline_of, family, read_systems
-from espnet_posinv.report.tables import data_section
+from espnet_posinv.report.tables import data_section, lps_section
 from espnet_posinv.report.training import read_training
 from espnet_posinv.scoring.wer import score_files
 
@@ -312,3 +312,18 @@ def test_the_test_sets_table_names_what_it_counts(tmp_path, unit):
     section = data_section(SimpleNamespace(words={"rec": {"noisy": {"test": cell}}}, places=places))
     (table,) = section.blocks
     assert table.head[:3] == ["set", "utterances", unit] and table.rows[0][:3] == ["test", "2", "12"]
+
+
+def test_lps_is_what_the_phones_of_clean_speech_leave(tmp_path):
+    heard = {"u1": "a b c d", "u2": "a b c d e f"}
+    for system, text in {"noisy": heard, "nsnet2": {"u1": "a b c", "u2": "a x c d e f"}}.items():
+        for name, reference in (("per", {"u1": "a b c d", "u2": "a b"}), ("lps/per", heard)):
+            paths = [tmp_path / f"{side}.txt" for side in ("ref", "hyp")]
+            for path, texts in zip(paths, (reference, text), strict=True):
+                path.write_text("".join(f"{i} {t}\n" for i, t in texts.items()))
+            output = tmp_path / "scores" / name / system / "clean.json"
+            score_files(*paths, output, language="en", missing="error", unit="phones")
+    experiment = load(Places(tmp_path / "scores", tmp_path, tmp_path / "exp", ["clean"], "clean"))
+    assert list(experiment.words) == ["per"]  # LPS is no recogniser
+    rows = {row[0]: row[1].split()[0] for row in lps_section(experiment).blocks[1].rows}
+    assert rows == {"noisy": "100.0", "nsnet2": "80.0"}  # a deletion and a substitution among ten phones

@@ -21,7 +21,7 @@ def test_rows_seeds_and_intervals(tmp_path):
     write(tmp_path, "noisy", 12.5, 10.04, 14.96)
     places = Places(tmp_path, tmp_path, tmp_path, ["test", "other"])
     tasks = load_tasks(tmp_path, places.test_sets)
-    ((section,),) = [task_section(Experiment(places, {}, {}, {}, tasks, [])).blocks]
+    ((section,),) = [task_section(Experiment(places, {}, {}, {}, {}, tasks, [])).blocks]
     note, table = section.blocks
     assert (section.title, note) == ("speaker: EER", "task speaker, model m")
     assert table.head == ["system", "seeds", "test", "other"]

@@ -1,8 +1,10 @@
-"""The mini recipe on a real Slurm: from nothing to its table, and killed five times on the way.
+"""A recipe killed five times on the way from nothing to its table, which is that of an undisturbed run.
 
-Two runs of ``run.sh --quick``, half an hour on two cores: python -m pytest -m slow test/slow -s
+The mini recipe on a real Slurm: two runs of ``run.sh --quick``, half an hour on two cores; and a small one of
+stand-ins, a minute a run: python -m pytest -m slow test/slow -s
 """
 
+import importlib.util
 import json
 import os
 import random
@@ -15,6 +17,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+spec = importlib.util.spec_from_file_location("small_recipe", ROOT / "test/recipe/small_recipe.py")
+small_recipe = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(small_recipe)
 RECIPE = ROOT / "egs2/mini_debian/enh1"
 KILLS = 5
 STAGES = range(1, 10)  # a run may be killed in any but the last, which would be over
@@ -59,7 +64,7 @@ def finish(process, folder):
             os.killpg(process.pid, signal.SIGKILL)
     assert code == 0, (folder / "log").read_text()[-3000:]
     text = (folder / "exp/RESULTS.md").read_text()
-    scores = text.partition("## Word error rates")[2].partition("## Training")[0]
+    scores = text.partition("## Error rates")[2].partition("## Training")[0]
     trainings = re.findall(r"^\| (ssl_softdtw\S+ .*) \| [\d.]+ \|$", text.partition("## Training")[2], re.M)
     assert scores.count("| ssl_softdtw") >= 4 and len(trainings) == 1, text
     return scores, trainings
@@ -106,3 +111,36 @@ def test_killed_at_five_random_moments_the_recipe_ends_with_the_same_table(slurm
         os.killpg(process.pid, number)
         process.wait(60)
     assert finish(start(tmp_path / "killed", slurm), tmp_path / "killed") == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["local", "slurm"])
+def test_a_small_recipe_killed_at_five_random_moments_ends_with_the_same_table(backend, request, tmp_path):
+    env = request.getfixturevalue("slurm_engine") if backend == "slurm" else {}
+    killed = small_recipe.SmallRecipe(tmp_path / "killed/egs2/x/enh1")
+    calm = killed.copy(tmp_path / "calm/egs2/x/enh1")
+    log = tmp_path / "log"
+
+    def start(recipe):
+        with open(log, "a") as out:
+            how = {"stdout": out, "stderr": out, "env": env}
+            # Whoever runs the tests may ignore it (nohup), and a shell cannot undo that
+            heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+            return recipe.start("--cmd_backend", backend, **how, **heed)
+
+    begin = time.monotonic()
+    assert start(calm).wait(HOURS) == 0, log.read_text()[-3000:]
+    seconds = time.monotonic() - begin
+    seed = int(os.environ.get("SEED", time.time_ns() % 10**6))
+    print(f"undisturbed: {seconds:.0f} s; SEED={seed} repeats the moments")
+    draw = random.Random(seed)
+    for _ in range(KILLS):
+        process = start(killed)
+        time.sleep(draw.uniform(0, 0.6 * seconds))
+        number = draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        print(f"{number.name}:", log.read_text().splitlines()[-1], flush=True)
+        if process.poll() is None:
+            os.killpg(process.pid, number)
+        assert process.wait(60) != 0 or killed.table() == calm.table()
+    assert start(killed).wait(HOURS) == 0, log.read_text()[-3000:]
+    assert killed.table() == calm.table()

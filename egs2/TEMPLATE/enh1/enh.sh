@@ -50,6 +50,10 @@ finetune_args=           # further settings of the fine-tuning, e.g. "--set max_
 se_args=                 # further settings of the training from scratch
 # Evaluation
 recognisers=             # NAME=BACKEND:MODEL of each recogniser, e.g. "whisper-base=whisper:downloads/whisper-base"
+heads=                   # recognisers to train on clean speech for each SSL model: "characters_blstm phones_linear" are SUPERB's
+head_args=               # further options of `posinv train-ctc`, e.g. "--steps 2000 --hidden 256"
+lexicon=g2p_en           # pronunciations for heads of phones: a file, g2p_en, or the first that knows a word: FILE,g2p_en
+lm=                      # n-gram language model (.arpa) for heads of characters
 asr_args=                # further options of `posinv decode`, e.g. "--beam-size 5"
 lang=en                  # language of the test sets
 normaliser=              # FILE.py:FUNCTION of your own instead of the language's rules of text normalisation
@@ -68,6 +72,7 @@ $(sed -n '/^# General/,/^help_message/{
     /^help_message/d; s/^# \(.*\)/\n\1:/; s/^\([a-z_]*\)=\([^#]*\) # \(.*\)/  --\1 \2  \3/; p
 }' "${BASH_SOURCE[0]}")"
 
+wrong() { echo "$0: $*" >&2; exit 2; }
 given=("$@")
 . utils/parse_options.sh
 if [ $# -gt 0 ]; then  # left over: most often a list without quotes
@@ -80,39 +85,39 @@ if [ $# -gt 0 ]; then  # left over: most often a list without quotes
             option="; a list is one word between quotes: ${option} ${words[*]}\"" ;;
         *) option='' ;;
     esac
-    echo "$0: '${words[*]}' belongs to no option${option} (--help)" >&2
-    exit 2
+    wrong "'${words[*]}' belongs to no option${option} (--help)"
 fi
 . ./path.sh
 . ./cmd.sh
 . utils/stage.sh
 
-for n in stage stop_stage; do
-    [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: stages are numbers from 1 to 10 (--list-stages)" >&2; exit 2; }
+# Paths are words of lists here, parts of "path,name,type" and of init_param's "path:key" in ESPnet.
+for n in datadir dumpdir expdir downloads results pretrained se_config finetune_config init tag \
+    packed criterion upstreams recognisers train_set valid_set test_sets; do
+    odd=$'\t\n"\'`$&()[]{}<>|;*?!#%\\'
+    case ${n} in packed | criterion | upstreams | recognisers | *_set*) ;; *) odd+=' ,:' ;; esac
+    [[ ${!n} == *["${odd}"]* ]] || continue
+    odd=${!n//[^"${odd}"]/}
+    wrong "--${n} ${!n}: not with '${odd:0:1}' in it, please; a link without will do (ln -s TARGET LINK)"
+done
+for n in stage stop_stage nj train_jobs train_threads num_nodes; do
+    [[ ${!n} =~ ^[1-9][0-9]*$ ]] || wrong "--${n} ${!n}: must be a whole number above 0"
 done
 if [ "${stage}" -gt 10 ] || [ "${stage}" -gt "${stop_stage}" ]; then
-    echo "$0: --stage ${stage} --stop_stage ${stop_stage}: no stage to run; there are 1 to 10 (--list-stages)" >&2; exit 2
+    wrong "--stage ${stage} --stop_stage ${stop_stage}: no stage to run; there are 1 to 10 (--list-stages)"
 fi
 ${skip_data_prep} && [ "${stage}" -lt 4 ] && stage=4
 ${skip_train} && [ "${stage}" -ge 4 ] && [ "${stage}" -lt 6 ] && stage=6
 ${skip_eval} && [ "${stop_stage}" -gt 5 ] && stop_stage=5
-if [ -z "${train_set}" ] || [ -z "${valid_set}" ] || [ -z "${test_sets}" ]; then
-    echo "$0: name the sets: --train_set, --valid_set, --test_sets" >&2; exit 2
-fi
-for n in nj train_jobs train_threads num_nodes; do
-    [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: must be a whole number above 0" >&2; exit 2; }
-done
-for n in ${seeds}; do
-    [[ ${n} =~ ^[0-9]+$ ]] || { echo "$0: --seeds ${n}: whole numbers are needed" >&2; exit 2; }
-done
-if [ -n "${clean_set}" ] && [[ " ${test_sets} " != *" ${clean_set} "* ]]; then
-    echo "$0: --clean_set ${clean_set}: is none of --test_sets \"${test_sets}\"" >&2; exit 2
-fi
+for n in train_set valid_set test_sets; do [ -n "${!n}" ] || wrong "name the sets: --${n} is empty"; done
+for n in ${seeds}; do [[ ${n} =~ ^[0-9]+$ ]] || wrong "--seeds ${n}: whole numbers are needed"; done
+[ -z "${clean_set}" ] || [[ " ${test_sets} " == *" ${clean_set} "* ]] ||
+    wrong "--clean_set ${clean_set}: is none of --test_sets \"${test_sets}\""
 twice=$(printf '%s\n' ${train_set} ${valid_set} ${test_sets} | sort | uniq -d | xargs)
-[ -z "${twice}" ] || { echo "$0: ${twice}: named twice among --train_set, --valid_set and --test_sets" >&2; exit 2; }
+[ -z "${twice}" ] || wrong "${twice}: named twice among --train_set, --valid_set and --test_sets"
 for c in ${criterion}; do
-    [ -e "conf/criterion/${c}.yaml" ] && continue
-    echo "$0: --criterion ${c}: no conf/criterion/${c}.yaml; there are $(basename -as .yaml conf/criterion/*.yaml | xargs)" >&2; exit 2
+    [ -e "conf/criterion/${c}.yaml" ] ||
+        wrong "--criterion ${c}: no conf/criterion/${c}.yaml; there are $(basename -as .yaml conf/criterion/*.yaml | xargs)"
 done
 # What the cluster lacks is said before the first stage, not hours later.
 if [ "${cmd_backend}" != local ] && ! ${list_stages} && ! ${dry_run}; then
@@ -123,8 +128,7 @@ fi
 
 results=${results:-${expdir}/RESULTS.md} title="$(basename "$(dirname "${PWD}")"), ${expdir}"
 if [ -e "${results}" ] && [ "$(head -n 1 "${results}")" != "# ${title}" ] && ! ${list_stages} && ! ${dry_run}; then
-    echo "$0: ${results} holds the report of $(head -n 1 "${results}" | cut -c 3-), this one is of ${title}: give another --results" >&2
-    exit 2
+    wrong "${results} holds the report of $(head -n 1 "${results}" | cut -c 3-), this one is of ${title}: give another --results"
 fi
 format_cmd='' asr_cmd=''  # launchers of what needs none on one machine: processes that share what is loaded
 [ "${cmd_backend}" = local ] || format_cmd=${train_cmd} asr_cmd=${decode_cmd}
@@ -143,7 +147,7 @@ init=${init:-${models[0]:-}}
 for m in ${packed}; do models+=("$(basename "${m}")"); done
 if [[ " ${models[*]} " != *" ${init} "* ]]; then
     if [ -z "${init}" ] || [ ! -e "${expdir}/${init}/config.yaml" ]; then
-        echo "$0: --init '${init}': stage 4 makes '${models[*]}'; a model of your own comes in with --pretrained FOLDER" >&2; exit 2
+        wrong "--init '${init}': stage 4 makes '${models[*]}'; a model of your own comes in with --pretrained FOLDER"
     fi
     models+=("${init}")
 fi
@@ -151,12 +155,19 @@ tuned=()
 for u in ${upstreams}; do for c in ${criterion}; do for s in ${seeds}; do
     tuned+=("${c}_${u%%=*}${tag:+_${tag}}_seed${s}")
 done; done; done
+own=()                   # recognisers that stage 7 trains
+for u in ${upstreams}; do for h in ${heads}; do
+    case ${h} in
+        characters_linear | characters_blstm | phones_linear | phones_blstm) ;;
+        *) echo "$0: --heads ${h}: there are characters_linear, characters_blstm, phones_linear, phones_blstm" >&2; exit 2 ;;
+    esac
+    own+=("${u%%=*}_${h}=ssl_ctc:${expdir}/asr/${u%%=*}_${h}$([[ -z ${lm} || ${h} = phones_* ]] || echo ",beam_size=50,lm=${lm}")")
+done; done
+judges="${own[*]} ${recognisers}"
 trained=("${tuned[@]}")
 [ -z "${finetuned}" ] || read -ra tuned <<< "${finetuned}"
 sets="${train_set} ${valid_set} ${test_sets}"
 model() { local f; for f in valid.loss.best.pth model.pth; do [ ! -e "${expdir}/$1/${f}" ] || break; done; echo "${expdir}/$1/${f}"; }
-# The file or folder that "LOADER:MODEL,setting=value" names; nothing for a name on a hub.
-model_folder() { local p=${1#*:}; p=${p%%,*}; [ ! -e "${p}" ] || echo "${p}"; }
 # FILE's lines of utterances in --lang, where SET tells languages: what recognisers of words and, for time's sake,
 # signal metrics get. Phones are recognised in every language.
 spoken() {
@@ -167,14 +178,15 @@ spoken() {
     if cmp -s "${new}" "${out}"; then rm "${new}"; else mv "${new}" "${out}"; fi
     echo "${out}"
 }
-hears_phones() { grep -qs '"kind": "phones"' "$(model_folder "${1#*=}")/config.json"; }
+hears_phones() { local p=${1#*:}; grep -qs '"kind": "phones"' "${p%%,*}/config.json"; }
+lexicon() { local p=${1#*:}; sed -n 's/^ *"lexicon": "\(.*\)".*/\1/p' "${p%%,*}/config.json"; }  # of a recogniser of phones
 all_languages() { [[ ${1#*=} = ssl_ctc:* ]]; }  # RECOGNISER: its units are those of several
 each() { local f=$1 x; shift; for x in "$@"; do echo "${f//%/${x}}"; done; }  # a pattern's paths
 
 # Try what was chosen before the first stage, as far as it is there, and again before a training: settings, SSL
 # models, recognisers, metrics, GPUs.
 try_choices() {
-    local c words=()
+    local c tried words=()
     [ "${cmd_backend}" != local ] || [ "${stop_stage}" -lt 4 ] || [ "${stage}" -gt 5 ] || words+=(--ngpu "${ngpu}")
     if [ "${stop_stage}" -ge 4 ] && [ "${stage}" -le 4 ] && [ -n "${se_config}" ]; then
         words+=(--training "${se_args} ${se_config}")
@@ -191,20 +203,18 @@ try_choices() {
     fi
     [ "${stop_stage}" -lt 8 ] || [ "${stage}" -gt 8 ] || words+=(--metrics "${metrics}")
     [ ${#words[@]} -gt 0 ] || return 0
-    as_made "${expdir}/.stages/choices.$(cksum <<< "${words[*]}" | cut -d ' ' -f 1)" --value "choices=${words[*]}" \
-        --reads $(for c in ${upstreams} ${recognisers}; do model_folder "${c#*=}"; done) \
-        $(for c in ${se_config} ${se_args} ${finetune_config} ${finetune_args}; do [ ! -f "${c}" ] || echo "${c}"; done) \
-        $(each conf/criterion/%.yaml ${criterion}) > /dev/null && return 0
+    tried=${expdir}/.stages/choices.$(cksum <<< "${words[*]}" | cut -d ' ' -f 1)
+    as_made "${tried}" --value "choices=${words[*]}" > /dev/null && return 0
     echo "trying what was chosen: settings, models, recognisers"
     ${python} -m espnet_posinv recipe choices --later "${downloads}" "${words[@]}" || exit 1
-    touch "${expdir}/.stages/choices.$(cksum <<< "${words[*]}" | cut -d ' ' -f 1)"
+    touch "${tried}"
 }
 
 # Check the data directories against what this run does with them; once, as long as they do not change.
 check_data() {
     local u words=(--fs "${fs}" --train "${datadir}/${train_set}" "${datadir}/${valid_set}" --test)
     for u in ${test_sets}; do words+=("${datadir}/${u}"); done
-    for u in ${upstreams}; do [ -z "$(model_folder "${u#*=}")" ] || words+=(--upstream "${u}"); done
+    for u in ${upstreams}; do [ ! -e "${u#*:}" ] || words+=(--upstream "${u}"); done
     for u in ${recognisers}; do words+=(--recogniser "${u}"); done
     as_made "${expdir}/.stages/data" --value "checked=${words[*]}" --reads $(each ${datadir}/% ${sets}) > /dev/null && return 0
     ${python} -m espnet_posinv recipe check-data "${words[@]}" --nj "${nj}" || exit 1
@@ -233,7 +243,7 @@ train_one() {
         --valid_shape_file "${raw}/${valid_set}/utt2num_samples")
     OMP_NUM_THREADS=${train_threads} ${posinv} -m espnet2.bin.launch --cmd "${cuda_cmd}" --log "${log}" \
         --ngpu "${ngpu}" --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
-        --multiprocessing_distributed true -- "${training[@]}" 2> >(grep -v '(launch:.*INFO' >&2) &
+        --multiprocessing_distributed true -- "${training[@]}" 2> >(sed -u '/(launch:.*INFO/d; /^Command /,$d' >&2) &
     job=$!
     ${python} -m espnet_posinv recipe progress --log "${log}" --label "$(basename "${dir}")" --pid ${job} \
         --max-epoch "$(sed -n 's/^max_epoch: //p' "${dir}/train.yaml")"
@@ -244,13 +254,33 @@ train_one() {
 train_resident() {
     local dir=${expdir}/$1 device=cpu
     [ "${ngpu}" = 0 ] || device=cuda
-    as_made "${dir}/.finished" --folder --value "$2 $3 ${resident}" --refuse "--redo true trains it again" \
+    as_made "${dir}/.finished" --folder --value "seed=$2" --value "upstream=$3" --value "args=${resident}" \
+        --refuse "--redo true trains it again, --tag NAME another one beside it" \
         --reads "${raw}/${train_set}/spk1.scp" "$(model "${init}")" "conf/criterion/$4.yaml" &&
         { echo "${dir}: finished"; return 0; }
     echo "${dir}: training, log in ${dir}/train.log"
     submit "${cuda_cmd} --gpu ${ngpu}" "${dir}/train.log" ${python} -m espnet_posinv finetune --model "${expdir}/${init}" \
         --criterion "conf/criterion/$4.yaml" --upstream "${3#*=}" --speech-scp "${raw}/${train_set}/spk1.scp" \
         --seed "$2" --device "${device}" --output-dir "${dir}" ${resident} && touch "${dir}/.finished"
+}
+
+# Train the recogniser UNITS_HEAD on TAG=UPSTREAM with clean speech, unless finished.
+train_head() {
+    local dir=${expdir}/asr/${2%%=*}_$1 device=cpu t units=(--units characters --language "${lang}") pairs=()
+    [ "${ngpu}" = 0 ] || device=cuda
+    [[ $1 != phones_* ]] || units=(--units phones --lexicon "${lexicon}")
+    for t in "${train_set}" "${valid_set}"; do
+        [ -e "${raw}/${t}/text" ] || { echo "$0: --heads $1: no ${raw}/${t}/text to train it on" >&2; return 1; }
+        pairs+=("${raw}/${t}/spk1.scp" "${raw}/${t}/text")
+    done
+    if as_made "${dir}/config.json" --folder --value "head=$1 $2 ${units[*]//,/ } ${head_args}" \
+        --refuse "--redo true trains it again" --reads "${pairs[@]}"; then
+        echo "${dir}: finished"; return 0
+    fi
+    echo "${dir}: training, log in ${dir}/train.log"
+    submit "${cuda_cmd} --gpu $((ngpu > 0))" "${dir}/train.log" ${python} -m espnet_posinv train-ctc --upstream "${2#*=}" \
+        "${units[@]}" --head "${1#*_}" --device "${device}" --output-dir "${dir}" --train-scp "${pairs[0]}" \
+        --train-text "${pairs[1]}" --valid-scp "${pairs[2]}" --valid-text "${pairs[3]}" ${head_args}
 }
 
 # Jobs for a test set: one takes longer to start than to enhance a hundred utterances.
@@ -276,41 +306,59 @@ enhance_one() {
 # The audio of a system on a test set: a model's output, or what goes into it.
 audio() { if [ "$1" = noisy ]; then echo "${raw}/$2/wav.scp"; else echo "${expdir}/$1/enhanced/$2/spk1.scp"; fi; }
 
-# Score one system on one test set. Counting words takes no time; what computes for longer are jobs.
-score_one() {
-    local inf k task labels net r out text unit ref=${raw}/$2/spk1.scp log=${scores}/log/%.$1.$2.log
-    inf=$(audio "$1" "$2")
-    for r in ${recognisers}; do
-        text=${raw}/$2/text unit=()
+# What RECOGNISER, one of phones, heard in the clean speech of SET: the reference of LPS. Nothing where the set without
+# noise holds other utterances.
+heard_clean() {
+    hears_phones "$1" && [ -n "${clean_set}" ] || return 0
+    cmp -s <(cut -d ' ' -f 1 "${raw}/$2/wav.scp") <(cut -d ' ' -f 1 "${raw}/${clean_set}/wav.scp") || return 0
+    echo "${expdir}/decoded/${1%%=*}/noisy/${clean_set}/text"
+}
+
+# Count the errors of what each recogniser wrote for a system on a test set.
+score_words() {
+    local r out text unit args heard decoded
+    for r in ${judges}; do
+        text=${raw}/$2/text unit=() args="${normaliser} ${wer_args}"
         if hears_phones "${r}"; then
             [ ! -e "${raw}/$2/text_phones" ] || text=${raw}/$2/text_phones
-        elif all_languages "${r}"; then
+            args+=" $(lexicon "${r}")"
+        elif all_languages "${r}" && [ -e "${raw}/$2/utt2lang" ]; then
             unit=(--unit characters)
         else
             text=$(spoken "${text}" "$2")
         fi
-        r=${r%%=*} out=${scores}/${r%%=*}/$1/$2.json
-        as_made "${out}" --reads "${text}" "${expdir}/decoded/${r}/$1/$2/text" \
-            $(model_folder ":${normaliser%:*}") \
-            --value "lang=${lang}" --value "args=${normaliser} ${wer_args}" && continue
+        heard=$(heard_clean "${r}" "$2") r=${r%%=*} decoded=${expdir}/decoded/${r%%=*}/$1/$2/text
+        out=${scores}/lps/${r}/$1/$2.json
+        [ -z "${heard}" ] || as_made "${out}" --reads "${heard}" "${decoded}" ||
+            ${python} -m espnet_posinv score words --ref "${heard}" --unit phones --hyp "${decoded}" --output "${out}" \
+                > /dev/null || return 1
+        out=${scores}/${r}/$1/$2.json
+        as_made "${out}" --reads "${text}" "${decoded}" --value "lang=${lang}" --value "args=${args}" && continue
         ${python} -m espnet_posinv score words --ref "${text}" --language "${lang}" "${unit[@]}" \
-            --hyp "${expdir}/decoded/${r}/$1/$2/text" --output "${out}" --normalizer "${normaliser}" ${wer_args} || return 1
+            --hyp "${decoded}" --output "${out}" --normalizer "${normaliser}" ${wer_args} || return 1
     done
-    inf=$(spoken "${inf}" "$2") ref=$(spoken "${ref}" "$2")
-    out=${scores}/signal/$1/$2.json
-    as_made "${out}" --reads "${ref}" "${inf}" --value "metrics=${metrics}" --value "args=${signal_args}" ||
-        submit "${decode_cmd}" "${log//%/signal}" ${python} -m espnet_posinv score signal --metrics "${metrics}" \
-            --ref-scp "${ref}" --inf-scp "${inf}" --output "${out}" ${signal_args} || return 1
-    for k in ${tasks}; do
-        IFS=: read -r task labels net <<< "${k#*=}"
-        k=${k%%=*} out=${expdir}/tasks/${k%%=*}/$1/$2.json
-        as_made "${out}" --value "task=${task}:${net}" --reads "${inf}" "${ref}" "${raw}/$2/${labels}" \
-            "${raw}/$2/utt2spk" $(model_folder "${net}") && continue
-        submit "${decode_cmd}" "${log//%/${k}}" ${python} -m espnet_posinv score task --task "${task}" --model "${net}" \
-            --labels "${raw}/$2/${labels}" --utt2spk "${raw}/$2/utt2spk" --wav-scp "${inf}" \
-            --clean-scp "${ref}" --output "${out}" || return 1
+}
+
+# Signal metrics and other tasks of a system on all test sets: jobs, since they compute for long.
+score_audio() {
+    local inf k t task labels net out ref triples=() log=${scores}/log/%.$1.log
+    for t in ${test_sets}; do
+        inf=$(spoken "$(audio "$1" "${t}")" "${t}") ref=$(spoken "${raw}/${t}/spk1.scp" "${t}") out=${scores}/signal/$1/${t}.json
+        as_made "${out}" --reads "${ref}" "${inf}" --value "metrics=${metrics}" --value "args=${signal_args}" ||
+            triples+=(--ref-scp "${ref}" --inf-scp "${inf}" --output "${out}")
+        for k in ${tasks}; do
+            IFS=: read -r task labels net <<< "${k#*=}"
+            k=${k%%=*} out=${expdir}/tasks/${k%%=*}/$1/${t}.json
+            as_made "${out}" --value "task=${task}:${net}" --reads "${inf}" "${ref}" "${raw}/${t}/${labels}" \
+                "${raw}/${t}/utt2spk" && continue
+            submit "${decode_cmd}" "${log//%/${k}.${t}}" ${python} -m espnet_posinv score task --task "${task}" \
+                --model "${net}" --labels "${raw}/${t}/${labels}" --utt2spk "${raw}/${t}/utt2spk" --wav-scp "${inf}" \
+                --clean-scp "${ref}" --output "${out}" || return 1
+        done
     done
-    echo "${scores}/signal/$1/$2.json: ${metrics}${tasks:+; tasks: ${tasks}}"
+    [ ${#triples[@]} = 0 ] || submit "${decode_cmd}" "${log//%/signal}" ${python} -m espnet_posinv score signal \
+        --metrics "${metrics}" ${signal_args} "${triples[@]}" || return 1
+    echo "${scores}/signal/$1: ${metrics}${tasks:+; tasks: ${tasks}}"
 }
 
 if ! ${list_stages} && ! ${dry_run}; then
@@ -400,18 +448,20 @@ fi
 systems=(noisy "${models[@]}" "${tuned[@]}")
 scores=${expdir}/scores
 audios=$(for t in ${test_sets}; do for m in "${systems[@]}"; do audio "${m}" "${t}"; done; done)
-texts=$(for r in ${recognisers}; do for t in ${test_sets}; do
+texts=$(for r in ${judges}; do for t in ${test_sets}; do
     each "${expdir}/decoded/${r%%=*}/%/${t}/text" "${systems[@]}"; done; done)
-scored=$(for r in ${recognisers} signal; do for t in ${test_sets}; do
+scored=$(for r in ${judges} signal; do for t in ${test_sets}; do
     each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done)
-if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
-    --reads ${audios} $(for r in ${recognisers}; do model_folder "${r#*=}"; done) --writes ${texts}; then
-    for r in ${recognisers}; do
+if stage 7 "ASR decoding: ${judges}" --key "${lang} ${judges} ${asr_args}${heads:+ ${lexicon} ${head_args}}" --reads ${audios} \
+    ${heads:+$(each "${raw}/%" "${train_set}" "${valid_set}")} --writes ${texts}; then
+    for u in ${upstreams}; do for h in ${heads}; do beside "${train_jobs}" train_head "${h}" "${u}"; done; done
+    all_done
+    for r in ${judges}; do
         pairs=()
         for t in ${test_sets}; do for m in "${systems[@]}"; do
             dir=${expdir}/decoded/${r%%=*}/${m}/${t} scp=$(audio "${m}" "${t}")
             all_languages "${r}" || scp=$(spoken "${scp}" "${t}")
-            as_made "${dir}/text" --folder --reads "${scp}" $(model_folder "${r#*=}") \
+            as_made "${dir}/text" --folder --reads "${scp}" \
                 --value "recogniser=${r#*=}" --value "lang=${lang}" --value "args=${asr_args}" || true
             pairs+=(--wav-scp "${scp}" --output-dir "${dir}")
         done; done
@@ -421,13 +471,16 @@ if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${asr_args}" \
     stage_done
 fi
 
-if stage 8 "scoring" --key "${lang} ${normaliser:+${normaliser} }${metrics} ${tasks}${wer_args:+ ${wer_args}}${signal_args:+ ${signal_args}}" \
-    --reads ${texts} ${audios} $(model_folder ":${normaliser%:*}") $(each "${raw}/%/text" ${test_sets}) $(each "${raw}/%/spk1.scp" ${test_sets}) --writes ${scored}; then
+if stage 8 "scoring" --key "${lang} ${normaliser} ${metrics} ${tasks} ${wer_args} ${signal_args} ${clean_set}" \
+    --reads ${texts} ${audios} $(each "${raw}/%/text" ${test_sets}) $(each "${raw}/%/spk1.scp" ${test_sets}) --writes ${scored}; then
     if [[ ${metrics} == *dnsmos* ]]; then  # a second of a core for an utterance
         n=$(sed -n '$=' $(each "${raw}/%/wav.scp" ${test_sets}))
         echo "DNSMOS of $((n * ${#systems[@]})) utterances takes about $((n * ${#systems[@]} / nj / 60 + 1)) min"
     fi
-    for t in ${test_sets}; do for m in "${systems[@]}"; do beside "${nj}" score_one "${m}" "${t}"; done; done
+    for m in "${systems[@]}"; do
+        beside "${nj}" score_audio "${m}"
+        for t in ${test_sets}; do beside "${nj}" score_words "${m}" "${t}"; done
+    done
     all_done
     stage_done
 fi
@@ -435,14 +488,13 @@ fi
 probed=${upstreams}
 [ "${probe_args}" != none ] || probed=
 pages=$(ls "${expdir}"/convergence/{,*/}section.json "${expdir}"/ablation/section.json 2> /dev/null || true)
-if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_args}" --reads ${scored} ${audios} ${pages} \
+if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_args} ${test_sets}, ${clean_set}" --reads ${scored} ${audios} ${pages} \
     $(for m in "${models[@]}" "${tuned[@]}"; do echo "${expdir}/${m}/config.yaml" "$(model "${m}")"; done) \
     $(each "${raw}/%" ${test_sets}) ${probed:+$(each "${raw}/${train_set}/%" wav.scp spk1.scp)} \
-    $(for u in ${probed}; do model_folder "${u#*=}"; done) \
     --writes "${results}" "${expdir}/report.html" $(each "${expdir}/probe/%/section.json" $(for u in ${probed}; do echo "${u%%=*}"; done)); then
     for u in ${probed}; do
         dir=${expdir}/probe/${u%%=*}
-        as_made "${dir}/section.json" --folder --reads $(each "${raw}/${train_set}/%" wav.scp spk1.scp) $(model_folder "${u#*=}") \
+        as_made "${dir}/section.json" --folder --reads $(each "${raw}/${train_set}/%" wav.scp spk1.scp) \
             --value "upstream=${u#*=}" --value "args=${probe_args}" && continue
         echo "probing ${u#*=}: how long it takes stands in ${dir}/probe.log"
         beside "${nj}" submit "${decode_cmd}" "${dir}/probe.log" ${python} -m espnet_posinv probe \

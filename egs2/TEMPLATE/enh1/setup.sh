@@ -25,16 +25,19 @@ cd "\$(dirname "\${BASH_SOURCE[0]}")"
 # Where your recordings are: see local/data.sh. The defaults are folders beside this file.
 audio=\${AUDIO:-corpus/audio} transcripts=\${TRANSCRIPTS:-corpus/transcripts.txt} noise=\${NOISE:-corpus/noise}
 speaker=\${SPEAKER:-}  # e.g. ^([a-z]+)- where a file's name begins with the speaker's
+lang=en  # what is spoken, as Whisper names it
 
 # Two epochs of twenty updates are for a first table; a real fine-tuning takes some thousand updates.
+finetune="--set max_epoch=2 --set num_iters_per_epoch=20 --set preprocessor_conf.noise_scp=\${noise}"
+
 ./enh.sh \\
     --local_data_opts "--audio \${audio} --transcripts \${transcripts} --noise \${noise}\${speaker:+ --speaker \${speaker}}" \\
     --data_from "\${audio} \${transcripts} \${noise}" \\
     --train_set train --valid_set valid --test_sets "test_clean test_noisy" --clean_set test_clean \\
     --pretrained downloads/nsnet2/nsnet2-20ms-baseline.onnx \\
-    --finetune_config conf/finetune.yaml --finetune_args "--set max_epoch=2 --set num_iters_per_epoch=20" \\
+    --finetune_config conf/finetune.yaml --finetune_args "\${finetune}" \\
     --upstreams "mini_hubert=transformers:${mini}/ssl1/mini_hubert" \\
-    --recognisers "whisper-base=whisper:downloads/whisper-base" --asr_args "--window 15" --lang en \\
+    --recognisers "whisper-base=whisper:downloads/whisper-base" --asr_args "--window 15" --lang "\${lang}" \\
     --metrics estoi,si_sdr --probe_args none \\
     "\$@"
 END
@@ -52,6 +55,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . utils/parse_options.sh
 # shellcheck source=/dev/null
 . ./path.sh
+[ $# = 0 ] || { echo "$0: '$*' belongs to no option; paths have no blanks (ln -s TARGET LINK)" >&2; exit 2; }
 if [ -z "${audio}" ] || [ -z "${transcripts}" ] || [ -z "${noise}" ]; then sed -n '2,4s/^# //p' "$0" >&2; exit 2; fi
 for path in "${audio}" "${transcripts}" "${noise}"; do
     [ -e "${path}" ] || { echo "$0: ${path}: no such file or folder; correct it at the top of run.sh" >&2; exit 2; }

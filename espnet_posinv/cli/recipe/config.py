@@ -14,4 +14,15 @@ def options(parser):
 
 def run(args) -> None:
     """Run the command."""
-    write(merged(args.files, args.set), args.output)
+    config = merged(args.files, args.set)
+    if noise := (config.get("preprocessor_conf") or {}).get("noise_scp"):
+        from espnet_posinv.perturb.random_noise import noise_files
+
+        try:
+            noise_files(noise)
+        except ValueError as error:
+            where = f"{' '.join(args.files)}: preprocessor_conf.noise_scp"
+            raise ValueError(
+                f"{where}: {error}; name yours: --set preprocessor_conf.noise_scp=PATH"
+            ) from None
+    write(config, args.output)

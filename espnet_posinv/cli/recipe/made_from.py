@@ -16,8 +16,14 @@ def options(parser):
     parser.add_argument("--folder", action="store_true", help="the whole folder of it is the product")
     parser.add_argument("--keep", action="store_true", help="only the product goes, its folder stays")
     parser.add_argument("--reads", nargs="*", default=[], help="files, lists, folders")
-    parser.add_argument("--value", action="append", default=[], metavar="NAME=VALUE", help="a setting")
-    parser.add_argument("--config", help="YAML of settings; what it names by path is read, too")
+    parser.add_argument(
+        "--value",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting; read, too, is what it names",
+    )
+    parser.add_argument("--config", help="YAML of settings")
     parser.add_argument("--refuse", default="", metavar="REMEDY", help="rather than to make it again")
     parser.add_argument("--redo", choices=["true", "false"], default="false", help="make it again anyway")
     parser.add_argument("--cache", help="keeps the hashes of files")
@@ -26,12 +32,12 @@ def options(parser):
 def run(args) -> int:
     """Run the command."""
     values: dict[str, object] = dict(pair.partition("=")[::2] for pair in args.value)
-    reads = [path for path in args.reads if path]
     if args.config:
         import yaml
 
-        config = yaml.safe_load(Path(args.config).read_text(encoding="utf-8"))
-        values |= config
-        reads += paths_in(config)
+        values |= yaml.safe_load(Path(args.config).read_text(encoding="utf-8"))
+    reads = [*filter(None, args.reads), *paths_in(values)]
     how = {"folder": args.folder, "keep": args.keep, "refuse": args.refuse, "redo": args.redo == "true"}
-    return begin(args.product, reads, values, Contents(args.cache), **how)
+    # Whoever makes it again runs the pipes and sees what changed; what is not made again has to be sure.
+    contents = Contents(args.cache, run_pipes=bool(args.refuse))
+    return begin(args.product, reads, values, contents, **how)
