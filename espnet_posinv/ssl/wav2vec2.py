@@ -22,16 +22,21 @@ from espnet_posinv.ssl.receptive_field import ConvStack
 from espnet_posinv.ssl.transformer import GatedRelativeAttention, Layer, RelativePositions, SelfAttention
 
 
-def one_by_one(conv: nn.Conv1d, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """A grouped convolution as one for each group, in this dtype.
+def far(conv: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
+    """A long grouped convolution (B, C, N) with zeros around, N frames, by Fourier transforms in float32.
 
-    For groups in 16 bits cuDNN has no kernel that uses tensor cores; the position convolution then takes
-    longer than the rest of a base model.
+    cuDNN is slow where groups are small and kernels long: the position convolution then takes longer than
+    the rest of a base model.
     """
     assert conv.bias is not None
-    parts = (t.to(dtype).chunk(conv.groups, dim) for t, dim in ((x, 1), (conv.weight, 0), (conv.bias, 0)))
-    groups = zip(*parts, strict=True)
-    return torch.cat([F.conv1d(y, weight, bias, 1, conv.padding) for y, weight, bias in groups], 1)
+    with torch.autocast(x.device.type, enabled=False):
+        length = x.shape[-1] + conv.kernel_size[0]
+        length += length % 2
+        signal = torch.fft.rfft(x.float(), length).unflatten(1, (conv.groups, -1))
+        kernel = torch.fft.rfft(conv.weight.float(), length).conj().unflatten(0, (conv.groups, -1))
+        y = torch.fft.irfft(torch.einsum("bgif,goif->bgof", signal, kernel), length).flatten(1, 2)
+        # A correlation on a circle: what lies before the start stands at the end
+        return y.roll(conv.kernel_size[0] // 2, -1)[..., : x.shape[-1]] + conv.bias.float()[:, None]
 
 
 @dataclass(frozen=True)
@@ -190,8 +195,8 @@ class Wav2Vec2Network(nn.Module):
 
     def _positions(self, x):
         positions = self.positions
-        if x.is_cuda and torch.is_autocast_enabled("cuda"):
-            positions = partial(one_by_one, positions, dtype=torch.get_autocast_dtype("cuda"))
+        if x.is_cuda:
+            positions = partial(far, positions)
         # an even kernel with padding on both sides gives one output too many
         return F.gelu(positions(x.transpose(1, 2))[..., : x.shape[1]]).transpose(1, 2)
 
