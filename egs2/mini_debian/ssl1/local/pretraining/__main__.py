@@ -58,7 +58,8 @@ def run(args) -> None:
         from pretraining.train import Plan, train
 
         name = Path(args.teacher.partition(":")[2]).name
-        encoder = load_encoder(args.teacher, layers=args.teacher_layer)
+        dtype = "bfloat16" if args.device.startswith("cuda") else "float32"
+        encoder = load_encoder(args.teacher, layers=args.teacher_layer, dtype=dtype)
         plan = Plan(
             args.steps, args.batch, args.seconds, args.rate, seed=args.seed, positional=args.positional
         )

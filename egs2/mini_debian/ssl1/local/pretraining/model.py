@@ -104,10 +104,9 @@ def convolve(conv: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
     count = (x.shape[1] - size) // stride + 1
     blocks = F.pad(x, (0, 0, 0, -x.shape[1] % stride)).view(len(x), -1, stride * channels)
     weight = conv.weight.permute(2, 1, 0).reshape(size * channels, -1)
-    y = conv.bias
-    for i, part in enumerate(weight.split(stride * channels)):
-        y = y + blocks[:, i : i + count, : len(part)] @ part
-    return y
+    parts = enumerate(weight.split(stride * channels))
+    y = sum(blocks[:, i : i + count, : len(part)] @ part for i, part in parts)
+    return y + conv.bias.to(y)  # in y's precision
 
 
 def draw_mask(batch: int, frames: int, generator: torch.Generator, device: torch.device) -> torch.Tensor:
