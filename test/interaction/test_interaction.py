@@ -1,7 +1,6 @@
 """The experiment of doc/evidence.md: archives, seeds side by side, scores, a planted interaction."""
 
 import json
-import re
 import sys
 from pathlib import Path
 
