@@ -82,7 +82,7 @@ def trained(prompts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "ctc"
     command(
         *(prompts, folder, "--upstream", MINI_HUBERT, "--hidden", "96", "--depth", "1"),
-        *("--steps", "90", "--eval-every", "30", "--rate", "1e-2", "--batch-seconds", "30"),
+        *("--steps", "150", "--eval-every", "50", "--rate", "1e-2", "--batch-seconds", "30"),
     )
     return folder
 
@@ -103,7 +103,7 @@ def test_prompts_are_learnt_and_recognised(prompts, trained, tmp_path):
     assert score["recogniser"]["upstream"] == MINI_HUBERT
     assert score["recogniser"]["encoder"].startswith("HuBERT 6 x 256")
     log = [json.loads(line) for line in (trained / "train.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in log] == [30, 60, 90]
+    assert [row["step"] for row in log] == [50, 100, 150]
     assert log[-1]["valid"] < log[0]["valid"]
 
 

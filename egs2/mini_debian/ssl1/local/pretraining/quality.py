@@ -1,4 +1,4 @@
-"""Compare encoders with log-mel and MFCC on real speech; writes Markdown.
+"""Compare encoders with log-mel on real speech; writes Markdown.
 
 CER of a linear CTC layer on English prompts, ABX error across speakers, distance of noisy from clean
 features, R2 of position.
@@ -6,7 +6,6 @@ features, R2 of position.
 
 import hashlib
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +17,6 @@ from espnet_posinv.corpora.noises import unseen_noises
 from espnet_posinv.corpora.prompts import prompts
 from espnet_posinv.files import atomic_write
 from espnet_posinv.perturb.noise import at_level
-from espnet_posinv.pretrain.labels import mfcc
 from espnet_posinv.probe import ssl_quality as q
 from espnet_posinv.report.document import Table
 from espnet_posinv.report.environment import environment
@@ -30,21 +28,16 @@ from espnet_posinv.text.normalize import spell
 SNRS = (20, 15, 10, 5, 0, -5)
 
 
-def options(parser):
-    parser.add_argument("--upstream", action="append", required=True, metavar="NAME=UPSTREAM", help="encoder")
-    parser.add_argument("--downloads", type=Path, default=Path("../downloads"), help="archives")
-    parser.add_argument("--archives", type=Path, action="append", default=[], help="own folder, first")
-    parser.add_argument("--output", type=Path, help="write the tables there too")
-    parser.add_argument("--utterances", type=int, default=1000, help="at most so many prompts for the CER")
-
-
-def run(args):
+def measure(args) -> None:
+    """Print the table, and write it to ``args.output``."""
+    if not args.upstream:
+        raise ValueError("name what is to be measured: --upstream NAME=UPSTREAM")
     began = time.time()
 
     def say(text: str) -> None:
         print(f"{time.time() - began:5.0f} s  {text}", flush=True)
 
-    table = measure(args, say)
+    table = tabulate(args, say)
     where = environment()
     head = ", ".join(f"{name} {where[name]}" for name in ("date", "espnet_posinv", "torch", "transformers"))
     table = f"{head}; seed 0, {' '.join(args.upstream)}\n\n{table}"
@@ -59,8 +52,7 @@ def feature_table(encoders: dict) -> q.Features:
 
     def features(x: np.ndarray) -> dict[str, torch.Tensor]:
         mel = q.logmel(x)
-        cepstra = mfcc(torch.from_numpy(x))[: len(mel)]
-        table = {"log-mel": mel, "log-mel, 7 frames": q.with_context(mel), "MFCC": cepstra}
+        table = {"log-mel": mel, "log-mel, 7 frames": q.with_context(mel)}
         for name, encoder in encoders.items():
             for i, state in enumerate(hidden_states(encoder, torch.from_numpy(x)[None])[0][0].unbind(1)):
                 table[f"{name} layer {i}"] = state
@@ -117,7 +109,7 @@ def trimmed(x: np.ndarray) -> np.ndarray:
     return x[max(0, loud[0] - 400) : loud[-1] + 800]
 
 
-def measure(args, say) -> str:
+def tabulate(args, say) -> str:
     """All measures as a Markdown table."""
     encoders = {}
     for item in args.upstream:

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# The experiment of doc/evidence.md: does SSL-SoftDTW gain more over SSL-MSE where the encoder is positional?
+# Criterions x encoders x seeds on a GPU, phone errors of what each model makes of the tests, a page with intervals.
+# Killed and run again, it goes on with the cells that are not done.
+# Usage: local/interaction.sh [--device cuda] [--seeds 5] [--jobs 9] [--data ../asr1/data] [--dir exp_full/interaction]
+#        local/interaction.sh --pack FILE      # speech, noise and tests in Opus, for a machine without network
+#        local/interaction.sh --unpack FILE    # there: makes --data
+set -euo pipefail
+
+usage() { sed -n '2,7s/^# \{0,1\}//p' "$0"; }
+die() { echo "$0: $*" >&2 && exit 2; }
+device=cuda seeds=5 jobs=9 data=../asr1/data dir=exp_full/interaction pack='' unpack=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help) usage && exit 0 ;;
+        --device | --seeds | --jobs | --data | --dir | --pack | --unpack)
+            [ -n "${2:-}" ] || die "$1 needs a value"
+            printf -v "${1#--}" '%s' "$2"
+            shift 2
+            ;;
+        *) echo "$0: unknown option $1" >&2 && usage >&2 && exit 2 ;;
+    esac
+done
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=/dev/null
+. ./path.sh
+# shellcheck source=/dev/null
+if [ -f db.sh ]; then . ./db.sh; fi
+export PYTHONPATH=${PWD}/local${PYTHONPATH:+:${PYTHONPATH}}
+interaction() { python3 -m interaction "$@"; }
+
+if [ -n "${pack}" ]; then
+    interaction pack --archive "${pack}" --lists "all=${data}/all/wav.scp=16" "noise=${data}/noise/train.scp=20" \
+        "test_unseen=${data}/test_unseen/wav.scp=24" "test_seen=${data}/test_seen/wav.scp=24" \
+        "test_clean=${data}/test_clean/wav.scp=16"
+    exit
+elif [ -n "${unpack}" ]; then
+    interaction unpack --archive "${unpack}" --data "${data}"
+    exit
+fi
+
+noise=${data}/noise/train.scp
+[ -f "${noise}" ] || noise=${data}/noise/wav.scp  # unpacked
+for file in "${data}/all/wav.scp" "${noise}" "${data}/test_unseen/wav.scp"; do
+    [ -f "${file}" ] || die "no ${file}: ../asr1/run.sh --stop-stage 2 makes it, or --unpack FILE"
+done
+[ -f exp_full/nsnet2/model.pth ] || die "no exp_full/nsnet2: ./run.sh --full --stage 4 --stop-stage 4 makes it"
+whisper=whisper:${WHISPER_TINY_EN:-../downloads/whisper-tiny.en}
+twins=transformers:../ssl1
+upstreams="mini_hubert=${twins}/mini_hubert positional=${twins}/mini_hubert_positional whisper=${whisper}"
+cells=$(for e in mini_hubert positional whisper; do for c in ssl_mse ssl_mse_pad ssl_softdtw; do echo "${c}@${e}"; done; done)
+mkdir -p "${dir}"
+echo "${cells}" | xargs -P "${jobs}" -I CELL python3 -m interaction train --device "${device}" --seeds "${seeds}" \
+    --speech-scp "${data}/all/wav.scp" --noise-scp "${noise}" --upstreams "${upstreams}" --cells CELL --output-dir "${dir}"
+heads=../asr1/heads
+interaction score --device "${device}" --output-dir "${dir}" --clean "${data}/test_clean" \
+    --judges "mini_hubert=${heads}/mini_hubert_phones_blstm positional=${heads}/positional_phones_blstm whisper=${heads}/whisper_tiny_phones_blstm,${whisper}" \
+    --also "models/nsnet2_ssl_mse models/nsnet2_ssl_softdtw" \
+    --sets "unseen=${data}/test_unseen seen=${data}/test_seen half=${data}/test_unseen/every2"
+interaction report --output-dir "${dir}"

@@ -1,0 +1,144 @@
+"""The experiment of doc/evidence.md: pack its data, train and score its cells on a GPU, write its page.
+
+train goes on where it was: what a cell has is kept. Cells may be spread over machines by --cells.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from espnet_posinv.cli.arguments import Parser, positive
+
+CRITERIONS = "ssl_mse ssl_mse_pad ssl_softdtw"
+
+
+def options(parser):
+    """Declare the arguments."""
+    parser.add_argument("what", choices=("pack", "unpack", "train", "score", "report"))
+    parser.add_argument("--archive", type=Path, default=Path("exp_full/interaction.tar"))
+    parser.add_argument("--lists", nargs="*", default=[], metavar="NAME=SCP=KBITS", help="of pack")
+    parser.add_argument("--data", type=Path, default=Path("data_full"), help="what unpack makes")
+    parser.add_argument("--output-dir", type=Path, default=Path("exp_full/interaction"))
+    parser.add_argument("--model", type=Path, default=Path("exp_full/nsnet2"), help="what all begin with")
+    parser.add_argument("--speech-scp", help="clean speech of the training")
+    parser.add_argument("--noise-scp", help="lines KIND PATH")
+    parser.add_argument("--upstreams", default="", help="TAG=SPEC of each encoder, between blanks")
+    parser.add_argument("--criterions", default=CRITERIONS)
+    parser.add_argument("--cells", default="", help="CRITERION@TAG to train, between blanks; default: all")
+    parser.add_argument("--judges", default="", help="TAG=FOLDER[,UPSTREAM] of each head for phones")
+    parser.add_argument("--sets", default="", help="NAME=FOLDER[/EVERY] of each test set, noisy")
+    parser.add_argument("--clean", type=Path, default=Path("data_full/test_clean"), help="the same, clean")
+    parser.add_argument("--seeds", type=positive, default=5)
+    parser.add_argument("--batch", type=positive, default=16, help="windows of an update and seed")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
+    parser.add_argument("--rate", type=float, default=3e-4, help="highest learning rate")
+    parser.add_argument("--checkpoints", type=int, nargs="+", default=[25, 50, 100, 200, 400, 800, 1600])
+    parser.add_argument("--steps", nargs="*", type=int, help="of score: which checkpoints; default: all")
+    parser.add_argument("--also", default="", help="folders of finished models to score as well")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--page", type=Path, help="of report: the folder of page and figure")
+
+
+def table(text: str) -> dict[str, str]:
+    """``A=x B=y`` as a dictionary."""
+    return dict(word.split("=", 1) for word in text.split())
+
+
+def run(args) -> None:
+    """Do what the first argument says."""
+    say = partial(print, flush=True)
+    if args.what == "pack":
+        from interaction.pack import pack
+
+        rows = [row.split("=") for row in args.lists]
+        size = pack([(name, Path(scp), int(kbits)) for name, scp, kbits in rows], args.archive)
+        say(f"{args.archive}: {size / 1e6:.1f} MB")
+    elif args.what == "unpack":
+        from interaction.pack import unpack
+
+        unpack(args.archive, args.data)
+    elif args.what == "train":
+        _train(args, say)
+    elif args.what == "score":
+        _score(args, say)
+    else:
+        from interaction.report import report
+
+        report(args.output_dir, args.page or args.output_dir)
+
+
+def _train(args, say) -> None:
+    import torch
+
+    from espnet_posinv.enh.resident import Plan
+    from espnet_posinv.kaldi.audio import read_mono
+    from espnet_posinv.kaldi.scp import read_scp
+    from espnet_posinv.perturb.random_noise import read_noises
+    from interaction.train import train
+
+    upstreams = table(args.upstreams)
+    cells = args.cells.split() or [f"{c}@{tag}" for tag in upstreams for c in args.criterions.split()]
+    if unknown := [cell for cell in cells if cell.partition("@")[2] not in upstreams]:
+        raise ValueError(f"--cells {' '.join(unknown)}: encoders are {', '.join(upstreams)} (--upstreams)")
+    speech = [torch.from_numpy(read_mono(path)).float() for path in read_scp(args.speech_scp).values()]
+    noises = {kind: torch.from_numpy(x) for kind, x in read_noises(args.noise_scp).items()}
+    plan = Plan(max(args.checkpoints), args.batch, args.seconds, args.rate)
+    for cell in cells:
+        criterion, _, tag = cell.partition("@")
+        common = (speech, noises, plan, args.seeds, args.checkpoints, args.device, say)
+        train(args.output_dir / cell, args.model, criterion, upstreams[tag], *common)
+
+
+def _score(args, say) -> None:
+    import torch
+
+    from interaction.score import Judge, TestSet, score
+    from interaction.train import PREFIX, load_model
+
+    torch.set_float32_matmul_precision("high")
+    judges = {}
+    for tag, value in table(args.judges).items():
+        folder, _, upstream = value.partition(",")
+        judges[tag] = Judge(folder, upstream, args.device)
+    sets = {}
+    for name, value in table(args.sets).items():
+        folder, _, every = value.partition("/every")
+        sets[name] = TestSet(Path(folder), args.clean, judges, args.device, int(every or 1))
+    say(f"{len(judges)} heads, {', '.join(f'{name}: {len(s.names)}' for name, s in sets.items())}")
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    for folder in [str(args.model), *args.also.split()]:
+        path = args.output_dir / Path(folder).name / "step0.pt"
+        if not path.is_file():
+            path.parent.mkdir(exist_ok=True)
+            state = load_model(Path(folder)).state_dict()
+            torch.save([{PREFIX + k: v for k, v in state.items()}], path)
+    for name, found in sets.items():
+        (args.output_dir / f"{name}.facts.json").write_text(json.dumps(found.facts()), encoding="utf-8")
+        noisy = args.output_dir / f"{name}.noisy.json"
+        if not noisy.is_file():
+            noisy.write_text(json.dumps(found.errors(lambda x, n: x, judges)), encoding="utf-8")
+    model = load_model(args.model).to(args.device).eval()
+    wanted = set(args.steps) if args.steps else None
+    cells = set(args.cells.split())
+    for path in sorted(args.output_dir.glob("*/step*.pt")):
+        if (wanted and int(path.stem[4:]) not in wanted) or (cells and path.parent.name not in cells):
+            continue
+        score(path, sets, judges, model, args.device)
+        say(f"scored {path.parent.name}/{path.stem}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run; bad input ends with a message."""
+    parser = Parser("interaction", __doc__)
+    options(parser)
+    args = parser.parse_args(argv)
+    try:
+        run(args)
+    except (ValueError, OSError, FloatingPointError) as error:
+        sys.exit(f"interaction {args.what}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""Self-supervised pretraining of a small HuBERT (arXiv 2106.07447)."""

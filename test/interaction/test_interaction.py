@@ -1,0 +1,132 @@
+"""The experiment of doc/evidence.md: archives, seeds side by side, scores, a planted interaction."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "egs2/mini_debian/enh1/local"))
+
+from interaction.__main__ import main  # noqa: E402
+from interaction.report import Resamples, Results, _interaction, told  # noqa: E402
+from interaction.train import SideBySide, load_model, train  # noqa: E402
+
+from espnet_posinv.enh.resident import Plan  # noqa: E402
+from espnet_posinv.report.document import Strong  # noqa: E402
+
+RATE = 16000
+MODEL = ROOT / "egs2/mini_debian/enh1/models/nsnet2_ssl_mse"
+MINI = f"transformers:{ROOT / 'egs2/mini_debian/ssl1/mini_hubert'}"
+
+
+def test_an_archive_gives_back_what_went_in(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    waves, t = {}, np.arange(RATE) / RATE
+    for i, seconds in enumerate((1.0, 0.5, 0.7)):
+        waves[f"u{i}"] = 0.3 * np.sin(2 * np.pi * (300 + 200 * i) * t)[: int(seconds * RATE)]
+        soundfile.write(data / f"u{i}.wav", waves[f"u{i}"], RATE)
+    (data / "wav.scp").write_text("".join(f"{k} {data}/{k}.wav\n" for k in waves))
+    (data / "text_phones").write_text("u0 a b\nu1 c\nu2 d\n")
+    main(["pack", "--archive", str(tmp_path / "a.tar"), "--lists", f"test={data}/wav.scp=32"])
+    main(["unpack", "--archive", str(tmp_path / "a.tar"), "--data", str(tmp_path / "out")])
+    assert (tmp_path / "out/test/text_phones").read_text() == "u0 a b\nu1 c\nu2 d\n"
+    lines = (tmp_path / "out/test/wav.scp").read_text().split("\n")[:-1]
+    assert [line.split()[0] for line in lines] == list(waves)
+    for line in lines:
+        key, path = line.split()
+        x, rate = soundfile.read(path)
+        assert rate == RATE and len(x) == len(waves[key])
+        # Edges, where one recording runs into the next, are not compared
+        assert np.corrcoef(x[800:-800], waves[key][800:-800])[0, 1] > 0.97
+
+
+def test_models_side_by_side_are_the_models():
+    models = [load_model(MODEL).eval() for _ in range(2)]
+    with torch.no_grad():
+        for p in models[1].parameters():
+            p.mul_(1.01)
+        noisy = 0.1 * torch.randn(4, RATE, generator=torch.Generator().manual_seed(0))
+        found = SideBySide(models, 2, RATE)(noisy)
+        for part, x, model in zip(found.split(2), noisy.split(2), models, strict=True):
+            torch.testing.assert_close(part, model(x, torch.tensor([RATE, RATE]))[0][0], rtol=1e-4, atol=1e-6)
+
+
+def test_each_seed_has_its_own_weights_and_what_is_done_is_kept(tmp_path):
+    g = torch.Generator().manual_seed(0)
+    speech, noises = [0.1 * torch.randn(3 * RATE, generator=g)], {"n": torch.randn(3 * RATE, generator=g)}
+    arguments = (tmp_path, MODEL, "ssl_mse", MINI, speech, noises, Plan(2, 1, 0.5), 2, [1, 2], "cpu")
+    train(*arguments)
+    first, last = (torch.load(tmp_path / f"step{n}.pt", weights_only=True) for n in (1, 2))
+    name = "separator.linear_out.weight"
+    start = load_model(MODEL).state_dict()["linear_out.weight"]
+    (a, b), (c, d) = ([seed[name].float() for seed in seeds] for seeds in (first, last))
+    assert not torch.equal(a, b) and not torch.equal(c, d)
+    assert (c - start).norm() > (a - start).norm() > 0
+    rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2] and len(rows[0]["loss"]) == 2
+    before = (tmp_path / "step2.pt").stat().st_mtime_ns
+    train(*arguments)
+    assert (tmp_path / "step2.pt").stat().st_mtime_ns == before
+
+
+def test_rates_and_intervals():
+    sampled = Resamples(np.full(400, 10.0), 3)
+    rng = np.random.default_rng(1)
+    errors = np.repeat(rng.binomial(10, 0.3, (1, 400)), 3, 0).astype(float)
+    rates = sampled.rate(errors)
+    assert rates[0] == pytest.approx(100 * errors[0].sum() / 4000)
+    # Seeds that agree add nothing: the binomial's deviation of 4000 phones
+    assert rates[1:].std() == pytest.approx(100 * (0.21 / 4000) ** 0.5, rel=0.1)
+    apart = sampled.rate(errors + np.array([[0.0], [0.5], [1.0]]))  # seeds 5 points apart
+    assert (apart - rates)[1:].std() == pytest.approx(5 * (2 / 3) ** 0.5 / 3**0.5, rel=0.1)
+    worse = sampled.rate(errors + 1) - rates
+    assert isinstance(told(worse, "+.1f"), Strong) and told(worse, "+.1f").text == "+10.0 [+10.0, +10.0]"
+    assert isinstance(told(rates - rates[0], "+.1f"), str)
+
+
+def test_a_planted_interaction_is_found(tmp_path):
+    rng, names = np.random.default_rng(0), [f"u{i}" for i in range(200)]
+    judges = ("free", "positional")
+    for name in ("unseen", "half"):
+        facts = {"names": names, "per": [20] * 200, "lps": {j: [20] * 200 for j in judges}}
+        (tmp_path / f"{name}.facts.json").write_text(json.dumps(facts))
+
+    def row(rate):
+        return {j: {k: rng.binomial(20, rate, 200).tolist() for k in ("per", "lps")} for j in judges}
+
+    rates = {"ssl_mse@free": 0.4, "ssl_softdtw@free": 0.4, "ssl_mse@positional": 0.45}
+    for cell, rate in (rates | {"ssl_softdtw@positional": 0.35}).items():
+        (tmp_path / cell).mkdir()
+        scores = {name: [row(rate) for _ in range(3)] for name in ("unseen", "half")}
+        (tmp_path / cell / "step400.json").write_text(json.dumps(scores))
+    (title, *cells) = _interaction(Results(tmp_path)).rows[0]
+    assert title == "ssl_softdtw, positional and free, unseen"
+    for cell in cells:
+        assert isinstance(cell, Strong)
+        value, low, high = (
+            float(x) for x in cell.text.replace("[", "").replace("]", "").replace(",", "").split()
+        )
+        assert value == pytest.approx(-10, abs=2) and low < value < high < 0
+    for name in ("unseen", "half"):
+        (tmp_path / f"{name}.noisy.json").write_text(json.dumps(row(0.6)))
+    (tmp_path / "nsnet2").mkdir()
+    (tmp_path / "nsnet2/step0.json").write_text(json.dumps({n: [row(0.5)] for n in ("unseen", "half")}))
+    main(["report", "--output-dir", str(tmp_path), "--page", str(tmp_path / "page")])
+    page = (tmp_path / "page/interaction.md").read_text()
+    assert (
+        "3 seeds a cell, 400 updates, 200 utterances" in page and (tmp_path / "page/convergence.png").exists()
+    )
+
+
+def test_mistakes_are_named(tmp_path):
+    with pytest.raises(SystemExit, match="no scores of a set named unseen"):
+        main(["report", "--output-dir", str(tmp_path)])
+    options = ["train", "--upstreams", f"a={MINI}", "--cells", "ssl_mse@b"]
+    with pytest.raises(SystemExit, match="ssl_mse@b: encoders are a"):
+        main(options)
