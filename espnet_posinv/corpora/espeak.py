@@ -4,6 +4,7 @@ A lexicon is a file of lines ``language word phone phone ...`` between blanks, w
 text. The program is run only for words that the lexicon lacks.
 """
 
+import hashlib
 import re
 import subprocess
 import unicodedata
@@ -43,6 +44,10 @@ class Lexicon:
                 raise DataError(f"{path}:{number}: {line!r}: lines are LANGUAGE WORD PHONE PHONE ...")
             table[language, word] = tuple(phones)
         return cls(table)
+
+    def fingerprint(self) -> str:
+        """Hash of all words and phones."""
+        return hashlib.blake2b(repr(sorted(self.table.items())).encode(), digest_size=8).hexdigest()
 
     def write(self, path: str | Path) -> None:
         """Write it, sorted."""

@@ -77,13 +77,11 @@ def build(
     """
     wanted = SIZES[size]
     seconds = 5 * ((wanted.train or 4000) + 3 * wanted.valid) + 9 * len(ROUND) * 4 * wanted.rounds + 9000
-    keys = {
-        "train": {"count": wanted.train, "seed": seed},
-        "valid": {"count": wanted.valid, "seed": seed},
-        "dev": {"count": None, "seed": seed},
-        **{f"test_{kind}": {"count": wanted.rounds, "seed": seed} for kind in ("clean", "seen", "unseen")},
-    }
-    missing = [name for name, key in keys.items() if not _is_made(data / name, {**key, "made": VERSION})]
+    counts = {"train": wanted.train, "valid": wanted.valid, "dev": None}
+    counts |= {f"test_{kind}": wanted.rounds for kind in ("clean", "seen", "unseen")}
+    same = {"seed": seed, "made": VERSION, "lexicon": lexicon.fingerprint() if lexicon else None}
+    keys = {name: {"count": count, **same} for name, count in counts.items()}
+    missing = [name for name, key in keys.items() if not _is_made(data / name, key)]
     if not missing:
         say(f"{data}: {', '.join(keys)} are there already")
         return
@@ -115,7 +113,7 @@ def build(
             chosen = test[: len(ROUND) * wanted.rounds]
             spoken = [_spoken(prompt, group) for group, prompt in chosen]
             utterances = fixed(spoken, noises, TEST_SNR, [seed, 2])
-        count, hours = write_set(data / name, utterances, {**keys[name], "made": VERSION}, lexicon)
+        count, hours = write_set(data / name, utterances, keys[name], lexicon)
         say(f"{data / name}: {count} utterances, {60 * hours:.1f} min")
 
 

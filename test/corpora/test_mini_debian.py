@@ -15,11 +15,13 @@ from espnet_posinv.corpora.amazon_queen import speech, voice
 from espnet_posinv.corpora.asterisk import read_texts
 from espnet_posinv.corpora.attribution import write_attribution
 from espnet_posinv.corpora.audio import read_audio
+from espnet_posinv.corpora.espeak import Lexicon
 from espnet_posinv.corpora.fillets import read_script
 from espnet_posinv.corpora.prompts import LANGUAGES, Prompt
 from espnet_posinv.corpora.prompts import prompts as real_prompts
 from espnet_posinv.perturb.noise import active_frames, active_level, highpass
 from espnet_posinv.perturb.random_noise import read_noises
+from espnet_posinv.text.normalize import spell
 
 RATE = 16000
 DOWNLOADS = Path(__file__).parents[2] / "egs2/mini_debian/downloads"
@@ -69,8 +71,9 @@ def corpus(tmp_path, monkeypatch, recorded):
     for name, rounds in (("quick", 1), ("default", 1), ("full", 2)):
         monkeypatch.setitem(mini_debian.SIZES, name, mini_debian.Size(20, 4, rounds))
 
-    def build(name, size="quick", seed=0):
-        mini_debian.build(tmp_path / name, tmp_path / "downloads", size, seed, say=lambda text: None)
+    def build(name, size="quick", seed=0, lexicon=None):
+        say = lambda text: None  # noqa: E731
+        mini_debian.build(tmp_path / name, tmp_path / "downloads", size, seed, say=say, lexicon=lexicon)
         return tmp_path / name
 
     return build
@@ -103,6 +106,20 @@ def test_directories_are_sorted_and_agree(corpus):
             assert (info.samplerate, info.channels, info.subtype) == (RATE, 1, "PCM_16"), key
     assert not (data / "test_clean" / "noise1.scp").exists()
     assert not list(data.glob(".*"))
+
+
+def test_another_lexicon_gives_other_phones(corpus):
+    letters = {
+        (language, word): tuple(word)
+        for language in LANGUAGES
+        for i in range(60)
+        for text in (f"{language} sentence number {i}.", f"{language} word{i}.")
+        for word in spell(text, language).split()
+    }
+    data = corpus("data", lexicon=Lexicon(letters))
+    before = (data / "test_seen" / "text_phones").read_text()
+    letters |= {key: ("x", *phones) for key, phones in letters.items()}
+    assert (corpus("data", lexicon=Lexicon(letters)) / "test_seen" / "text_phones").read_text() != before
 
 
 def test_mixtures_add_up_and_have_their_ratio(corpus):
