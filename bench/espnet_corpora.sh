@@ -337,7 +337,7 @@ wham() {
     mixtures "${top}/2speakers/wav8k/min" "$@"
     mkdir -p "${top}/${scripts}/data"
     for set in tr cv tt; do
-        (echo output_filename,x && cd "${top}/2speakers/wav8k/min/${set}/s1"* && find . -name '*.wav' | sed 's:^\./::; s:$:,x:' | sort -r | uniq) \
+        (echo output_filename,x && cd "$(find "${top}/2speakers/wav8k/min/${set}" -name "s1*" | head -n 1)" && find . -name '*.wav' | sed 's:^\./::; s:$:,x:' | sort -r | uniq) \
             > "${top}/${scripts}/data/mix_2_spk_filenames_${set}.csv"
     done
 }

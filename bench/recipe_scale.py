@@ -15,11 +15,12 @@ import json
 import time
 from pathlib import Path
 
-from recipe_scale_common import CRITERIONS, MODELS, RATE, ROOT, SECONDS, configuration
+from recipe_scale_common import CRITERIONS, HEADS, MODELS, RATE, ROOT, SECONDS, configuration
 
 from espnet_posinv.corpora.demand import ENVIRONMENTS
 from espnet_posinv.corpora.librispeech import PARTS
 
+HEAD_UPDATES = 20_000  # the default of `posinv train-ctc`
 DEV_HOURS, TEST_HOURS = PARTS["dev-clean"].hours / 5, PARTS["test-clean"].hours
 
 
@@ -89,6 +90,8 @@ def rows(data: dict, model: str, size: str, cores: int, gpus: int, bandwidth: fl
 
     tuned = [gpu_hours(data, model, criterion) for criterion in CRITERIONS]
     tuning = None if None in tuned else sum(tuned)
+    updates = [HEAD_UPDATES * data[name]["batch"] / 3600 if name in data else None for name in HEADS]
+    heads = None if None in updates else sum(updates)
     test = 3 * TEST_HOURS
     enhanced = systems * test * 3600 * 2 * RATE / 1e9
     made = None
@@ -101,7 +104,8 @@ def rows(data: dict, model: str, size: str, cores: int, gpus: int, bandwidth: fl
         row(f"4 train {model}", models(1), 0.0, gpu_hours(data, model, "train")),
         row("5 fine-tune, 3 criterions", models(len(CRITERIONS)), 0.0, tuning),
         row(f"6 enhance, {systems} systems", enhanced, cpu(f"enhance {model}", systems * test)),
-        row(f"7 recognise, {systems + 1} systems", 0.0, cpu("recognise", (systems + 1) * test)),
+        row(f"7 train {len(HEADS)} recognisers on the SSL model", 0.0, 0.0, heads),
+        row(f"7 recognise with Whisper, {systems + 1} systems", 0.0, cpu("recognise", (systems + 1) * test)),
         row(f"8 score, {systems + 1} systems", 0.0, cpu("score", (systems + 1) * test)),
     ]
 
@@ -150,9 +154,9 @@ def main(argv: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     cpu = commands.add_parser("measure-cpu", help="what one core takes for an hour of audio")
     gpu = commands.add_parser("measure-gpu", help="what one GPU takes for a batch; about a minute")
-    for sub in (cpu, gpu):
+    for sub, more in ((cpu, ()), (gpu, ("heads",))):
         sub.add_argument("--output", type=Path, required=True, help="JSON file that gets the figures")
-        sub.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+        sub.add_argument("--models", nargs="+", default=[*more, *MODELS], choices=[*more, *MODELS])
     cpu.add_argument("--utterances", type=int, default=5, help=f"of {SECONDS} s")
     cpu.add_argument("--whisper", type=Path, help="folder of the recogniser")
     cpu.add_argument("--downloads", type=Path, default=ROOT / "egs2/mini_debian/downloads")

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 CONF = ROOT / "egs2/librispeech_demand/enh1/conf"
 MODELS = ("demucs48", "demucs64", "convtasnet", "bsrnn", "tfgridnet")
 CRITERIONS = ("ssl_mse", "ssl_mse_pad", "ssl_softdtw")
+HEADS = {"characters_blstm": 29, "phones_linear": 72}  # recognisers of stage 7: units, the blank included
 RATE = 16000
 SECONDS = 12.8  # mean length of an utterance of train-clean-100
 

@@ -15,7 +15,7 @@ from espnet_posinv.corpora.mix import mix_data_dir
 from espnet_posinv.corpora.prompts import prompts
 from espnet_posinv.kaldi.audio import audio_info
 from espnet_posinv.kaldi.scp import write_scp
-from espnet_posinv.scoring.signal import dnsmos, estoi, pesq, si_sdr
+from espnet_posinv.scoring.metrics import dnsmos, estoi, pesq, si_sdr
 
 METRICS = (pesq, estoi, si_sdr, dnsmos)
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from unittest import mock
 
 import torch
-from recipe_scale_common import CRITERIONS, RATE, SECONDS, build, configuration, cpu_name, write
+from recipe_scale_common import CRITERIONS, HEADS, RATE, SECONDS, build, configuration, cpu_name, write
 from softdtw_common import environment
 
 ROUNDS = 5  # timed batches; one more warms up
+HEAD_SECONDS = 80.0  # of audio an update, the default of `posinv train-ctc`
 PATIENCE = 1.0  # seconds after which a measurement has been repeated enough
 
 
@@ -25,13 +26,15 @@ def batch_shape(config: dict) -> tuple[int, int]:
     return round(config["batch_bins"] / (SECONDS * RATE)), round(SECONDS * RATE)
 
 
-def random_hubert() -> torch.nn.Module:
+def random_hubert(**options) -> torch.nn.Module:
     """An encoder of HuBERT-base's sizes with random weights."""
     from espnet_posinv.ssl import SSLEncoder
     from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
 
     torch.manual_seed(0)
-    return SSLEncoder(Wav2Vec2Network(Wav2Vec2Config()), label="HuBERT-base's sizes, random weights")
+    return SSLEncoder(
+        Wav2Vec2Network(Wav2Vec2Config()), label="HuBERT-base's sizes, random weights", **options
+    )
 
 
 def clock(function, device: str, rounds: int = ROUNDS) -> float:
@@ -80,12 +83,44 @@ def training(config: dict, device: str) -> dict:
     return result | {"parameters": sum(p.numel() for p in model.parameters()) / 1e6}
 
 
+def head_training(name: str, device: str) -> dict:
+    """Seconds of an update of a recogniser's head (`posinv train-ctc`), peak memory in GiB."""
+    from espnet_posinv.asr.ctc_head import Head, hidden_states
+
+    torch.manual_seed(0)
+    encoder = random_hubert(layers="all").to(device)
+    head = Head(13, 768, HEADS[name], kind=name.partition("_")[2]).to(device)
+    optimizer = torch.optim.Adam(head.parameters())
+    count = round(HEAD_SECONDS / SECONDS)
+    wav = 0.1 * torch.randn(count, round(SECONDS * RATE), device=device)
+    targets = torch.randint(1, HEADS[name], (count, 150))
+
+    def update():
+        optimizer.zero_grad()
+        states, frames = hidden_states(encoder, wav)
+        log_probs = head(states, frames).transpose(0, 1).cpu()
+        lengths = torch.full((count,), targets.shape[1])
+        torch.nn.functional.ctc_loss(log_probs, targets, frames.cpu(), lengths).backward()
+        optimizer.step()
+
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    seconds = clock(update, device)
+    peak = torch.cuda.max_memory_allocated() if device == "cuda" else 1024 * resource.getrusage(0).ru_maxrss
+    return {"batch": seconds, "GiB": peak / 2**30}
+
+
 def measure(output: Path, models: list[str], device: str, until: float) -> None:
     """Training and fine-tuning of each model; `output` is written after each, none begins after `until`."""
     if device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("recipe_scale: no GPU here; --device cpu tries the measurement without one")
     name = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
     result = {"device": name, **environment()}
+    for name in HEADS if "heads" in models else ():
+        result[name] = head_training(name, device)
+        print(name, result[name], flush=True)
+        write(output, result)
+    models = [model for model in models if model != "heads"]
     torch.backends.cudnn.deterministic = True  # so ESPnet trains, unless told otherwise
     encoder = random_hubert().to(device)
     left = [(model, criterion) for model in models for criterion in (None, *CRITERIONS)]

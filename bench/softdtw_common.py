@@ -127,7 +127,7 @@ PEERS = {
 def peers(gamma: float, device: str) -> dict:
     """Losses cost (B, N, M) -> (B,) or its sum, of the peers that are installed."""
     if not hasattr(np, "row_stack"):
-        np.row_stack = np.vstack  # their numba-cuda asks for it, and NumPy 2.5 has it no more
+        np.row_stack = np.vstack  # numba-cuda uses it, NumPy 2.5 has removed it
     return _installed(PEERS, gamma, device)
 
 

@@ -1,15 +1,13 @@
 """soft-DTW on the CPU: ours and the installed peers side by side in one process.
 
     pip install --no-deps --target PEERS -r bench/requirements-softdtw.txt
-    PYTHONPATH=PEERS python bench/softdtw_cpu.py [--rounds 15] [--parts dp loss threads first]
+    PYTHONPATH=PEERS python bench/softdtw_cpu.py [--rounds 15] [--parts dp loss first]
 
-All take turns; a figure is the smallest of the rounds.  With one thread it is CPU time of the process, which
-other programs on the machine change less than elapsed time; with all threads it is elapsed time, and wants a
-quiet machine (the load is printed).
+All implementations take turns, on one thread; a figure is the smallest CPU time of the rounds, which other
+programs on the machine change less than elapsed time.
 
-dp: costs -> loss -> gradient of the costs, one thread.  loss: x -> loss -> dx, one thread, and the memory
-that it adds to the peak of a process of its own.  threads: dp with all threads.  first: CPU seconds of a
-process's first loss and gradient, with an empty cache and with what that one left in it.
+dp: costs -> loss -> gradient of the costs.  loss: x -> loss -> dx, and the growth of a separate process's
+peak memory.  first: CPU seconds of a process's first loss and gradient, with an empty and a filled cache.
 """
 
 import argparse
@@ -18,10 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
-import numba
 import torch
 from softdtw_common import costs, environment, frame_peers, frames, peers
 
@@ -30,8 +26,8 @@ from espnet_posinv.softdtw import soft_dtw
 GAMMA = 0.1
 DP_SHAPES = [(8, 250, 250), (8, 500, 450), (4, 1000, 900), (1, 2000, 2000)]
 LOSS_SHAPES = [(2, 500, 450, 768), (8, 250, 250, 64)]
-PARTS = ["dp", "loss", "threads", "first"]
-SLOW_SECONDS = 2.0  # who takes longer is measured once
+PARTS = ["dp", "loss", "first"]
+SLOW_SECONDS = 2.0  # slower calls are measured once
 
 
 def gradient_of_first(loss, first, *others):
@@ -41,8 +37,8 @@ def gradient_of_first(loss, first, *others):
     return leaf.grad
 
 
-def smallest_ms(calls: dict, rounds: int, clock) -> dict[str, float]:
-    """Milliseconds of each call, or why it has none."""
+def smallest_ms(calls: dict, rounds: int) -> dict[str, float | str]:
+    """Milliseconds of each call, or its error."""
     best, slow = {}, set()
     for name, call in calls.items():
         try:
@@ -53,9 +49,9 @@ def smallest_ms(calls: dict, rounds: int, clock) -> dict[str, float]:
         for name, call in calls.items():
             if name in slow or isinstance(best.get(name), str):
                 continue
-            start = clock()
+            start = time.process_time()
             call()
-            seconds = clock() - start
+            seconds = time.process_time() - start
             best[name] = min(best.get(name, float("inf")), 1e3 * seconds)
             if seconds > SLOW_SECONDS:
                 slow.add(name)
@@ -93,7 +89,7 @@ def loss_calls(shape) -> dict:
 
 
 def peak_mib(name: str, shape) -> float:
-    """Asked of a process of its own."""
+    """Growth of the peak memory, measured in a separate process."""
     command = [sys.executable, __file__, "--memory-of", name, "--shape", *map(str, shape)]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
@@ -102,10 +98,10 @@ def peak_mib(name: str, shape) -> float:
 
 
 def report_memory(name: str, shape) -> None:
-    """Growth of this process's peak over one whole loss; a small one compiles first."""
+    """Print the growth of this process's peak memory in one whole loss, after a small one that compiles."""
     loss_calls((1, 8, 8, 8))[name]()
     call = loss_calls(shape)[name]
-    Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the peak so far
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = high_water_mark()
     call()
     print(high_water_mark() - before)
@@ -128,15 +124,10 @@ print(time.process_time() - start)
 
 def first_calls() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for what in ("an empty cache", "what that left"):
+        for what in ("an empty cache", "a filled cache"):
             command, env = [sys.executable, "-c", FIRST], {**os.environ, "NUMBA_CACHE_DIR": folder}
             run = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
             print(f"first loss and gradient of a process, {what}: {float(run.stdout):.1f} CPU seconds")
-
-
-def with_threads(count: int, call) -> None:
-    torch.set_num_threads(count)
-    call()
 
 
 def main(argv=None):
@@ -149,7 +140,6 @@ def main(argv=None):
     parser.add_argument("--shape", type=int, nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
-    numba.set_num_threads(1)
     if options.memory_of:
         report_memory(options.memory_of, options.shape)
         return
@@ -159,27 +149,15 @@ def main(argv=None):
     if "dp" in options.parts:
         print(header)
         for shape in DP_SHAPES:
-            row(f"DP {shape}", smallest_ms(dp_calls(shape), options.rounds, time.process_time))
+            row(f"DP {shape}", smallest_ms(dp_calls(shape), options.rounds))
     if "loss" in options.parts:
         print(header)
         for shape in LOSS_SHAPES:
             calls = loss_calls(shape)
-            times = smallest_ms(calls, options.rounds, time.process_time)
+            times = smallest_ms(calls, options.rounds)
             times = {name: times.get(name, "no loss of frames") for name in names}
             memory = {name: peak_mib(name, shape) for name in calls if not isinstance(times[name], str)}
             row(f"whole loss {shape}", times, memory)
-    if "threads" in options.parts:
-        threads = min(os.cpu_count(), numba.config.NUMBA_NUM_THREADS)
-        print(f"\n{threads} threads, elapsed time; load {os.getloadavg()[0]:.1f}\n{header}")
-        torch.set_num_threads(threads)
-        numba.set_num_threads(threads)
-        for shape in DP_SHAPES:
-            row(f"DP {shape}", smallest_ms(dp_calls(shape), options.rounds, time.perf_counter))
-        call = dp_calls((1, 2000, 2000))["ours"]
-        calls = {str(n): partial(with_threads, n, call) for n in sorted({1, 2, threads})}
-        best = smallest_ms(calls, 5 * options.rounds, time.perf_counter)
-        ratios = ", ".join(f"{count} threads {best['1'] / ms:.2f}" for count, ms in best.items())
-        print(f"\nours, DP (1, 2000, 2000), elapsed time of one thread over that of more: {ratios}")
     if "first" in options.parts:
         first_calls()
 

@@ -1,6 +1,16 @@
 """Position-invariant fine-tuning of speech enhancement models with SSL representations (arXiv 2601.21084).
 
-Everything below is imported when it is first used; the package itself costs nothing.
+Names are imported at their first use, so importing the package takes no time.
+
+>>> import torch
+>>> from espnet_posinv import SSLSoftDTWLoss, load_encoder
+>>> clean = torch.sin(torch.arange(16000.0) ** 2 / 4e5)[None]  # (B, T), 16 kHz
+>>> encoder = load_encoder("transformers:egs2/mini_debian/ssl1/mini_hubert")
+>>> encoder(clean)[1]  # number of frames
+tensor([49])
+>>> criterion = SSLSoftDTWLoss("transformers:egs2/mini_debian/ssl1/mini_hubert", speeds=[1.0])
+>>> criterion(clean, clean)
+tensor([0.])
 """
 
 from importlib import import_module
@@ -67,5 +77,5 @@ def _register() -> None:
     register()
 
 
-# A trained model's configuration may name our separators: ESPnet knows them then.
+# So that ESPnet can build a trained model whose configuration names one of our separators.
 espnet_compat.when_tasks_are_imported(_register)

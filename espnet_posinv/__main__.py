@@ -1,7 +1,7 @@
 """``python3 -m espnet_posinv COMMAND`` is ``posinv COMMAND``.
 
 ``python3 -m espnet_posinv -m espnet2.bin.TOOL`` runs a tool of ESPnet with our criterions, separators and
-models: written like Python's own ``-m``, so that ESPnet's recipes take it as their interpreter
+models. It is called like Python's own ``-m``, so ESPnet's recipes can use it as their interpreter
 (``./run.sh --python "python3 -m espnet_posinv"``).
 """
 
@@ -14,7 +14,7 @@ USAGE = "usage: python -m espnet_posinv -m espnet2.bin.TOOL [its options]"
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run one of our commands, or the ESPnet tool named after -m with our classes known to it."""
+    """Run one of our commands, or the ESPnet tool named after -m with our classes registered."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] != ["-m"]:
         sys.exit(cli.main(argv))
@@ -25,11 +25,11 @@ def main(argv: list[str] | None = None) -> None:
         tool = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the tool is there, something that it needs is not
+            raise  # the tool exists, but one of its imports is missing
         sys.exit(f"{USAGE}\nthere is no module {name}")
     if not hasattr(tool, "main"):
         sys.exit(f"{USAGE}\n{name} has no main() to call")
-    if espnet_compat.TASKS in sys.modules:  # launch, aggregate_stats_dirs etc. need nothing of ours
+    if espnet_compat.TASKS in sys.modules:  # not for launch, aggregate_stats_dirs etc.
         from espnet_posinv.enh.register import install
 
         install(tool)
@@ -37,8 +37,8 @@ def main(argv: list[str] | None = None) -> None:
     tool.main()
 
 
-# A child that ESPnet spawns for another GPU runs this file again, under the second name, before it
-# unpickles its task.
+# A process that ESPnet spawns for another GPU runs this file again, under this name, before it unpickles
+# its task.
 if __name__ == "__mp_main__":
     from espnet_posinv.enh.register import register
 

@@ -4,9 +4,10 @@ import torch
 
 
 def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """x on that device; the host does not wait, as it does for a copy from ordinary memory to a GPU.
+    """x on that device, copied to a GPU without waiting.
 
-    Waiting for all that the GPU still has to do empties its queue, and the next kernels start late.
+    A copy from ordinary memory would wait until the GPU's queue is empty, and the next kernels would start
+    late.
     """
     if device.type == "cuda" and x.device.type == "cpu":
         return x.pin_memory().to(device, non_blocking=True)

@@ -1,11 +1,10 @@
-"""Every place where we reach into ESPnet beyond what it offers to subclasses, with versions and reasons.
+"""All uses of ESPnet's internals, with versions and reasons.
 
-Read with ESPnet 202412, 202511 and 202611 (``test/enh/test_espnet_compat.py`` tells when a newer one no
-longer needs a repair, or no longer has what we reach for).  Importing this module imports nothing of
-ESPnet: each function does so when it is called.
+Written for ESPnet 202412, 202511 and 202611 (``test/enh/test_espnet_compat.py`` fails if a newer version no
+longer needs a repair or lacks an internal).  Importing this module does not import ESPnet: each function does
+so when it is called.
 
-What is ESPnet's own way of being extended is not listed here: subclasses of its tasks, of its trainer and of
-its separators.
+Subclasses of ESPnet's tasks, trainer and separators, its regular way of extension, are elsewhere.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ TASKS = "espnet2.tasks.enh"  # the module whose tables of names all enhancement 
 
 
 def add_choices(criterions: dict, separators: dict, preprocessors: dict) -> None:
-    """Let configurations name our classes.
+    """Register our classes for use in configurations.
 
     ``enh_tse`` and ``enh_s2t`` use the criterions' table of ``enh``; ``enh_s2t`` copies that of the
     separators when it is imported, so it may need them a second time.
@@ -55,10 +54,10 @@ def replace_tasks(tool: ModuleType, tasks: dict[type, type]) -> None:
 
 
 def when_tasks_are_imported(call: Callable[[], None]) -> None:
-    """Call as soon as ESPnet's enhancement tasks are there: now, or when somebody imports them.
+    """Call now if ESPnet's enhancement tasks are imported, else after their import.
 
-    So that ``import espnet_posinv`` suffices for ESPnet to know the names in our configurations, and costs
-    nothing where ESPnet is not used.  ESPnet has no entry points that packages could fill.
+    So ``import espnet_posinv`` suffices to register our names with ESPnet, and takes no time without ESPnet.
+    ESPnet has no entry points for packages.
     """
     if TASKS in sys.modules:
         call()
@@ -67,7 +66,7 @@ def when_tasks_are_imported(call: Callable[[], None]) -> None:
 
 
 class _AfterImport:
-    """A finder that finds nothing itself, but sees to it that ``call`` follows the execution of TASKS."""
+    """An import finder that makes ``call`` follow the execution of module TASKS."""
 
     def __init__(self, call: Callable[[], None]):
         self.call = call
@@ -92,12 +91,12 @@ class _AfterImport:
 
 
 def become(model, cls: type) -> None:
-    """Give a model that ESPnet built the class of ours, which has the same attributes."""
+    """Change the class of a model built by ESPnet to ours, which has the same attributes."""
     model.__class__ = cls
 
 
 def adopt_criterion(cls: type) -> None:
-    """Count a class as ESPnet's TimeDomainLoss: by that its models decide what a criterion is called with."""
+    """Register a class as ESPnet's TimeDomainLoss, by which its models choose a criterion's arguments."""
     from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
 
     TimeDomainLoss.register(cls)
@@ -107,7 +106,7 @@ def adopt_criterion(cls: type) -> None:
 
 
 def datasets(factory) -> Iterator:
-    """The datasets that an iterator factory reads from, however its class names them."""
+    """The datasets of an iterator factory, under any attribute name."""
     from espnet2.iterators.abs_iter_factory import AbsIterFactory
     from espnet2.train.dataset import AbsDataset
 
@@ -119,22 +118,22 @@ def datasets(factory) -> Iterator:
 
 
 def last_rate(reader) -> int | None:
-    """Sample rate of the file that a dataset's reader has read last, Hz; None where it reads no audio."""
+    """Sample rate in Hz of the file that a reader has read last; None for readers of other data."""
     from espnet2.train.dataset import AdapterForSoundScpReader
 
     return reader.rate if isinstance(reader, AdapterForSoundScpReader) else None
 
 
 def path_of(dataset, name: str) -> str:
-    """The list that a dataset's entry was read from."""
+    """The path of the list of a dataset's entry."""
     return dataset.debug_info[name][0]
 
 
 def repair_chunk_iterator() -> None:
     """Let the chunk iterator run with numpy 2.4 and newer.
 
-    It calls int() on an array of one element, which numpy refuses now; 202611 does not any more.  The name
-    ``int`` of that one module keeps its meaning.
+    It calls int() on an array of one element, which numpy no longer accepts; fixed in 202611.  Only the name
+    ``int`` of that module changes.
     """
     import numpy as np
     from espnet2.iterators import chunk_iter_factory
@@ -143,7 +142,7 @@ def repair_chunk_iterator() -> None:
 
 
 class ScalarRate:
-    """A preprocessor of ESPnet, handed an utterance's ``fs`` as a number.
+    """A preprocessor of ESPnet that gets an utterance's ``fs`` as a number.
 
     202412 to 202611 call int() on the array of one element that was read from utt2fs: see
     :func:`repair_chunk_iterator`.
@@ -187,7 +186,7 @@ def saving_with(save: Callable) -> Iterator[None]:
 
 
 def reporter_state(reporter) -> tuple[dict, int, int]:
-    """What a SubReporter has gathered in an epoch, as plain types."""
+    """The values of a SubReporter in an epoch, as plain types."""
     values = {
         key: [(value.value, getattr(value, "weight", None)) for value in values]
         for key, values in reporter.stats.items()

@@ -1,7 +1,8 @@
-"""Files and folders that appear under their names complete or not at all; hashes of files."""
+"""Files and folders that appear under their final names only when complete; hashes of files."""
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-FULL = 1 << 18  # bytes: with fewer left a disk counts as full
+FULL = 1 << 18  # bytes: a disk with fewer free bytes counts as full
 
 
 def file_hash(path: str | Path, new: Callable = hashlib.sha256) -> str:
@@ -35,16 +36,16 @@ def working_in(folder: str | Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, to be written; when the block ends without an error it takes its place.
+    """A temporary path beside `path`, to be written; renamed to `path` when the block ends without error.
 
-    The folder is made if need be; a link is followed.
+    The folder is created if it does not exist; a symbolic link is followed.
 
     Raises:
-        OSError: whatever the block raised, if the disk is full then: few libraries say that.
+        OSError: in place of any error of the block if the disk is full, which few libraries report.
     """
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Another name for each process of each host: several may write one file of a shared folder at a time.
+    # A name of its own for each process and host: several may write the same file of a shared folder.
     temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -69,11 +70,18 @@ def atomic_write(path: str | Path) -> Iterator[TextIO]:
         yield file
 
 
+def write_json(path: str | Path, value: object, **options) -> None:
+    """Write a JSON file atomically; `options` are those of json.dump."""
+    with atomic_write(path) as file:
+        json.dump(value, file, **{"indent": 1, **options})
+        file.write("\n")
+
+
 @contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
-    """A temporary folder beside `path`, to be filled; it takes its place when the block ends well.
+    """A temporary folder beside `path`, to be filled; it replaces `path` when the block ends without error.
 
-    What `path` held before is deleted then. After an error it is untouched, and the temporary folder is gone.
+    After an error `path` is unchanged, and the temporary folder is deleted.
     """
     path = Path(os.path.realpath(path))  # a link may lead to another file system
     path.parent.mkdir(parents=True, exist_ok=True)

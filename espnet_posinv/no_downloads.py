@@ -1,8 +1,8 @@
-"""Importing ESPnet downloads nothing.
+"""Prevents downloads when ESPnet is imported.
 
-ESPnet's text module imports g2p_en, which asks nltk for two data files as soon as it is imported: on a node
-without network each process waits for time-outs, on others it writes to the home. Who wants pronunciations by
-g2p_en fetches the data once, as the error of whoever needs them says.
+ESPnet's text module imports g2p_en, whose import downloads two data files with nltk: without network each
+process waits for time-outs, else it writes to the home folder. Users of g2p_en fetch the data once, as the
+error message about missing data explains.
 """
 
 import sys
@@ -19,7 +19,7 @@ class _QuietImport:
         run = spec.loader.exec_module
 
         def without_downloads(module) -> None:
-            from unittest import mock  # takes as long as all else that a small command imports
+            from unittest import mock  # a slow import for small commands
 
             with mock.patch("nltk.download", return_value=False):
                 run(module)

@@ -11,22 +11,19 @@
           share: [[0.02, 0.05], [0.1, 0.2]]
           pad_in_statistics: [false, true]
 
-Training, resuming and naming are the recipe's; this calls its stage 5 for each experiment, then its stages
-6 to 8 once for all, which shares what takes long to start; and it skips what is done.
+The recipe trains, resumes and names the models: its stage 5 is called for each experiment, then its stages 6
+to 8 once for all, so that recognisers are loaded once. Finished experiments are skipped.
 """
 
 import itertools
 import json
 import re
 import shlex
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_posinv.files import atomic_write
-from espnet_posinv.launch.quoting import literal
+from espnet_posinv.files import write_json
 from espnet_posinv.recipe.config import ConfigError, load
 
 KEYS = {"run", "expdir", "options", "settings", "grids"}
@@ -53,7 +50,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Ablation:
-    """A whole file: what is called, where results lie, commands before the first call, experiments."""
+    """A grid file: the recipe's call, the folder of results, commands before the first call, experiments."""
 
     run: list[str]
     expdir: Path
@@ -67,7 +64,7 @@ class Ablation:
     def evaluation(self, experiments: list[Experiment]) -> list[str]:
         """The recipe's call that scores models of experiments; their options of stages 6 to 8 are alike."""
         models = [name for e in experiments for name in self.models(e)]
-        options = {**_shared(experiments[0]), "finetuned": " ".join(models)}
+        options = {**shared_options(experiments[0]), "finetuned": " ".join(models)}
         return self._call({**options, "stage": 6, "stop-stage": 8})
 
     def models(self, experiment: Experiment) -> list[str]:
@@ -87,23 +84,22 @@ class Ablation:
         return [*self.run, *(word for key, value in options.items() for word in (f"--{key}", str(value)))]
 
     def stamp(self, experiment: Experiment, what: str) -> Path:
-        """The file that says that an experiment is "trained" or "done" (scored), and with which options."""
+        """The file that marks an experiment as "trained" or "done" (scored), and holds its options."""
         return self.expdir / "ablation" / what / f"{experiment.tag}.json"
 
     def mark(self, experiment: Experiment, what: str) -> None:
-        """Leave that file."""
-        with atomic_write(self.stamp(experiment, what)) as file:
-            json.dump(experiment.options, file, indent=1)
+        """Write that file."""
+        write_json(self.stamp(experiment, what), experiment.options)
 
     def marked(self, experiment: Experiment, what: str) -> bool:
-        """Whether it is "trained" or "done" with these very options."""
+        """Whether it is "trained" or "done" with exactly these options."""
         try:
             return json.loads(self.stamp(experiment, what).read_text(encoding="utf-8")) == experiment.options
         except (OSError, ValueError):
             return False
 
     def is_trained(self, experiment: Experiment) -> bool:
-        """Whether its models are there, trained with these options."""
+        """Whether its models exist and were trained with these options."""
         return self.marked(experiment, "trained") and bool(self.models(experiment))
 
 
@@ -116,7 +112,7 @@ def read_ablation(path: str | Path, grids: Sequence[str] | None = None) -> Ablat
 
     Args:
         path: the file.
-        grids: those that are wanted; None: all.
+        grids: names of the grids to read; None: all.
 
     Raises:
         ConfigError: no such file or grid, unknown or missing keys, values with blanks, two experiments alike.
@@ -161,91 +157,13 @@ def read_ablation(path: str | Path, grids: Sequence[str] | None = None) -> Ablat
     return Ablation(shlex.split(config["run"]), Path(config["expdir"]), prepare, experiments)
 
 
-def run_ablation(
-    path: str | Path,
-    launcher: str = "",
-    say: Callable[[str], None] = print,
-    grids: Sequence[str] | None = None,
-) -> tuple[Ablation, list[str]]:
-    """Train and score every experiment that is not done; those that fail do not stop the others.
-
-    Args:
-        path: the grid file; relative paths in it are meant from the present folder, the recipe's.
-        launcher: empty: one training after another; else what Kaldi's scripts call, with its options
-            (``utils/slurm.pl --mem 8G``): all trainings at once, a job each.
-        say: takes a line at each step.
-        grids: those that are wanted; None: all.
-
-    Returns:
-        The expanded file and the tags of experiments that failed.
-    """
-    ablation = read_ablation(path, grids)
-    todo = [e for e in ablation.experiments if not ablation.marked(e, "done")]
-    say(f"{len(ablation.experiments)} experiments, {len(ablation.experiments) - len(todo)} done already")
-    for command in ablation.prepare if todo else []:
-        if _call(command, say):
-            return ablation, ["prepare"]
-    untrained = [e for e in todo if not ablation.is_trained(e)]
-    if launcher and untrained:
-        # A job finds its experiment by its number, which does not change when others get done.
-        log = ablation.expdir / "ablation/log/train.JOB.log"
-        this = [sys.executable, "-m", "espnet_posinv", "ablate", str(path), "--train", "JOB"]
-        this += ["--grids", *grids] if grids else []
-        numbers = [ablation.experiments.index(e) + 1 for e in untrained]
-        # Jobs that fail leave their experiment untrained: its call below tries again and says why.
-        for first, last in _ranges(numbers):
-            _call([*shlex.split(launcher), f"JOB={first}:{last}", str(log), *map(literal, this)], say)
-        untrained = [e for e in todo if not ablation.is_trained(e)]
-    failed = [e.tag for e in untrained if _train(ablation, e, say)]
-    groups: dict[tuple, list[Experiment]] = {}
-    for experiment in todo:
-        if experiment.tag not in failed:
-            groups.setdefault(tuple(_shared(experiment).items()), []).append(experiment)
-    for group in groups.values():
-        if _call(ablation.evaluation(group), say):
-            failed += [e.tag for e in group]
-            continue
-        for experiment in group:
-            ablation.mark(experiment, "done")
-    return ablation, failed
-
-
-def train_one(
-    path: str | Path, number: int, say: Callable[[str], None] = print, grids: Sequence[str] | None = None
-) -> int:
-    """Stage 5 of the experiment of this number, from 1, of these grids; returns the exit status."""
-    ablation = read_ablation(path, grids)
-    if not 1 <= number <= len(ablation.experiments):
-        raise ConfigError(f"{path} has experiments 1 to {len(ablation.experiments)}, not {number}")
-    return _train(ablation, ablation.experiments[number - 1], say)
-
-
-def _train(ablation: Ablation, experiment: Experiment, say) -> int:
-    status = _call(ablation.training(experiment), say)
-    if status == 0:
-        ablation.mark(experiment, "trained")
-    return status
-
-
-def _shared(experiment: Experiment) -> dict[str, str]:
-    """Options of an experiment that do not say which models there are."""
+def shared_options(experiment: Experiment) -> dict[str, str]:
+    """Options of an experiment that scoring needs: those that do not choose the models."""
     return {key: value for key, value in experiment.options.items() if key not in TRAINING}
 
 
-def _call(command: list[str], say) -> int:
-    say(shlex.join(command))
-    return subprocess.run(command).returncode
-
-
-def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
-    """Runs of consecutive numbers: job arrays have no gaps."""
-    groups = itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
-    runs = [[number for _, number in group] for _, group in groups]
-    return [(run[0], run[-1]) for run in runs]
-
-
 def _short(value) -> str:
-    """A value as it stands in a name: 0.1, true, 0.02-0.05."""
+    """A value as part of a name: 0.1, true, 0.02-0.05."""
     if isinstance(value, list):
         return "-".join(map(_short, value))
     if isinstance(value, bool) or value is None:

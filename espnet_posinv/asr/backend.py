@@ -1,4 +1,4 @@
-"""From a recipe's words to a recogniser: the back end's module and ``MODEL,name=value,...``."""
+"""A recogniser from the name of its back end and ``MODEL,name=value,...``."""
 
 import dataclasses
 import importlib
@@ -17,11 +17,11 @@ def build(backend: str, spec: str, **options) -> tuple[Recogniser, list[str]]:
         backend: one of `BACKENDS`, or the dotted name of a module of yours; the module's ``RECOGNISER`` is
             a frozen dataclass whose first field is ``model``.
         spec: ``MODEL`` or ``MODEL,name=value,...``, names being fields of the dataclass.
-        **options: further fields; those that the back end does not have are left out, None is "not given",
-            and what `spec` says goes first.
+        **options: further fields; None means "not given"; those that the back end does not have are left
+            out, and `spec` overrides them.
 
     Returns:
-        The recogniser, and the names of the options that were left out.
+        The recogniser, and the names of the options left out.
 
     Raises:
         ValueError: no such back end or setting, or a value of the wrong type.

@@ -1,7 +1,7 @@
 """Utterances of a CTC training, in batches, and their frozen features.
 
-The frozen model's features of an utterance never change, so those of the first utterances, as many as fit,
-stay in memory after the first pass.
+The features of an utterance never change, so they are kept in memory after the first pass, for as many
+utterances as fit.
 """
 
 from collections.abc import Callable
@@ -34,18 +34,18 @@ def read_set(
 ) -> list[Utterance]:
     """Utterances, shortest first.
 
-    CTC needs a frame for each unit and one between two equal ones; utterances with fewer are left out of
-    training, and said to be.
+    CTC needs a frame for each unit and one between two equal ones; utterances with fewer frames are left out
+    of training, which is reported.
 
     Args:
         scp, text: of the same utterances.
-        units: how transcripts are written.
-        encoder: what counts the frames.
+        units: of the transcripts.
+        encoder: its frames are counted.
         say: prints a line.
-        strict: a validation set: every utterance stays, units that the training never saw are errors.
+        strict: for a validation set: keep every utterance; units unseen in training count as errors.
 
     Raises:
-        DataError: ids differ, audio of another rate, or hardly anything left.
+        DataError: ids differ, audio of another rate, or fewer than 90 % of the utterances are left.
     """
     wavs, texts = read_scp(scp), read_scp(text, empty_values=True)
     if lacking := wavs.keys() - texts.keys():
@@ -79,7 +79,7 @@ def read_set(
 
 
 def batches(items: list[Utterance], seconds: float, seed: int, epoch: int) -> list[list[Utterance]]:
-    """Utterances of about one length together, in an order that epoch and seed decide."""
+    """Batches of utterances of similar length, in an order that depends on epoch and seed."""
     groups: list[list[Utterance]] = [[]]
     for item in items:
         if groups[-1] and item.samples * (len(groups[-1]) + 1) > seconds * SAMPLE_RATE:
@@ -90,7 +90,7 @@ def batches(items: list[Utterance], seconds: float, seed: int, epoch: int) -> li
 
 
 class Features:
-    """Hidden states of utterances; those of the first ones asked for stay in memory, up to `gigabytes`."""
+    """Hidden states of utterances; the first ones computed are kept in memory, up to `gigabytes`."""
 
     def __init__(self, encoder: SSLEncoder, device: torch.device, gigabytes: float):
         self.encoder, self.device = encoder, device

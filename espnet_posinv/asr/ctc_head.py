@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from espnet_posinv.asr import units as unit_files
 from espnet_posinv.asr.units import Units
-from espnet_posinv.files import atomic_write, replacing
+from espnet_posinv.files import replacing, write_json
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.ssl.encoder import SSLEncoder, load_encoder
 
@@ -69,12 +69,14 @@ def with_weights(head: Head, weights: dict[str, torch.Tensor], source: str | Pat
     """The head with its weights.
 
     Raises:
-        DataError: one is missing, too many or of another shape.
+        DataError: one is missing, too many, of another shape, or not finite.
     """
     try:
         head.load_state_dict(weights)
     except RuntimeError as error:
         raise DataError(f"{source}: its weights do not fit its config.json: {error}") from error
+    if broken := [name for name, weight in weights.items() if not weight.isfinite().all()]:
+        raise DataError(f"{source}: {', '.join(broken)} hold NaN or infinity; train it again")
     return head
 
 
@@ -95,7 +97,7 @@ def greedy(log_probs: torch.Tensor) -> list[int]:
 
 @dataclass
 class Recipe:
-    """What a trained head is made of; kept as ``config.json`` beside its weights."""
+    """Encoder, layers and settings of a trained head; saved as ``config.json`` beside its weights."""
 
     upstream: str
     layers: int | str | list[int]
@@ -105,10 +107,10 @@ class Recipe:
     training: dict  # for the record
 
     def encoder(self, upstream: str = "", dtype: str = "float32") -> SSLEncoder:
-        """The frozen encoder, from where it was or from `upstream`.
+        """The frozen encoder, from `upstream` if given, else from where it was in training.
 
         Raises:
-            ValueError: other weights than those the head was trained on.
+            ValueError: its weights are not those that the head was trained on.
         """
         encoder = load_encoder(upstream or self.upstream, layers=self.layers, dtype=dtype)
         if self.encoder_sha256 and encoder.fingerprint() != self.encoder_sha256:
@@ -120,16 +122,15 @@ class Recipe:
 
 
 def save(folder: Path, recipe: Recipe, units: Units, head: dict[str, torch.Tensor]) -> None:
-    """Write a recogniser's folder; ``config.json``, written last, says that it is complete."""
+    """Write a recogniser's folder; ``config.json`` is written last, when the folder is complete."""
     with replacing(folder / "model.pt") as temporary:
         torch.save(head, temporary)
     values = {**vars(recipe), "units": unit_files.save(units, folder)}
-    with atomic_write(folder / "config.json") as file:
-        json.dump(values, file, indent=1, ensure_ascii=False)
+    write_json(folder / "config.json", values, ensure_ascii=False)
 
 
 def load(folder: str | Path) -> tuple[Recipe, Units, dict[str, torch.Tensor]]:
-    """Read what :func:`save` wrote.
+    """Read a folder that :func:`save` wrote.
 
     Raises:
         DataError: no finished training there.

@@ -1,4 +1,4 @@
-"""Training of a CTC head on frozen SSL features; it can be resumed, and the best on validation is kept."""
+"""Training of a CTC head on frozen SSL features; can be resumed, keeps the best weights on validation."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from espnet_posinv.ssl.encoder import SSLEncoder
 
 @dataclass
 class Plan:
-    """What decides the result, besides data and model."""
+    """Settings of a training that determine its result, together with data and model."""
 
     steps: int = 20000
     rate: float = 1e-3
@@ -43,22 +43,22 @@ def train(
     say: Callable = print,
     save_every: float = 120.0,
 ) -> float:
-    """Train a head, or go on; writes checkpoint.pt, train.jsonl and, at the end, the recogniser's folder.
+    """Train a head, or resume; writes checkpoint.pt, train.jsonl and, at the end, the recogniser's folder.
 
     Args:
-        folder: where all is written.
-        units, recipe, encoder: of the recogniser; the encoder lies on the device to train on.
+        folder: for all output.
+        units, recipe, encoder: of the recogniser; the encoder is on the device to train on.
         train_set, valid_set: see :func:`~espnet_posinv.asr.ctc_data.read_set`.
-        plan: what to do.
+        plan: settings.
         gigabytes: memory for features.
         say: prints a line.
         save_every: seconds between checkpoints.
 
     Returns:
-        Error rate of units on the validation set, per cent, of the head that was kept.
+        Error rate of units on the validation set, per cent, with the best weights.
 
     Raises:
-        DataError: the folder's checkpoint is of another plan, model or data.
+        DataError: the folder has a checkpoint with another plan, model or data.
         FloatingPointError: the loss is not finite.
     """
     device = next(encoder.network.parameters()).device
@@ -108,7 +108,7 @@ def train(
 
 
 class _Loop:
-    """State of a training that a checkpoint holds: tensors and plain types."""
+    """The state of a training in a checkpoint: tensors and plain types."""
 
     def __init__(self, folder: Path, facts: dict, head: Head, optimizer: torch.optim.Optimizer):
         self.path, self.facts, self.head, self.optimizer = folder / "checkpoint.pt", facts, head, optimizer
@@ -134,13 +134,13 @@ class _Loop:
         if changed := [key for key, value in self.facts.items() if state["facts"].get(key) != value]:
             other = ", ".join(changed)
             raise DataError(
-                f"{self.path}: of a training with other {other}; delete it or choose another folder"
+                f"{self.path}: from a training with other {other}; delete it or choose another folder"
             )
         self.head.load_state_dict(state["head"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.best = state["step"], state["best"]
         torch.set_rng_state(state["random"].cpu())
-        say(f"going on at step {self.step}")
+        say(f"resuming at step {self.step}")
 
 
 def error_rate(head: Head, features: Features, items: list[Utterance], plan: Plan) -> float:
@@ -185,7 +185,7 @@ def _rate(step: int, plan: Plan) -> float:
 
 
 def _facts(units: Units, recipe: Recipe, train_set, valid_set, plan: Plan) -> dict:
-    """What must not change between two runs of one training."""
+    """Values that must be the same when a training is resumed."""
     return {
         "plan": asdict(plan),
         "head": recipe.head,

@@ -1,9 +1,9 @@
-"""Recognise the utterances of wav.scp files in several processes; killed, it goes on where it was.
+"""Recognise the utterances of wav.scp files in several processes; can be resumed after a kill.
 
-An output folder holds ``text`` when it is complete, and ``decode.json``: the recogniser's settings and a
-fingerprint of the audio. Until then ``text.partial`` collects finished utterances. Both are trusted only as
-long as settings and audio are those of decode.json. ``cut_off`` names the utterances whose transcripts
-reached the recogniser's limit of tokens, if any.
+A complete output folder holds ``text`` and ``decode.json``: the recogniser's settings and a fingerprint of
+the audio. Until then ``text.partial`` collects finished utterances. Both files are used only if settings and
+audio are still those in decode.json. ``cut_off`` lists the utterances whose transcripts reached the
+recogniser's limit of tokens, if any.
 """
 
 import functools
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from espnet_posinv.files import atomic_write
+from espnet_posinv.files import write_json
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.entry import fingerprint
 from espnet_posinv.kaldi.parallel import parallel_map
@@ -23,7 +23,7 @@ from espnet_posinv.kaldi.scp import DataError, entries, read_scp, write_scp
 
 
 class CutOff(UserWarning):
-    """A transcript ended at the recogniser's limit of tokens, not where the speech ends."""
+    """A transcript ended at the recogniser's limit of tokens, before the end of the speech."""
 
 
 class Recogniser(Protocol):
@@ -33,7 +33,7 @@ class Recogniser(Protocol):
     """
 
     def settings(self) -> dict:
-        """JSON-like values that determine the output."""
+        """JSON-compatible values that determine the output."""
 
     def transcribe(self, wav) -> str:
         """Text of one utterance (T,), float32, 16 kHz."""
@@ -51,15 +51,15 @@ def decode(recogniser: Recogniser, jobs: Sequence[tuple[str | Path, str | Path]]
     """Recognise several sets of utterances with one recogniser.
 
     Args:
-        recogniser: what turns a waveform into text.
+        recogniser: transcribes a waveform.
         jobs: pairs of a wav.scp (mono, 16 kHz) and an output folder, all folders distinct.
         nj: processes.
 
     Returns:
-        Number of utterances recognised now; those of earlier runs are not counted.
+        Number of utterances recognised in this run.
 
     Raises:
-        DataError: an utterance cannot be read or recognised; its id is named, and what was finished is kept.
+        DataError: an utterance cannot be read or recognised; finished utterances are kept.
     """
     sets = Sets(recogniser, jobs)
     todo = sets.todo()
@@ -72,7 +72,7 @@ def decode(recogniser: Recogniser, jobs: Sequence[tuple[str | Path, str | Path]]
 
 
 class Sets:
-    """What of several wav.scp files is recognised already, what is left, and where new texts go."""
+    """Several wav.scp files: which utterances are recognised, which are left, and where new texts go."""
 
     def __init__(self, recogniser: Recogniser, jobs: Sequence[tuple[str | Path, str | Path]]):
         settings = recogniser.settings()
@@ -106,7 +106,7 @@ class Sets:
         self._finish_if_complete(item.folder)
 
     def report(self) -> None:
-        """Say which transcripts were cut off."""
+        """Print which transcripts were cut off."""
         for folder in self.tables:
             if names := sorted(read_cut_off(folder)):
                 print(
@@ -123,7 +123,7 @@ class Sets:
 
 
 def read_cut_off(folder: Path) -> dict[str, str]:
-    """Utterances whose transcripts reached the recogniser's limit, and what is known of it."""
+    """Utterances whose transcripts reached the recogniser's limit of tokens, with the message."""
     path = folder / "cut_off"
     return {key: value for _, key, value in entries(path)} if path.exists() else {}
 
@@ -140,12 +140,12 @@ def _recognise(recogniser: Recogniser, item: Item) -> tuple[str, str]:
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
         text = " ".join(text.split())  # an entry is one line
         return text, next((str(w.message) for w in caught if issubclass(w.category, CutOff)), "")
-    except Exception as error:  # whatever a back end raises, the user must learn where
+    except Exception as error:  # of any type: name the utterance
         raise DataError(f"utterance {item.utterance}: {error}") from error
 
 
 def begin(folder: Path, table: dict[str, str], settings: dict) -> dict[str, str]:
-    """Texts of earlier runs that are still valid; without any, the folder is made ready for new ones."""
+    """Texts of earlier runs that are still valid; if there are none, the folder is prepared for new ones."""
     description = {"recogniser": settings, "audio": fingerprint(table)}
     record, text, partial = (folder / name for name in ("decode.json", "text", "text.partial"))
     if record.exists() and json.loads(record.read_text(encoding="utf-8")) == description:
@@ -155,13 +155,12 @@ def begin(folder: Path, table: dict[str, str], settings: dict) -> dict[str, str]
     text.unlink(missing_ok=True)
     partial.unlink(missing_ok=True)
     (folder / "cut_off").unlink(missing_ok=True)
-    with atomic_write(record) as file:
-        file.write(json.dumps(description, indent=1, sort_keys=True) + "\n")
+    write_json(record, description, sort_keys=True)
     return {}
 
 
 def _read_partial(path: Path) -> dict[str, str]:
-    """Finished utterances; a last line cut off by a kill is removed from the file, too."""
+    """Finished utterances; an incomplete last line, after a kill, is removed from the file."""
     if not path.exists():
         return {}
     whole = path.read_bytes()

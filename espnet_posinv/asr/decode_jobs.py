@@ -1,7 +1,7 @@
 """Recognition as an array of jobs of a launcher (run.pl, slurm.pl, queue.pl), for clusters.
 
-What is left to do is split evenly over the jobs, whichever sets it belongs to. Each job is an ordinary
-asr_decode on its own part, so it keeps what it finished; the next run collects that before it splits again.
+The utterances left, of all sets, are split evenly over the jobs. Each job is an ordinary `posinv decode` on
+its part and keeps the utterances that it finishes; the next run collects these before it splits the rest.
 """
 
 import json
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_posinv.asr.decode import Recogniser, Sets, begin, read_cut_off
-from espnet_posinv.files import atomic_write
+from espnet_posinv.files import write_json
 from espnet_posinv.kaldi.scp import DataError, read_scp, write_scp
 from espnet_posinv.kaldi.split import even_bounds
 from espnet_posinv.launch.quoting import literal
@@ -31,15 +31,15 @@ def decode_by_jobs(
     """Like :func:`~espnet_posinv.asr.decode.decode`, in jobs ``command JOB=1:n LOG python -m ...``.
 
     Args:
-        recogniser: as there; the jobs make it again from `options`.
+        recogniser: as in `decode`; the jobs build it from `options`.
         options: arguments of `posinv decode` that describe the recogniser.
         pairs: wav.scp and output folder of each set.
         command: the launcher and its options, like ``utils/slurm.pl --gpu 1``.
         nj: number of jobs at most.
-        log_dir: logs, and the parts while they are not finished.
+        log_dir: for logs and for unfinished parts.
 
     Raises:
-        DataError: a job failed; what was finished is kept.
+        DataError: a job failed; finished utterances are kept.
     """
     log_dir = Path(log_dir)
     sets = Sets(recogniser, pairs)
@@ -50,8 +50,7 @@ def decode_by_jobs(
         return before
     jobs = min(nj, len(todo))
     bounds = even_bounds(len(todo), jobs)
-    with atomic_write(log_dir / "sets.json") as file:
-        json.dump(order, file)
+    write_json(log_dir / "sets.json", order)
     for job in range(jobs):
         part = {
             f"{order.index(str(item.folder))}:{item.utterance}": item.entry
@@ -76,7 +75,7 @@ def decode_by_jobs(
 
 
 def _collect(sets: Sets, recogniser: Recogniser, log_dir: Path, order: list[str]) -> int:
-    """Add what finished jobs left to their sets, and delete the parts; number of utterances."""
+    """Add the results of finished jobs to their sets and delete the parts; returns how many were added."""
     record, settings, count = log_dir / "sets.json", recogniser.settings(), 0
     parts = sorted(log_dir.glob("part.*"))
     if record.exists() and json.loads(record.read_text(encoding="utf-8")) == order:

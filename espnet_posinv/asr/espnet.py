@@ -21,7 +21,7 @@ class ESPnet:
     Args:
         model: the folder of a training (``config.yaml`` beside the model), an unpacked model of ESPnet's zoo
             (``meta.yaml``), or the name of a model on the hub, which needs the package espnet_model_zoo.
-        model_file: file in `model` to take; default: the first of `MODEL_FILES` that is there.
+        model_file: file in `model` to load; default: the first of `MODEL_FILES` that exists.
         lm: folder of a trained language model (``config.yaml`` and its model), if any.
         beam_size, ctc_weight, lm_weight, penalty, maxlenratio: as in ESPnet's asr_inference.
         device: "cpu" or "cuda".
@@ -38,7 +38,7 @@ class ESPnet:
     device: str = "cpu"
 
     def settings(self) -> dict:
-        """All that determines the output, to be kept beside it; local models by hash, not by place."""
+        """All that determines the output; local models by hash, not by path."""
         out = {"backend": "espnet", **asdict(self), "model": Path(self.model).name, "lm": Path(self.lm).name}
         del out["device"], out["model_file"]
         if not Path(self.model).exists():
@@ -100,11 +100,11 @@ def _load(settings: ESPnet, process: int):
 
 
 def _check_weights(model, file: str) -> None:
-    """Raise ValueError if the file lacks weights of the model, which ESPnet would leave at random."""
+    """Raise ValueError if weights of the model are missing in the file: ESPnet would leave them random."""
     import torch
 
     if getattr(model.asr_train_args, "use_adapter", False):
-        return  # its file has the adapter alone
+        return  # its file holds the adapter only
     weights = torch.load(file, map_location="cpu")
     missing = model.asr_model.load_state_dict(weights, strict=False).missing_keys
     if missing:
@@ -137,7 +137,7 @@ def find(folder: str | Path, model_file: str) -> dict[str, str]:
 
 
 def _root(config_file: Path, config: dict) -> Path:
-    """The folder that the configuration's relative paths start from: the nearest that has them all."""
+    """The base folder of the configuration's relative paths: the nearest that contains them all."""
     paths = [config.get("bpemodel"), (config.get("normalize_conf") or {}).get("stats_file")]
     paths = [path for path in paths if path and not os.path.isabs(path)]
     for folder in config_file.parents:

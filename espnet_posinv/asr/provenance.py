@@ -1,4 +1,4 @@
-"""Whether a recogniser had a part in the training of what it judges: a question of weights, not of names."""
+"""Whether a recogniser took part in the training of the systems it scores, by weights, not by names."""
 
 import json
 from collections.abc import Iterable
@@ -8,16 +8,16 @@ from espnet_posinv.ssl.marks import SHARED, marks
 
 
 def parts_in_training(settings: dict, upstreams: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Which models of a training's loss a recogniser is built on or taught, and of which that is not known.
+    """Which models in a training's loss share weights with a recogniser, or were taught by its model.
 
     Args:
-        settings: what ``decode.json`` says of the recogniser; ``weights`` are its :func:`marks`.
+        settings: the recogniser's settings in ``decode.json``; ``weights`` are its :func:`marks`.
         upstreams: the models of the loss as in its configuration, like ``whisper:DIR/whisper-tiny.en``.
 
     Returns:
-        Upstreams that share weights with the recogniser, or were taught by a model that does (a folder's
-        ``config.json`` names ``teachers``, and has their ``teacher_weights``); and those of which it is not
-        known, as the weights of one side are not here. Neither: the recogniser was held out.
+        Upstreams that share weights with the recogniser, or whose teacher does (a folder's ``config.json``
+        names ``teachers`` and has their ``teacher_weights``); and upstreams for which this is unknown, since
+        the weights of one side are not here. If both are empty, the recogniser was held out.
     """
     found, unknown = [], []
     for upstream in sorted(set(upstreams)):
@@ -34,7 +34,7 @@ def parts_in_training(settings: dict, upstreams: Iterable[str]) -> tuple[list[st
 
 
 def _same(settings: dict, theirs: list[str] | None, name: str) -> bool | None:
-    """Whether a recogniser and a model are one; None: not known."""
+    """Whether a recogniser and a model share weights; None: unknown."""
     own = settings.get("weights")
     if own and theirs:
         return len(set(own) & set(theirs)) >= SHARED

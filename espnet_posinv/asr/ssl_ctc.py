@@ -1,6 +1,6 @@
 """Recogniser with a CTC head on a frozen SSL model, greedy or by beam search with an n-gram language model.
 
-The search is Flashlight's (package flashlight-text, with KenLM inside) behind torchaudio's ``ctc_decoder``.
+The search is torchaudio's ``ctc_decoder``: Flashlight with KenLM (package flashlight-text).
 """
 
 import functools
@@ -26,16 +26,16 @@ from espnet_posinv.ssl.marks import marks
 class SSLCTC:
     """Settings of a CTC recogniser; :meth:`transcribe` loads the model at its first call in a process.
 
-    With `lm`, what maximises ``log p_ctc(y) + lm_weight log10 p_lm(words) + word_score |words|`` is sought
-    among word sequences of the language model's vocabulary; where units are phones, the language model is one
-    of phones and the search is free of words.
+    With `lm`, the search maximises ``log p_ctc(y) + lm_weight log10 p_lm(words) + word_score |words|`` over
+    word sequences of the language model's vocabulary; if the units are phones, the language model is one of
+    phones.
 
     Args:
         model: folder that `posinv train-ctc` made.
-        upstream: the SSL model, where it is not where it was in training.
-        beam_size: 1: most probable unit of each frame; more: hypotheses of the search.
+        upstream: the SSL model, if it is no longer where it was in training.
+        beam_size: hypotheses of the search; 1: the most probable unit of each frame.
         lm: n-gram model in KenLM's formats, .arpa or binary.
-        words: file with the words of a binary `lm` in its first column; an .arpa file tells them itself.
+        words: file with the words of a binary `lm` in its first column; not needed for an .arpa file.
         lm_weight, word_score: see above.
         device: "cpu" or "cuda", of the networks; the search runs on the CPU.
     """
@@ -54,7 +54,7 @@ class SSLCTC:
             raise ValueError(f"a language model needs a beam search: beam_size above 1, not {self.beam_size}")
 
     def settings(self) -> dict:
-        """All that determines the output, to be kept beside it; files by hash, not by place."""
+        """All that determines the output; files by hash, not by path."""
         recipe, units, _ = ctc_head.load(self.model)
         out = {"backend": "ssl_ctc", **asdict(self), "model": Path(self.model).name}
         out |= {"upstream": recipe.upstream, "encoder": recipe.encoder_label, "units": units.kind}
@@ -64,7 +64,7 @@ class SSLCTC:
         }
         out["weights"] = marks(self.upstream or recipe.upstream)
         if units.kind == "phones":
-            out["lexicon"] = units.lexicon  # by it the transcripts become phones, too, when they are scored
+            out["lexicon"] = units.lexicon  # also used to score the transcripts
         for key in ("lm", "words"):
             if path := getattr(self, key):
                 out |= {key: Path(path).name, f"{key}_sha256": file_hash(path)}
@@ -132,7 +132,7 @@ def _search(settings: SSLCTC, units: Units):
 
 
 def _lexicon(settings: SSLCTC, units: Units, scratch: Path) -> dict:
-    """Options of ctc_decoder that bring the language model in."""
+    """Options of ctc_decoder for the language model."""
     options = {"lm": settings.lm, "lm_weight": settings.lm_weight, "word_score": settings.word_score}
     if units.kind == "phones":
         # The dictionary's order is that of the units: a unit is a word of the language model

@@ -16,13 +16,13 @@ KINDS = ("characters", "pieces", "phones")
 
 @dataclass(frozen=True)
 class Units:
-    """A recogniser's units and the rules that lead from a transcript to them.
+    """A recogniser's units and the rules that turn a transcript into them.
 
     Args:
         kind: one of `KINDS`.
         tokens: unit of each output; the first is the blank.
         language: of the text normalisation that comes first.
-        lexicon: for phones, see :func:`~espnet_posinv.text.lexicon.pronouncer`; not needed to recognise.
+        lexicon: for phones, see :func:`~espnet_posinv.text.lexicon.pronouncer`; not needed for recognition.
         pieces: for pieces, the sentencepiece model.
     """
 
@@ -33,7 +33,7 @@ class Units:
     pieces: bytes = b""
 
     def split(self, text: str) -> list[str]:
-        """Units of a transcript, those included that the recogniser does not have.
+        """Units of a transcript, including units that the recogniser does not have.
 
         Raises:
             DataError: phones of a word that the lexicon lacks.
@@ -91,7 +91,7 @@ def learn(
         raise DataError("the training transcripts hold no word")
     if kind == "pieces":
         return _learn_pieces(lines, language, vocabulary)
-    if kind == "phones":  # all words at once: an error names all that lack
+    if kind == "phones":  # all words at once, so that an error names all missing ones
         phones = phones_of(" ".join(lines), pronouncer(lexicon))
         return Units(kind, (BLANK, *sorted(set(phones))), language, lexicon)
     return Units(kind, (BLANK, *sorted({SPACE, *"".join(lines)} - {" "})), language)
@@ -107,7 +107,7 @@ def _learn_pieces(lines: list[str], language: str, vocabulary: int) -> Units:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(lines),
             model_writer=model,
-            vocab_size=vocabulary + 1,  # its <unk> is put aside
+            vocab_size=vocabulary + 1,  # <unk> is removed below
             model_type="unigram",
             character_coverage=1.0,
             bos_id=-1,

@@ -28,15 +28,15 @@ SEED = 0  # of what is drawn at temperatures above 0
 class Whisper:
     """Settings of a Whisper recogniser; :meth:`transcribe` loads the model at its first call in a process.
 
-    The encoder of Whisper always sees 30 s, of which a prompt of 3 s fills a tenth. It takes a shorter
-    window too, in proportionally less time; `window` sets it for utterances that end `MARGIN` seconds or
-    more before its end. Much shorter windows than 15 s make the decoder insert words.
+    Whisper's encoder always processes 30 s, of which an utterance of 3 s fills a tenth. It accepts a shorter
+    window too, in proportionally less time; `window` is used for utterances that end `MARGIN` seconds or
+    more before its end. With windows much shorter than 15 s the decoder inserts words.
 
     Args:
         model: folder with config.json, model.bin, tokenizer.json and a vocabulary (CTranslate2's format).
         language: code of the language spoken, as in Whisper's tokens; ignored by English-only models.
         beam_size: 1 is greedy decoding.
-        window: seconds the encoder sees of an utterance that fits, at most 30.
+        window: seconds that the encoder processes of an utterance that fits, at most 30.
         compute_type: arithmetic of CTranslate2: float32; int8 is faster, but its words depend on the
             processor.
     """
@@ -57,7 +57,7 @@ class Whisper:
             )
 
     def settings(self) -> dict:
-        """All that determines the output, to be kept beside it; the model by its hash, not its place."""
+        """All that determines the output; the model by its hash, not its path."""
         digest = file_hash(Path(self.model) / "model.bin")
         name = Path(self.model).name
         return {
@@ -72,8 +72,8 @@ class Whisper:
     def transcribe(self, wav: np.ndarray) -> str:
         """Recognise one utterance by the published decoding, without conditioning on earlier windows.
 
-        What repeats itself (as Whisper does in babble) or is improbable is drawn again at higher
-        temperatures, by the same random numbers for an utterance whatever came before it.
+        A text that repeats itself (as in babble noise) or is improbable is drawn again at higher
+        temperatures, with random numbers that do not depend on earlier utterances.
 
         Args:
             wav: (T,) float32 in [-1, 1], 16 kHz.
@@ -82,7 +82,7 @@ class Whisper:
             The text on one line, as Whisper writes it: with punctuation and case.
 
         Warns:
-            CutOff: the decoder had no room for more tokens.
+            CutOff: the decoder reached its limit of tokens.
         """
         seconds = len(wav) / SAMPLE_RATE
         network = _load(self, os.getpid())
@@ -104,19 +104,19 @@ class Whisper:
 
 @functools.cache
 def _load(settings: Whisper, process: int):
-    """The model, loaded once in each process: one inherited by a fork has lost its threads and hangs."""
+    """The model, loaded once in each process: a model inherited through a fork has no threads and hangs."""
     import ctranslate2
     from faster_whisper import WhisperModel
 
     options = {"device": "cpu", "compute_type": settings.compute_type}
 
     class Network(WhisperModel):
-        """faster-whisper with a window of any length and reproducible draws; says where text is cut off."""
+        """faster-whisper with windows of any length, reproducible draws and a warning of cut-off text."""
 
         frames = 3000
 
         def encode(self, features):
-            """Without the padding to 30 s that the encoder need not see."""
+            """Encode without the padding to 30 s."""
             return super().encode(features[..., : self.frames])
 
         def generate_with_fallback(self, encoder_output, prompt, tokenizer, options):

@@ -35,7 +35,7 @@ class WhisperTransformers:
     device: str = "cpu"
 
     def settings(self) -> dict:
-        """All that determines the output, to be kept beside it; a folder's weights by hash, not by place."""
+        """All that determines the output; a folder's weights by hash, not by path."""
         out = {"backend": "whisper_transformers", **asdict(self), "decoding": "temperature fallback"}
         del out["device"]
         out["weights"] = marks(self.model)
@@ -53,7 +53,7 @@ class WhisperTransformers:
             ValueError: a longer one.
 
         Warns:
-            CutOff: the decoder had no room for more tokens.
+            CutOff: the decoder reached its limit of tokens.
         """
         import torch
 

@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the first words name.
 
     Args:
-        argv: the words behind ``posinv`` (default: those of this process).
+        argv: the words after ``posinv`` (default: those of this process).
 
     Returns:
         The exit status.
@@ -56,14 +56,14 @@ def _run(names: Sequence[str], argv: Sequence[str]) -> int:
     module.options(parser)
     parser.set_defaults(error=parser.error)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # whatever the locale: data files are UTF-8
+        if isinstance(stream, io.TextIOWrapper):  # data files are UTF-8 in every locale
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
     args = parser.parse_args(argv)
     try:
         status = module.run(args) or 0
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # the reader, such as head, has seen enough
+    except BrokenPipeError:  # the reader, such as head, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + signal.SIGPIPE
     except (ValueError, OSError) as error:
@@ -76,7 +76,7 @@ def _run(names: Sequence[str], argv: Sequence[str]) -> int:
 
 
 def _commands(names: Sequence[str]) -> dict[str, Path]:
-    """The commands of a group and their files; none where ``names`` is a command itself."""
+    """The commands of a group and their files; empty if ``names`` is a command itself."""
     folder = HERE.joinpath(*names) if names else HERE
     if not folder.is_dir():
         return {}
@@ -91,7 +91,7 @@ def _commands(names: Sequence[str]) -> dict[str, Path]:
 def _overview(names: Sequence[str], known: dict[str, Path]) -> str:
     """The help of a group; read from the files, since importing all commands takes seconds."""
     lines = [
-        f"usage: {' '.join(['posinv', *names])} COMMAND [ARGUMENTS]; COMMAND --help tells the arguments",
+        f"usage: {' '.join(['posinv', *names])} COMMAND [ARGUMENTS]; COMMAND --help lists the arguments",
         "",
     ]
     for name, path in known.items():

@@ -6,18 +6,17 @@ from functools import partial
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("grid", help="YAML file, e.g. conf/ablation.yaml")
     parser.add_argument("--grids", nargs="+", metavar="NAME", help="only these of the file's grids")
     parser.add_argument("--cmd", default="", help="launcher of trainings, e.g. 'utils/slurm.pl --mem 8G'")
-    parser.add_argument("--dry-run", action="store_true", help="only list the experiments and their calls")
+    parser.add_argument("--dry-run", action="store_true", help="list the experiments and their calls only")
     parser.add_argument("--collect", action="store_true", help="only write the table of what is scored")
     parser.add_argument("--train", type=int, metavar="N", help="only train the N-th experiment (for --cmd)")
 
 
 def run(args):
-    """Run the command."""
-    from espnet_posinv.ablation.grid import read_ablation, run_ablation, train_one
+    from espnet_posinv.ablation.grid import read_ablation
+    from espnet_posinv.ablation.run import run_ablation, train_one
     from espnet_posinv.ablation.table import collect
 
     say = partial(print, flush=True)

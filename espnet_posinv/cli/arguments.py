@@ -1,4 +1,4 @@
-"""What the commands share: Kaldi's way of giving options, and reading lines."""
+"""Kaldi's style of options, for all commands."""
 
 import argparse
 import re

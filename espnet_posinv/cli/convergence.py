@@ -1,14 +1,13 @@
 """Measure every checkpoint of fine-tunings on a development set: curves, and updates and seconds to a gain.
 
 The experiments must have kept all checkpoints (keep_nbest_models >= max_epoch); folders whose names differ in
-_seed<n> alone are seeds of one system. Killed, the same command goes on where it was.
+_seed<n> alone are seeds of one system. After a kill, the same command resumes.
 """
 
 import os
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("experiments", nargs="+", help="folders of fine-tunings, as exp/ssl_*_seed*")
     parser.add_argument("--data", required=True, help="development set: wav.scp, spk1.scp, text")
     parser.add_argument(
@@ -20,17 +19,18 @@ def options(parser):
     parser.add_argument(
         "--upstream", help="encoder of the criterions' values; default: that of the trainings"
     )
-    parser.add_argument("--language", default="en", help="of the text")
+    parser.add_argument("--language", default="en", help="of the transcripts")
     parser.add_argument("--signal", default="si_sdr,estoi", help="signal metrics, comma-separated")
-    parser.add_argument("--fraction", type=float, default=0.9, help="of the gain that counts as converged")
     parser.add_argument(
-        "--device", default="cpu", help="of enhancement and criterions, as cuda; the processes share it"
+        "--fraction", type=float, default=0.9, help="share of the gain that counts as converged"
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="for enhancement and criterions, e.g. cuda; shared by the processes"
     )
     parser.add_argument("--nj", type=int, default=1, help="processes")
 
 
 def run(args):
-    """Run the command."""
     backend, _, model = args.recogniser.partition(":")
     if not model:
         args.error(f"--recogniser {args.recogniser}: give BACKEND:MODEL, as whisper:FOLDER")

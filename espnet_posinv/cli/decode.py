@@ -12,19 +12,18 @@ RECOGNISER_OPTIONS = ("backend", "model", "language", "beam_size", "window", "co
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument(
         "--wav-scp", required=True, action="append", help="mono, 16 kHz; repeat, with --output-dir, for more"
     )
     parser.add_argument("--output-dir", required=True, action="append", help="gets text and decode.json")
     parser.add_argument("--backend", default="whisper", help="see above")
     parser.add_argument("--model", required=True, metavar="MODEL[,name=value...]", help="see above")
-    parser.add_argument("--language", default="en", help="language spoken; for back ends that ask")
+    parser.add_argument("--language", default="en", help="language spoken, for back ends that need it")
     parser.add_argument("--beam-size", type=int, help="1: greedy (default: the back end's)")
     parser.add_argument(
         "--window",
         type=float,
-        help="seconds that Whisper's encoder sees of utterances at least 2 s shorter (default: 30); "
+        help="seconds that Whisper's encoder processes of utterances at least 2 s shorter (default: 30); "
         "15 is 3 times faster",
     )
     parser.add_argument("--compute-type", help="arithmetic of CTranslate2 (default: float32; int8 is faster)")
@@ -34,7 +33,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     if len(args.wav_scp) != len(args.output_dir):
         args.error(f"{len(args.wav_scp)} --wav-scp for {len(args.output_dir)} --output-dir; they go in pairs")
     pairs = list(zip(args.wav_scp, args.output_dir, strict=True))

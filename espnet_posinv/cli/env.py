@@ -1,4 +1,4 @@
-"""Print versions, and what of the environment is missing and how to get it: paste it into bug reports."""
+"""Print versions, and what is missing in the environment and how to get it, for bug reports."""
 
 import importlib.metadata
 import re
@@ -35,14 +35,13 @@ def requirements() -> list[tuple[str, Requirement]]:
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument(
         "--required-only", action="store_true", help="print only what is missing and required"
     )
 
 
 def run(args) -> int:
-    """Run the command; status 0 when everything required is there, 1 otherwise."""
+    """Exit status 0 if everything required is there, else 1."""
     if not args.required_only:
         from espnet_posinv.report.environment import environment
 

@@ -14,7 +14,6 @@ MODELS = [*(f"whisper-{size}" for size in WHISPER), "nsnet2"]
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("names", nargs="+", metavar="NAME", help="model or archive, see below")
     parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="folder that keeps them")
     parser.add_argument(
@@ -28,7 +27,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     if unknown := [n for n in args.names if n not in MODELS and n not in ARCHIVES]:
         sys.exit(f"unknown name {unknown[0]}; known: {' '.join([*MODELS, *ARCHIVES])}")
     for name in args.names:

@@ -1,6 +1,6 @@
 """Fine-tune an enhancer on an SSL loss with all speech and noise in memory: minutes on a GPU.
 
-Noise is mixed where the model trains. The folder is an experiment like those of ESPnet's trainer:
+Mixtures are made on the training device. The folder is an experiment like those of ESPnet's trainer:
 config.yaml, model.pth, and train.jsonl with the loss.
 """
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--model", type=Path, required=True, help="experiment to start from, like exp/nsnet2")
     parser.add_argument("--criterion", type=Path, required=True, help="configuration, like ssl_mse.yaml")
     parser.add_argument("--upstream", required=True, help="SSL model of the loss")
@@ -21,21 +20,20 @@ def options(parser):
     parser.add_argument("--batch", type=int, default=32, help="windows of an update")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
     parser.add_argument("--rate", type=float, default=3e-4, help="highest learning rate")
-    parser.add_argument("--plain", action="store_true", help="leave the noises as they are recorded")
+    parser.add_argument("--plain", action="store_true", help="do not vary the noises")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
 
 
 def run(args):
-    """Run the command."""
     import torch
     import yaml
 
     from espnet_posinv.criterions import criterion_class
     from espnet_posinv.enh.enhancer import Enhancer
-    from espnet_posinv.enh.kept import KEY, ssl_criterion
+    from espnet_posinv.enh.kept import KEY, ssl_criterion, write_model
     from espnet_posinv.enh.resident import Mixer, Plan, finetune
-    from espnet_posinv.files import atomic_write, replacing
+    from espnet_posinv.files import atomic_write
     from espnet_posinv.kaldi.audio import read_mono
     from espnet_posinv.kaldi.scp import read_scp
     from espnet_posinv.perturb.random_noise import read_noises
@@ -65,8 +63,6 @@ def run(args):
         say(f"update {values['step']}/{plan.steps} loss {values['loss']:.4f}, {values['seconds']:.0f} s")
 
     finetune(model, lambda x: model.forward_enhance(x, lengths, {})[0][0], criterion, mixer, plan, log=log)
-    with replacing(args.output_dir / "model.pth") as temporary:
-        torch.save({name: value.cpu() for name, value in model.state_dict().items()}, temporary)
     values = yaml.safe_load((args.model / "config.yaml").read_text(encoding="utf-8"))
     values |= {
         "criterions": [],
@@ -74,5 +70,5 @@ def run(args):
         "init_param": [str(args.model)],
         "resident": vars(plan) | {"snr": list(plan.snr), "level": list(plan.level)},
     }
-    with atomic_write(args.output_dir / "config.yaml") as file:
-        yaml.safe_dump(values, file, sort_keys=False)
+    state = {name: value.cpu() for name, value in model.state_dict().items()}
+    write_model(args.output_dir, values, state)

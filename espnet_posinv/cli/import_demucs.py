@@ -2,14 +2,12 @@
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--checkpoint", required=True, help="a state dict (.th), or best.th of a training")
     parser.add_argument("--output-dir", required=True, help="folder for config.yaml and model.pth")
-    parser.add_argument("--hidden", type=int, help="size it must have; without it, any")
+    parser.add_argument("--hidden", type=int, help="expected size (default: any)")
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.enh.demucs_import import import_demucs
 
     hidden = import_demucs(args.checkpoint, args.output_dir, hidden=args.hidden)

@@ -2,14 +2,14 @@
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--onnx", required=True, help="nsnet2-20ms-baseline.onnx")
     parser.add_argument("--output-dir", required=True, help="folder for config.yaml and model.pth")
-    parser.add_argument("--tolerance", type=float, default=1e-5, help="accepted difference to onnxruntime")
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-5, help="largest accepted difference from onnxruntime"
+    )
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.enh.nsnet2_import import import_nsnet2
 
     difference = import_nsnet2(args.onnx, args.output_dir, tolerance=args.tolerance)

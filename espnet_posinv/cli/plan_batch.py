@@ -1,25 +1,23 @@
-"""Which batch of a training configuration fits into a GPU's memory; measured here, no GPU needed.
+"""Find the batch of a training configuration that fits into a GPU's memory; needs no GPU.
 
     python -m espnet_posinv plan-batch --config exp/ssl_softdtw_hubert_seed1/train.yaml --gpu-memory 24
 
-espnet_posinv/enh/memory.py tells where the numbers come from.
+espnet_posinv/enh/memory.py explains the estimate.
 """
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--config", required=True, help="training configuration: exp/MODEL/train.yaml")
     parser.add_argument("--gpu-memory", type=float, required=True, help="GiB")
     parser.add_argument("--seconds", type=float, nargs="+", default=[2, 4, 8, 16], help="(2 4 8 16)")
     parser.add_argument(
         "--measure", type=float, nargs="+", default=[2, 4, 8], help="seconds of the steps (2 4 8)"
     )
-    parser.add_argument("--check", type=int, metavar="B", help="also measure a batch of B, and compare")
+    parser.add_argument("--check", type=int, metavar="B", help="also measure a batch of B and compare")
     parser.add_argument("--device", default="cpu", help="cpu or cuda: where to measure (cpu)")
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.enh.memory import MIB, TrainingStep, describe, measure
 
     step = TrainingStep(args.config, args.device)

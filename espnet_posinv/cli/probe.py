@@ -1,6 +1,6 @@
 """Position probe of a frozen encoder on real speech: writes probe.json, probe.md and probe.png.
 
-Files that were made of the same encoder, audio and options are kept.
+Existing results of the same encoder, audio and options are kept.
 """
 
 from functools import partial
@@ -8,27 +8,25 @@ from pathlib import Path
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--upstream", required=True, help="the encoder, e.g. transformers:FOLDER")
     parser.add_argument(
         "--data", required=True, help="data directory: wav.scp and, where there is noise, spk1.scp"
     )
     parser.add_argument("--output-dir", required=True, help="folder for the results")
-    parser.add_argument("--utterances", type=int, default=60, help="stretches of speech")
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of a stretch")
+    parser.add_argument("--utterances", type=int, default=60, help="segments of speech")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of a segment")
     parser.add_argument(
-        "--hops", type=int, nargs="+", default=[1, 5, 25, 50], help="frames that content is moved"
+        "--hops", type=int, nargs="+", default=[1, 5, 25, 50], help="frames by which content is moved"
     )
     parser.add_argument(
-        "--criterions", nargs="*", help="to be descended; none after the option: skip (default: all)"
+        "--criterions", nargs="*", help="to minimise by gradient descent; no name: skip (default: all)"
     )
-    parser.add_argument("--steps", type=int, default=50, help="updates of a descent")
-    parser.add_argument("--seed", type=int, default=0, help="of every draw")
+    parser.add_argument("--steps", type=int, default=50, help="updates of each gradient descent")
+    parser.add_argument("--seed", type=int, default=0, help="of all random draws")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.probe.probe import Settings, inputs, probe
     from espnet_posinv.probe.report import read_probe, write_probe
 

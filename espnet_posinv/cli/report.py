@@ -8,7 +8,6 @@ from pathlib import Path
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--output", default="RESULTS.md", help="the report; plots go into images/ beside it")
     parser.add_argument("--html", help="the page (default: none)")
     parser.add_argument("--title", default="Results", help="heading of both")
@@ -32,7 +31,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
     from espnet_posinv.recipe.made_from import drop_stale

@@ -17,7 +17,7 @@ from espnet_posinv.corpora.fetch import unpack
 from espnet_posinv.corpora.noises import unseen_noises
 from espnet_posinv.corpora.prompts import prompts
 from espnet_posinv.files import atomic_write
-from espnet_posinv.perturb.noise import active_level
+from espnet_posinv.perturb.noise import at_level
 from espnet_posinv.pretrain.labels import mfcc
 from espnet_posinv.probe import ssl_quality as q
 from espnet_posinv.report.document import Table
@@ -31,7 +31,6 @@ SNRS = (20, 15, 10, 5, 0, -5)
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--upstream", action="append", required=True, metavar="NAME=UPSTREAM", help="encoder")
     parser.add_argument("--downloads", type=Path, default=Path("../downloads"), help="archives")
     parser.add_argument("--archives", type=Path, action="append", default=[], help="own folder, first")
@@ -40,7 +39,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     began = time.time()
 
     def say(text: str) -> None:
@@ -71,28 +69,23 @@ def feature_table(encoders: dict) -> q.Features:
     return features
 
 
-def levelled(x: np.ndarray) -> np.ndarray:
-    """`x` at -26 dBFS over active speech."""
-    return x * np.float32(10 ** ((-26 - active_level(x)) / 20))
-
-
 def sentences(args) -> tuple[list, list]:
-    """English `(samples, letters)` of 1 to 13 s, 60 % to train the CTC layer; no text stands in both."""
+    """English `(samples, letters)` of 1 to 13 s, 60 % to train the CTC layer; no text is in both."""
     train, test = [], []
     for p in prompts("en", args.downloads, args.archives)[: args.utterances]:
         text = "".join(c for c in spell(p.text) if c in q.ALPHABET).strip()
         x = p.read()
         if text and 1 <= len(x) / SAMPLE_RATE <= 13:
             in_train = hashlib.sha256(text.encode()).digest()[0] < 0.6 * 256
-            (train if in_train else test).append((levelled(x), text))
+            (train if in_train else test).append((at_level(x, -26), text))
     return train, test
 
 
 def spoken_words(args) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     """Same-text words of several speakers: `{group: {speaker: {word: samples}}}`.
 
-    "letters": names of letters in English, Spanish, French and Italian, Asterisk's speaker and KLettres'
-    (whom the mini HuBERT never heard); "spelling words": alpha, bravo, ... said by Asterisk's speakers.
+    "letters": names of letters in English, Spanish, French and Italian, by Asterisk's speaker and KLettres'
+    (unseen in the mini HuBERT's training); "spelling words": alpha, bravo, ... by Asterisk's speakers.
     """
     groups: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     letters = unpack("klettres-data", args.downloads, args.archives) / "usr/share/klettres"
@@ -118,8 +111,8 @@ def spoken_words(args) -> dict[str, dict[str, dict[str, np.ndarray]]]:
 
 
 def trimmed(x: np.ndarray) -> np.ndarray:
-    """`x` at -26 dBFS without the silence at both ends, so that words and not pauses are compared."""
-    x = levelled(x)
+    """`x` at -26 dBFS without the silence at both ends, so that pauses do not count."""
+    x = at_level(x, -26)
     loud = np.flatnonzero(np.abs(x) > 0.02)
     return x[max(0, loud[0] - 400) : loud[-1] + 800]
 

@@ -1,7 +1,7 @@
-"""Train a recogniser of words or phonemes: a CTC head on a frozen SSL model. Run again, it goes on.
+"""Train a recogniser of words or phonemes: a CTC head on a frozen SSL model. Run it again to resume.
 
 Speech recognition as in SUPERB: --head blstm, characters. Phoneme recognition: --units phones --lexicon FILE,
---head linear. The folder serves asr_decode --backend ssl_ctc.
+--head linear. Use the folder with posinv decode --backend ssl_ctc.
 """
 
 from functools import partial
@@ -11,14 +11,15 @@ from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument(
         "--upstream", required=True, help="SSL model, like transformers:facebook/hubert-base-ls960"
     )
     parser.add_argument("--layers", default="all", help="hidden states: all, or numbers like -1 or 6,9,12")
     parser.add_argument("--train-scp", required=True, help="clean speech, mono, 16 kHz")
     parser.add_argument("--train-text", required=True, help="its transcripts")
-    parser.add_argument("--valid-scp", required=True, help="what the best weights are chosen on")
+    parser.add_argument(
+        "--valid-scp", required=True, help="validation speech, for the choice of the best weights"
+    )
     parser.add_argument("--valid-text", required=True)
     parser.add_argument("--output-dir", required=True, type=Path, help="checkpoint, log, and the recogniser")
     parser.add_argument("--units", default="characters", choices=("characters", "pieces", "phones"))
@@ -44,12 +45,11 @@ def options(parser):
     parser.add_argument("--half", action="store_true", help="keep the head's weights in half precision")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument(
-        "--dtype", default="float32", choices=("float32", "bfloat16"), help="of the SSL model"
+        "--dtype", default="float32", choices=("float32", "tf32", "bfloat16"), help="of the SSL model"
     )
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.asr.ctc_data import read_set
     from espnet_posinv.asr.ctc_head import Recipe, load, save
     from espnet_posinv.asr.ctc_train import Plan, train

@@ -1,9 +1,8 @@
-"""Every checkpoint of fine-tunings, measured on one development set: the points of convergence curves.
+"""Measurements of all checkpoints of fine-tunings on one development set, for convergence curves.
 
-For each of them the word errors of a recogniser, signal metrics, and the values of several criterions,
-whichever was trained. What a criterion draws at random is drawn by utterance id, the same for every
-checkpoint. The numbers of a checkpoint are in ``<experiment>/convergence/<n>epoch.json``; it is measured
-again only if something that its numbers depend on has changed.
+Each checkpoint gets word errors of a recogniser, signal metrics, and the values of several criterions. Random
+draws of a criterion depend on the utterance id, so they are the same for all checkpoints. The results of a
+checkpoint are in ``<experiment>/convergence/<n>epoch.json``; it is measured again only if an input changes.
 """
 
 import functools
@@ -18,7 +17,7 @@ import numpy as np
 
 from espnet_posinv.asr.decode import Recogniser
 from espnet_posinv.criterions import PAPER, criterion_class
-from espnet_posinv.files import atomic_write, file_hash
+from espnet_posinv.files import file_hash, write_json
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.entry import fingerprint
 from espnet_posinv.kaldi.parallel import parallel_map
@@ -33,7 +32,7 @@ Measured = dict[str, list[tuple["Point", dict]]]  # by experiment: checkpoints w
 
 
 class Point(NamedTuple):
-    """One checkpoint: after how many updates, and seconds spent in updates."""
+    """One checkpoint: number of updates, and seconds spent in updates."""
 
     checkpoint: Path
     updates: int
@@ -41,22 +40,21 @@ class Point(NamedTuple):
 
     @property
     def record(self) -> Path:
-        """The file of its numbers."""
+        """The file of its results."""
         return self.checkpoint.parent / "convergence" / f"{self.checkpoint.stem}.json"
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What is measured at each checkpoint.
+    """The measurements at each checkpoint.
 
     Args:
         recogniser: see :mod:`espnet_posinv.asr`.
         language: of the development set's text.
-        upstream: encoder of the criterions, as ``whisper:FOLDER``; their other keys have default values.
-        signal: names out of :data:`espnet_posinv.scoring.signal.METRICS`.
+        upstream: encoder of the criterions, like ``whisper:FOLDER``; their other keys have default values.
+        signal: names out of :data:`espnet_posinv.scoring.metrics.METRICS`.
         criterions: names.
-        device: where models enhance and criterions are computed; no part of what decides the numbers. A
-            recogniser has its own.
+        device: of models and criterions; not an input of the results. A recogniser has its own.
     """
 
     recogniser: Recogniser
@@ -70,11 +68,11 @@ class Measures:
 def points(experiment: str | Path) -> list[Point]:
     """The checkpoints of a fine-tuning, beginning with the model it started from, at 0 updates.
 
-    Seconds are the trainer's own time of an update times updates: reading data, forward, backward and step,
-    but not validation, saving or the time a training lay still before it was resumed.
+    Seconds are the trainer's time of an update (reading data, forward, backward, step) times the number of
+    updates, without validation, saving and pauses before a training is resumed.
 
     Raises:
-        DataError: no fine-tuning of ESPnet's, or checkpoints are missing.
+        DataError: not a fine-tuning by ESPnet, or checkpoints are missing.
     """
     experiment = Path(experiment)
     config = read_training(experiment).config
@@ -85,7 +83,7 @@ def points(experiment: str | Path) -> list[Point]:
         )
     if not Path(init[0]).is_file():
         raise DataError(
-            f"{init[0]}: the initial model of {experiment} is not there; run from the recipe's folder"
+            f"{init[0]}: the initial model of {experiment} does not exist; run from the recipe's folder"
         )
     scalars = read_scalars(experiment / "tensorboard/train")
     if not {"iter_epoch", "train_time"} <= scalars.keys():
@@ -131,10 +129,10 @@ def measure(
     """Measure every checkpoint that is not measured yet.
 
     Args:
-        experiments: folders of fine-tunings that kept every epoch's checkpoint.
+        experiments: folders of fine-tunings with all epochs' checkpoints.
         data: folder with wav.scp (noisy), spk1.scp (clean) and text, mono, 16 kHz.
-        measures: what is measured.
-        nj: processes, a checkpoint each at a time.
+        measures: the measurements.
+        nj: processes, each for one checkpoint at a time.
 
     Returns:
         ``{experiment: [(point, {utterance: scores})]}``, scores being S, D, I, N, and the value of each
@@ -178,7 +176,7 @@ def _measure(measures: Measures, lists: dict[str, dict[str, str]], item: tuple[P
 
     from espnet_posinv.criterions.batch import batch_info
     from espnet_posinv.enh.enhancer import Enhancer
-    from espnet_posinv.scoring.signal import FUNCTIONS, Undefined
+    from espnet_posinv.scoring.metrics import FUNCTIONS, Undefined
     from espnet_posinv.scoring.wer import count_errors
     from espnet_posinv.text.normalize import normalize
 
@@ -191,7 +189,7 @@ def _measure(measures: Measures, lists: dict[str, dict[str, str]], item: tuple[P
     noisy, clean, texts = (lists[name] for name in FILES)
     scores = {}
     for utterance in sorted(noisy):
-        signals = [_samples(utterance, table[utterance]) for table in (noisy, clean)]
+        signals = [read_mono(table[utterance], utterance=utterance) for table in (noisy, clean)]
         if len(signals[0]) != len(signals[1]):
             raise DataError(
                 f"utterance {utterance}: {len(signals[0])} noisy samples, {len(signals[1])} clean"
@@ -212,21 +210,13 @@ def _measure(measures: Measures, lists: dict[str, dict[str, str]], item: tuple[P
             length = torch.tensor([ref.shape[1]])
             row |= {name: float(criterion(ref, inf, length)) for name, criterion in criterions.items()}
         scores[utterance] = row
-    with atomic_write(point.record) as file:
-        json.dump({"inputs": inputs, "utterances": scores}, file, indent=1)
+    write_json(point.record, {"inputs": inputs, "utterances": scores})
 
 
 @functools.cache
 def _criterions(names: tuple[str, ...], upstream: str, process: int) -> dict:
-    """With the default values of their keys; one set for each process."""
+    """Criterions with default keys, made once in each process."""
     return {name: criterion_class(name)(upstream) for name in names}
-
-
-def _samples(utterance: str, entry: str) -> np.ndarray:
-    try:
-        return read_mono(entry)
-    except DataError as error:
-        raise DataError(f"utterance {utterance}: {error}") from None
 
 
 def _lists(data: Path) -> dict[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Convergence as a section of a report: what the words mean, curves, and a table."""
+"""Convergence as a section of a report: explanations, curves and a table."""
 
 from pathlib import Path
 
@@ -24,9 +24,9 @@ def write_convergence(
     """Write ``convergence.png``, ``convergence.md`` and ``section.json``, which a report shows.
 
     Args:
-        output_dir: made if missing.
-        measured: of :func:`~espnet_posinv.convergence.measure.measure`.
-        systems: of :func:`~espnet_posinv.report.systems.read_systems`, of the same experiments.
+        output_dir: created if missing.
+        measured: from :func:`~espnet_posinv.convergence.measure.measure`.
+        systems: from :func:`~espnet_posinv.report.systems.read_systems`, of the same experiments.
         fraction: of the gain that counts as converged.
         setting: development set, recogniser and encoder, in words.
         title: heading.
@@ -52,7 +52,7 @@ def _lines(by_system: dict[str, Curve], systems: dict[str, System], against: str
     for name, curve in by_system.items():
         colour = systems[name].colour
         style = STYLES[[line.colour for line in lines].count(colour) % len(STYLES)]
-        # Seeds need not take equally long: the mean curve stands over the mean time.
+        # Seeds may differ in time: the mean curve is drawn over the mean time.
         x = curve.updates if against == "updates" else curve.seconds.mean(0) / 60
         values = curve.by_seed()
         band = [values.min(0).tolist(), values.max(0).tolist()] if len(values) > 1 else []
@@ -61,31 +61,31 @@ def _lines(by_system: dict[str, Curve], systems: dict[str, System], against: str
 
 
 def explanation(fraction: float, seeds: list[str]) -> list[str]:
-    """What the table's words mean."""
+    """Explanations of the table's terms."""
     return [
-        "Gain: how much better the last checkpoint is than the initial model. A share of a gain is reached "
-        "at the first update from which every later checkpoint is that good or better, on straight lines "
-        "between checkpoints; in brackets the first time it is touched, where that is earlier. Seconds are "
-        "those spent in updates, without validation; they compare only trainings that had the same machine "
-        "to themselves. A system with a small gain reaches its own soon; the baseline's gain is one goal "
-        "for all. Sooner than the baseline: in how many of the resamples. No clear gain: the interval of "
-        "the gain is not above zero. Never: not within this training.",
+        "Gain: improvement of the last checkpoint over the initial model. A share of a gain is reached at "
+        "the first update from which all later checkpoints are at this level or better, with linear "
+        "interpolation between checkpoints; in brackets the first time at this level, if earlier. Seconds "
+        "are those spent in updates, without validation; they are comparable only between trainings that "
+        "ran alone on the same machine. A system with a small gain reaches a share of its own gain soon; "
+        "the baseline's gain is one level for all systems. Earlier than the baseline: share of resamples. "
+        "No clear gain: the interval of the gain is not above zero. Never: not within this training.",
         "Intervals of 95 % over resampled utterances and seeds, paired between systems. "
         + (
-            f"Seeds: {', '.join(seeds)}; curves are their mean, bands reach from the lowest to the highest."
+            f"Seeds: {', '.join(seeds)}; curves are means, bands range from the lowest to the highest seed."
             if len(seeds) > 1
-            else "One seed: the intervals say nothing of others."
+            else "One seed: the intervals do not include the variation between seeds."
         ),
     ]
 
 
 def head(fraction: float) -> list[str]:
-    """Of the table."""
+    """The head of the table."""
     own, common = (f"{100 * fraction:g} % of {whose} gain" for whose in ("its own", "the baseline's"))
     return [
         *("measure", "system", "at start", "at end", "gain", "best (at update)"),
         *(f"updates to {own}", f"seconds to {own}", "baseline"),
-        *(f"updates to {common}", f"seconds to {common}", "sooner than the baseline"),
+        *(f"updates to {common}", f"seconds to {common}", "earlier than the baseline"),
     ]
 
 

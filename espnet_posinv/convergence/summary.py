@@ -1,13 +1,15 @@
-"""How fast fine-tunings converge: when a fraction of the gain is there, with intervals.
+"""How fast fine-tunings converge: updates and seconds to a fraction of the gain, with intervals.
 
-Curves need not be monotone, so three things are fixed:
+Curves need not be monotone, so these definitions are used:
 
-- The *gain* of a system is what its last checkpoint is better than the initial model; the best checkpoint is
-  named beside it, but chosen by looking, and so no basis of the gain.
-- A level is *reached* at the first update from which every later checkpoint is at it or better (between two
-  checkpoints on the straight line). The first touch is named beside it where that is earlier.
-- Two levels: the fraction of the system's own gain, which a system with little to gain reaches soon, and the
-  fraction of the baseline's gain, which is one level for all.
+- The *gain* of a system is the improvement of its last checkpoint over the initial model. The best checkpoint
+  is shown too, but it is selected on these data, so the gain does not use it.
+- A level is *reached* at the first update from which all later checkpoints are at this level or better
+(linear
+  interpolation between checkpoints). The first time at this level is shown too, if earlier.
+- Two levels: a fraction of the system's own gain, which a system with a small gain reaches soon, and a
+fraction
+  of the baseline's gain, which is one level for all.
 
 Intervals come from resampling utterances and seeds with replacement, the same for all systems (paired).
 """
@@ -30,7 +32,7 @@ LABELS = {
     "dnsmos_ovrl": "DNSMOS overall",
     **{name: f"{name} loss" for name in CLASSES},
 }
-LOWER = {"wer", *CLASSES}  # is better
+LOWER = {"wer", *CLASSES}  # lower is better
 NEVER = np.inf
 Interval = tuple[float, float, float]
 
@@ -41,7 +43,7 @@ class Curve:
 
     Args:
         updates: (E,) of each checkpoint, beginning with 0.
-        seconds: (S, E) spent in updates until then, by seed.
+        seconds: (S, E) spent in updates up to each checkpoint, by seed.
         errors: (S, E, U); the value is the sum over utterances, divided by that of `weights`.
         weights: (U,) words for WER (in per cent: words / 100), else ones.
     """
@@ -64,25 +66,25 @@ class Curve:
 
 
 def curves(measured: Measured, systems: dict[str, System]) -> tuple[list[str], dict[str, dict[str, Curve]]]:
-    """Put the seeds of each system together.
+    """Combine the seeds of each system.
 
     Args:
-        measured: of :func:`~espnet_posinv.convergence.measure.measure`.
+        measured: from :func:`~espnet_posinv.convergence.measure.measure`.
         systems: of the same experiments, in order of rows.
 
     Returns:
-        The seeds, and ``{measure: {system: Curve}}``. An utterance for which a signal metric is undefined
-        anywhere is left out of that metric everywhere.
+        The seeds, and ``{measure: {system: Curve}}``. An utterance with an undefined value of a signal metric
+        at any checkpoint is left out of that metric.
 
     Raises:
-        DataError: systems have other seeds than one another, or a system's seeds other numbers of updates.
+        DataError: systems have different seeds, or the seeds of a system different numbers of updates.
     """
     members = {name: [training.name for training in system.trainings] for name, system in systems.items()}
     seeds = {name: [m.removeprefix(f"{name}_seed") for m in found] for name, found in members.items()}
     if len(set(map(tuple, seeds.values()))) > 1:
         shown = "; ".join(f"{system}: {' '.join(numbers)}" for system, numbers in seeds.items())
         raise DataError(
-            f"seeds differ, which a paired comparison cannot have ({shown}); name the experiments"
+            f"seeds differ, but a paired comparison needs equal ones ({shown}); name the experiments"
         )
     for names in members.values():
         updates = {name: [point.updates for point, _ in measured[name]] for name in names}
@@ -118,7 +120,7 @@ def _value(row: dict, name: str) -> float:
 
 
 def reached(x: np.ndarray, y: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where curves reach a level for good, and where they touch it first; `NEVER` if they do not.
+    """Where curves reach a level finally, and where they first touch it; `NEVER` if they do not.
 
     Args:
         x: (R, E) ascending, or (E,).
@@ -131,7 +133,7 @@ def reached(x: np.ndarray, y: np.ndarray, level: np.ndarray) -> tuple[np.ndarray
     rows = np.arange(count)
 
     def crossing(k: np.ndarray) -> np.ndarray:
-        """On the line from checkpoint k, below the level, to k + 1, which is not."""
+        """On the line from checkpoint k, below the level, to k + 1, not below it."""
         k = np.clip(k, 0, last - 1)
         y0, y1, x0, x1 = y[rows, k], y[rows, k + 1], x[rows, k], x[rows, k + 1]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -146,7 +148,7 @@ def reached(x: np.ndarray, y: np.ndarray, level: np.ndarray) -> tuple[np.ndarray
 
 @dataclass
 class Summary:
-    """Of one measure and system; times are `NEVER` where not reached, None where there is no clear gain."""
+    """One measure of one system; times are `NEVER` if not reached, None without a clear gain."""
 
     measure: str
     system: str
@@ -154,11 +156,11 @@ class Summary:
     end: float
     gain: Interval
     best: tuple[float, float]  # value, updates
-    own: dict[str, Interval] | None  # "updates", "seconds", until the fraction of its own gain
-    touched: float  # updates until that level is touched first
-    common: dict[str, Interval] | None  # until the fraction of the baseline's gain
+    own: dict[str, Interval] | None  # "updates" and "seconds" to the fraction of its own gain
+    touched: float  # updates to the first time at that level
+    common: dict[str, Interval] | None  # to the fraction of the baseline's gain
     baseline: str
-    earlier: float | None  # share of resamples in which it is there before the baseline; ties count half
+    earlier: float | None  # share of resamples in which it is earlier than the baseline; ties count half
 
 
 def summarise(
@@ -214,16 +216,15 @@ def summarise(
             start, end, peak = (float(sign * y[0, k]) for k in (0, -1, best))
             peak = (peak, float(updates[best]))
             gain = gains[system]
-            rows.append(
-                Summary(measure, system, start, end, gain, peak, own, touched, common, baseline, earlier)
-            )
+            times = {"own": own, "touched": touched, "common": common, "earlier": earlier}
+            rows.append(Summary(measure, system, start, end, gain, peak, baseline=baseline, **times))
     return rows
 
 
 def _draw(curve: Curve, sign: float, samples: int, rng: np.random.Generator):
     """Updates (E,), and values and seconds (1 + R, E) of the data itself and of R resamples.
 
-    The generator begins alike for every system: same seeds, same utterances.
+    With equal generators, all systems get the same resamples of seeds and utterances.
     """
     seeds, _, utterances = curve.errors.shape
     s = np.vstack([np.ones(seeds), rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=samples)])
@@ -241,5 +242,5 @@ def _times(updates: np.ndarray, seconds: np.ndarray, y: np.ndarray, level: np.nd
 
 
 def _interval(values: np.ndarray) -> Interval:
-    """The first value, and percentiles of the others; without interpolation, which infinity does not take."""
+    """The first value, and percentiles of the others, without interpolation since values may be infinite."""
     return float(values[0]), *(float(v) for v in np.percentile(values[1:], LEVEL, method="inverted_cdf"))

@@ -1,17 +1,16 @@
-"""Speech of the freeware game Flight of the Amazon Queen: MP3 files inside one archive with a table in front.
+"""Speech of the freeware game Flight of the Amazon Queen: MP3 files inside one archive.
 
-The archive: "QTBL", six bytes of version, three flag bytes, a big-endian uint16 count, then one entry of 21
-bytes a file: name (12 bytes, padded with zeros), bundle (1), offset and size (big-endian uint32 each).
+The archive begins with a table: "QTBL", six bytes of version, three flag bytes, a big-endian uint16 count,
+then 21 bytes for each file: name (12 bytes, zero-padded), bundle (1), offset and size (big-endian uint32).
 """
 
 import io
 import struct
 from pathlib import Path
 
-import av
 import numpy as np
 
-from espnet_posinv.sample_rate import SAMPLE_RATE
+from espnet_posinv.corpora.audio import read_audio
 
 
 def voice(name: str) -> str:
@@ -34,13 +33,5 @@ def speech(path: Path) -> dict[str, np.ndarray]:
         name, _, offset, size = struct.unpack(">12sBII", data[15 + 21 * i : 36 + 21 * i])
         name = name.split(b"\0")[0].decode("ascii")
         if name.endswith(".SB"):  # speech; the rest is scripts, pictures and effects
-            result[name] = _mp3(data[offset : offset + size])
+            result[name] = read_audio(io.BytesIO(data[offset : offset + size]), form="mp3")
     return result
-
-
-def _mp3(data: bytes) -> np.ndarray:
-    with av.open(io.BytesIO(data), format="mp3") as container:
-        resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
-        blocks = [f.to_ndarray()[0] for frame in container.decode(audio=0) for f in resampler.resample(frame)]
-        blocks += [f.to_ndarray()[0] for f in resampler.resample(None)]
-    return np.concatenate(blocks)

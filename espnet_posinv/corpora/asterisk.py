@@ -9,7 +9,7 @@ from espnet_posinv.corpora.fetch import FetchError, unpack
 
 SPEAKERS = {"en": "allison", "es": "allison", "fr": "june", "it": "carlo", "ru": "maxim"}
 
-# Misprints of the English text file; what is said was heard.
+# Misprints in the English text file, corrected by listening.
 _MISPRINTS = {
     "indentified": "identified",
     "witheld": "withheld",
@@ -22,8 +22,8 @@ _MISPRINTS = {
 def read_texts(path: Path) -> dict[str, str]:
     """Read `name: text` lines of a (gzipped) text file; entries with notes in brackets are left out.
 
-    A bracket tells of a sound that is no speech ("[ascending tones]"), of a pronunciation or of a doubt
-    about the wording, so such a text is no transcript.
+    Brackets mark a sound that is no speech ("[ascending tones]"), a pronunciation or an uncertain wording, so
+    such a text is no transcript.
     """
     texts = {}
     opened = gzip.open if str(path).endswith(".gz") else open

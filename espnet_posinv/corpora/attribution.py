@@ -1,4 +1,4 @@
-"""The notice that goes with data and models made from others' recordings."""
+"""The attribution notice for data and models made from others' recordings."""
 
 from collections.abc import Iterable
 from pathlib import Path

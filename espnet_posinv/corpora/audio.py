@@ -1,6 +1,7 @@
 """Read any recording as 16 kHz mono."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -8,23 +9,26 @@ import numpy as np
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
-def read_audio(path: str | Path, seconds: float = float("inf")) -> np.ndarray:
+def read_audio(
+    source: str | Path | BinaryIO, seconds: float = float("inf"), form: str | None = None
+) -> np.ndarray:
     """Samples `(T,)` float32 in [-1, 1], 16 kHz, channels averaged; any format that FFmpeg knows.
 
     Args:
-        path: of the recording.
-        seconds: no more than these are read.
+        source: path of the recording, or an open file.
+        seconds: read at most this much.
+        form: FFmpeg's name of the format, if it cannot be detected.
 
     Raises:
         ValueError: the file has no audio, or cannot be decoded.
     """
-    # Raw G.722 has no header that names it
-    form = "g722" if str(path).endswith(".g722") else None
+    name = str(source)
+    form = "g722" if name.endswith(".g722") else form  # raw G.722 has no header
     blocks, count = [], 0
     try:
-        with av.open(str(path), format=form) as container:
+        with av.open(name if isinstance(source, str | Path) else source, format=form) as container:
             if not container.streams.audio:
-                raise ValueError(f"{path}: no audio stream")
+                raise ValueError(f"{name}: no audio stream")
             resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
             for frame in container.decode(audio=0):
                 seen = len(blocks)
@@ -35,7 +39,7 @@ def read_audio(path: str | Path, seconds: float = float("inf")) -> np.ndarray:
             if blocks:
                 blocks += [f.to_ndarray()[0] for f in resampler.resample(None)]
     except av.FFmpegError as error:
-        raise ValueError(f"{path}: cannot be decoded: {error}") from None
+        raise ValueError(f"{name}: cannot be decoded: {error}") from None
     if not blocks:
-        raise ValueError(f"{path}: no samples in it")
+        raise ValueError(f"{name}: no samples in it")
     return np.concatenate(blocks)[: round(seconds * SAMPLE_RATE) if seconds < float("inf") else None]

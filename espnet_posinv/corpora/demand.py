@@ -1,8 +1,8 @@
 """DEMAND (Thiemann et al., 2013): 18 environments, 16 microphones, five minutes each; one microphone of it.
 
-The corpus's own layout, below any folder: ``TBUS/ch01.wav`` ... ``ch16.wav``, also as
-``TBUS_16k/TBUS/ch01.wav``, or still in the zips of Zenodo's record 1227121, which need not be unpacked.
-What is at 48 kHz is resampled: SCAFE is published in no other way, the other environments are in both.
+The layout is the corpus's own: ``TBUS/ch01.wav`` ... ``ch16.wav`` or ``TBUS_16k/TBUS/ch01.wav`` in any
+folder, or the zips of Zenodo's record 1227121, which need not be unpacked. Recordings at 48 kHz are
+resampled: SCAFE is published at 48 kHz only, the other environments at both rates.
 """
 
 import zipfile
@@ -50,12 +50,12 @@ OUTDOOR = {
     "STRAFFIC": ("2efa87262f272bbf9ba578088e81939c", 118572691),
 }
 ENVIRONMENTS = {**INDOOR, **OUTDOOR}
-# What of each indoor recording is heard where: the seen test hears other minutes than training did.
+# Parts of each indoor recording: training and the seen test use different minutes.
 SHARES = {"train": (0.0, 0.6), "valid": (0.6, 0.7), "seen": (0.7, 1.0)}
 
 
 class Recording(NamedTuple):
-    """Where a microphone's recording lies: a wav file, or the member of a zip."""
+    """A microphone's recording: a wav file, or the member of a zip."""
 
     path: Path
     member: str | None = None
@@ -75,7 +75,7 @@ def find_recording(
     sources: Sequence[str] = SOURCES,
     say: Callable[[str], None] = print,
 ) -> Recording:
-    """One microphone of an environment: on the user's disk, in his zips, or fetched from Zenodo.
+    """One microphone of an environment: from the user's folder or zips, or fetched from Zenodo.
 
     Args:
         environment: like ``TBUS``.

@@ -1,4 +1,4 @@
-"""Large files from the web: resumed where they broke off, and checked against their published MD5."""
+"""Large downloads that can be resumed and are checked against their published MD5."""
 
 import hashlib
 import http.client
@@ -14,7 +14,7 @@ from espnet_posinv.files import file_hash
 
 BLOCK = 1 << 20
 TIMEOUT_S = 60
-# Zenodo turns nameless clients away.
+# Zenodo rejects clients without a name.
 AGENT = {"User-Agent": "espnet_posinv"}
 
 
@@ -26,22 +26,22 @@ def md5(path: Path) -> str:
 def download(
     urls: Sequence[str],
     target: Path,
-    expected_md5: str,
+    expected_md5: str | None,
     *,
     tries: int = 5,
     say: Callable[[str], None] = print,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """Fetch a file from the first of several places that gives it; a file that is there is kept.
+    """Fetch a file from the first of several URLs that works; an existing file is kept.
 
-    What has arrived stays in ``target.part``, and the next try, or the next run, asks for the rest. The file
-    takes its name when it is complete and its MD5 is right.
+    Received data stay in ``target.part``; the next try, or the next run, requests the rest. The file gets its
+    final name when it is complete and its MD5 is right.
 
     Args:
         urls: where the file is, in order of preference.
-        target: where it goes.
-        expected_md5: as published.
-        tries: rounds over all places.
+        target: path of the file.
+        expected_md5: as published; None: there is none, the caller checks the file.
+        tries: rounds over all URLs.
         say: gets a line for each connection that failed.
         sleep: waits between rounds, in seconds; replaced in tests.
 
@@ -49,7 +49,7 @@ def download(
         `target`.
 
     Raises:
-        FetchError: no place gave the file, the disk is full, or what came has another MD5.
+        FetchError: no URL worked, the disk is full, or the file has another MD5.
     """
     if target.exists():
         return target
@@ -67,7 +67,7 @@ def download(
                 reasons[url] = f"{url}: {getattr(error, 'reason', '') or error}"
                 say(f"{reasons[url]}; {part.stat().st_size if part.exists() else 0} bytes are here")
                 continue
-            if (got := md5(part)) == expected_md5:
+            if expected_md5 is None or (got := md5(part)) == expected_md5:
                 os.replace(part, target)
                 return target
             part.unlink()
@@ -89,11 +89,11 @@ def _continue(url: str, part: Path) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing lies behind what is here: it is complete, or too long
+        if error.code == 416 and have:  # nothing left to send: the file is complete, or too long
             return
         raise
     with response, open(part, "ab") as file:
-        if response.status != 206:  # the whole file, whatever was asked for
+        if response.status != 206:  # the server sends the whole file
             file.truncate(0)
             have = 0
         length = response.headers.get("Content-Length")
@@ -102,6 +102,6 @@ def _continue(url: str, part: Path) -> None:
         while block := response.read(BLOCK):
             file.write(block)
             have += len(block)
-    # read() returns what there is when a connection ends early
+    # read() returns a short block when a connection ends early
     if length is not None and response.length:
         raise http.client.IncompleteRead(b"", response.length)

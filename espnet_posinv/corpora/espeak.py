@@ -1,7 +1,7 @@
-"""Phones of words by the program espeak-ng, which is run, not linked; lexicons of several languages.
+"""Phones of words from the program espeak-ng, which is run, not linked; lexicons of several languages.
 
-A lexicon is a file of lines ``language word phone phone ...`` between blanks. Words stand as normalised text
-has them. What it lacks is asked of the program, so a complete lexicon needs none.
+A lexicon is a file of lines ``language word phone phone ...`` between blanks, with words as in normalised
+text. The program is run only for words that the lexicon lacks.
 """
 
 import re
@@ -15,7 +15,7 @@ from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.text.normalize import spell
 
 VOICES = {"en": "en-us", "fr": "fr-fr"}  # others: the language's own name
-# Stress, length, aspiration, syllabicity and the marks of a change of language are no phones of their own.
+# Marks of stress, length, aspiration, syllabicity and a change of language are not phones.
 _MARKS = re.compile(r"\([a-z-]+\)|[ˈˌːˑʰʲ`'\"^-]")
 
 
@@ -51,7 +51,7 @@ class Lexicon:
                 file.write(f"{' '.join((language, word, *phones))}\n")
 
     def add(self, texts: Iterable[str], language: str) -> None:
-        """Ask espeak-ng for the words that are still missing."""
+        """Add the words that are missing, by espeak-ng."""
         words = {word for text in texts for word in spell(text, language).split()}
         new = sorted(word for word in words if (language, word) not in self.table)
         if new:
@@ -69,10 +69,10 @@ def pronounce(words: list[str], language: str) -> list[tuple[str, ...]]:
     """Phones of each word, spoken alone, as IPA symbols without stress and length.
 
     Raises:
-        DataError: espeak-ng is not installed, does not know the language, or says nothing of a word.
+        DataError: espeak-ng is not installed, lacks the language, or gives no phones for a word.
     """
     command = ["espeak-ng", "-q", "-v", VOICES.get(language, language), "--ipa", "--sep= ", "--stdin"]
-    # A paragraph each: words of one would run into each other
+    # one paragraph a word: espeak-ng would link words of one paragraph
     try:
         done = subprocess.run(
             command, input="\n\n".join(words) + "\n\n", capture_output=True, encoding="utf-8", check=True

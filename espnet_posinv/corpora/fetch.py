@@ -30,7 +30,7 @@ NO_NETWORK = (
 
 
 class FetchError(OSError):
-    """An archive could not be had; the message names it, the reason and what to do."""
+    """An archive could not be fetched; the message names it, the reason and the remedy."""
 
 
 def check_sha256(path: Path, expected: str) -> None:
@@ -54,11 +54,11 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 def fetch(name: str, downloads: Path, own: Iterable[Path] = ()) -> Path:
-    """Path of archive `name`: from a folder of the user's, or from `downloads`, fetched when missing.
+    """Path of archive `name`: from a folder of the user, or from `downloads`, fetched if missing.
 
     Args:
         name: key of `catalogue.ARCHIVES`.
-        downloads: folder that keeps what was fetched.
+        downloads: folder for fetched files.
         own: the user's own folders, searched first for the archive under its registry's file name.
 
     Raises:
@@ -88,9 +88,9 @@ def fetch(name: str, downloads: Path, own: Iterable[Path] = ()) -> Path:
 
 
 def unpack(name: str, downloads: Path, own: Iterable[Path] = ()) -> Path:
-    """Folder with the contents of archive `name`, fetched and unpacked when that was not done before."""
+    """Folder with the contents of archive `name`, fetched and unpacked if missing."""
     archive = ARCHIVES[name]
-    # The hash in the folder's name: a newer catalogue never meets the contents of an older archive.
+    # With the hash in the folder's name, a newer catalogue never uses an older archive.
     target = Path(downloads) / "unpacked" / f"{name}-{archive.sha256[:8]}"
     if target.is_dir():
         return target
@@ -124,7 +124,7 @@ def _download(archive: Archive, folder: Path) -> None:
     except FetchError as error:
         if "unable to locate package" not in str(error).lower():
             raise
-        # A bare system has no package lists, and only root may write the system's: make private ones.
+        # A new system has no package lists, and only root can write them: make private ones.
         lists = folder / "apt"
         (lists / "lists" / "partial").mkdir(parents=True)
         (lists / "archives" / "partial").mkdir(parents=True)

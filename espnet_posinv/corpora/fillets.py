@@ -8,7 +8,7 @@ from espnet_posinv.corpora.fetch import FetchError, unpack
 
 LANGUAGES = ("cs", "nl")
 EMPTY = 3700  # bytes: smaller files are headers without sound
-# A subtitle's font is its speaker's; these are of whoever has none of his own, another one in each level.
+# A subtitle's font identifies its speaker, except these, which different speakers use in each level.
 SHARED_FONTS = ("lightgrey", "darkgrey", "white", "yellow", "cyan", "brown", "green", "orange", "pink")
 
 _DIALOGUE = re.compile(
@@ -32,7 +32,7 @@ def read_script(text: str) -> dict[str, tuple[str, str]]:
 
 
 def transcripts(language: str, downloads: Path, own: Iterable[Path] = ()) -> Iterator[tuple]:
-    """Name, voice, text and path of each recording that the scripts have a text of."""
+    """Name, voice, text and path of each recording with a text in the scripts."""
     sounds = unpack(f"fillets-ng-data-{language}", downloads, own)
     scripts = unpack("fillets-ng-data", downloads, own)
     texts = {}
@@ -41,7 +41,9 @@ def transcripts(language: str, downloads: Path, own: Iterable[Path] = ()) -> Ite
     if not texts:
         raise FetchError(f"{scripts}: no dialogs_{language}.lua in it; delete the folder and run again")
     named = {path.stem: path for path in sorted(sounds.rglob(f"{language}/*.ogg"), reverse=True)}
-    for path in sorted(named.values()):  # a name is a recording's key: of two alike the first one counts
+    for path in sorted(
+        named.values()
+    ):  # a name is a recording's key: of two files of one name the first is used
         voice, text = texts.get(path.stem, ("", ""))
         if path.stat().st_size < EMPTY or not re.search(r"\w", text) or re.search(r"[\[\]()<>0-9]", text):
             continue

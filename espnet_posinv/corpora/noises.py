@@ -1,4 +1,4 @@
-"""Noise kinds built from real recordings; which are heard in training and which only in the test."""
+"""Noise kinds made of real recordings, some for training and test (seen), some for the test only (unseen)."""
 
 import zipfile
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from espnet_posinv.corpora.fetch import unpack
 from espnet_posinv.corpora.membership import sides
 from espnet_posinv.corpora.prompts import Prompt
 from espnet_posinv.files import file_hash, new_folder
-from espnet_posinv.perturb.noise import active_level, highpass
+from espnet_posinv.perturb.noise import at_level, highpass
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
 # kind -> recordings; "lc" = LinCity-NG, "uf" = UFO:AI, "moh" = music on hold, "mg" = MegaGlest, "es" =
 # Endless Sky, "sp" = Sonic Pi, "ff" = Fish Fillets. The recordings of a kind are brought to one level,
-# because the SNR is set per segment and a segment may span two of them.
+# because the SNR is set per segment, which may span two recordings.
 _MEGAGLEST = "mg/techs/megapack"
 SEEN = {
     "traffic": ("lc/TraficHigh*", "lc/TraficLow*", "lc/DirtTrack[13]*", "uf/ugv/*-move*", "uf/ugv/*-idle*"),
@@ -72,16 +72,16 @@ UNSEEN = {
 }
 # Babble of training voices, few and many at once, is seen; that of held-out voices unseen.
 SEEN_BABBLE, UNSEEN_BABBLE = {"babble2": 2, "babble4": 4, "babble8": 8}, "voices"
-LONGEST = 120.0  # seconds of a recording: so that no piece of music outweighs the others
+LONGEST = 120.0  # seconds used of a recording, so that no piece of music dominates
 SUFFIXES = (".wav", ".ogg", ".mp3", ".flac", ".g722")
 LEVEL_DB = -26.0
 
 
 def recordings(downloads: Path, own: Iterable[Path] = ()) -> tuple[dict, dict]:
-    """Files of each seen and of each unseen kind; a file that repeats an earlier one is left out.
+    """Files of each seen and of each unseen kind; duplicate files are left out.
 
     Raises:
-        FileNotFoundError: a pattern that no file fits.
+        FileNotFoundError: a pattern without a matching file.
     """
     roots, known = _roots(downloads, own), set()
     tables = []
@@ -99,7 +99,7 @@ def seen_noises(speech: list[Prompt], downloads: Path, own: Iterable[Path] = ())
     """Seen noises `{kind: (T,)}` for training, and, of other recordings, the same kinds for the seen test.
 
     Args:
-        speech: what training voices babble; no training target.
+        speech: of training voices, for the babble; not used as training targets.
         downloads, own: see :func:`~espnet_posinv.corpora.fetch.unpack`.
     """
     train, test = {}, {}
@@ -131,12 +131,12 @@ def babble(utterances: list[np.ndarray], seconds: float, seed: int, voices: int 
     """Sum of `voices` streams, each of randomly ordered utterances at one level: `(seconds * 16000,)`."""
     rng = np.random.default_rng(seed)
     length = round(seconds * SAMPLE_RATE)
-    levelled = [x * 10 ** ((LEVEL_DB - active_level(x)) / 20) for x in utterances]
+    levelled = [at_level(x, LEVEL_DB) for x in utterances]
     total = np.zeros(length)
     for _ in range(voices):
         stream = np.concatenate([levelled[i] for i in rng.permutation(len(levelled))])
         stream = np.resize(stream, max(len(stream), length))
-        # All streams of few utterances hold the same ones: a random turn sets them apart.
+        # Streams of few utterances hold the same ones: shift each by a random amount.
         total += np.roll(stream, int(rng.integers(len(stream))))[:length]
     return _prepare(total.astype(np.float32))
 
@@ -180,4 +180,4 @@ def _prepare(x: np.ndarray) -> np.ndarray:
     frames = x[: len(x) // size * size].reshape(-1, size)
     power = (frames**2).mean(1)
     x = frames[power > power.max() * 1e-5].reshape(-1)  # 50 dB below the loudest tenth of a second
-    return x * np.float32(10 ** ((LEVEL_DB - active_level(x)) / 20))
+    return at_level(x, LEVEL_DB)

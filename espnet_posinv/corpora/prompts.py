@@ -1,4 +1,4 @@
-"""Recordings with transcripts: who says what, and where it lies."""
+"""Recordings with transcripts: text, voice and path of each."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ LANGUAGES = tuple(sorted(SOURCES))
 
 @dataclass(frozen=True)
 class Prompt:
-    """One recording and what is said in it."""
+    """One recording and its text."""
 
     name: str  # e.g. "conf-getpin", "digits/oclock"
     language: str  # two letters
@@ -34,12 +34,12 @@ class Prompt:
 
     @property
     def key(self) -> str:
-        """Utterance id: the speaker is its prefix, as Kaldi's sorting wants it."""
+        """Utterance id, with the speaker as prefix, as Kaldi's sorting requires."""
         return f"{self.speaker}-{self.name.replace('/', '_')}"
 
     @property
     def seconds(self) -> float:
-        """Its length, as far as it can be told without decoding it."""
+        """Its length, from the file's size or header."""
         if self.path.suffix == ".g722":
             return self.path.stat().st_size / 8000  # bytes a second
         return soundfile.info(str(self.path)).duration

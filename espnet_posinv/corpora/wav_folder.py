@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from espnet_posinv.kaldi.audio import audio_info
-from espnet_posinv.kaldi.datadir import write_data_dirs
+from espnet_posinv.kaldi.datadir import write_data_dir
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError
 
@@ -30,19 +30,19 @@ def wav_folder(
     Args:
         audio: folder, searched at any depth.
         transcripts: lines ``name text``, with a tab between them where names have blanks; a name is a file's,
-            or its path below `audio`, with or without suffix.
-        target: where the directories go.
+            without folder, or its path below `audio`; with or without suffix.
+        target: folder for the directories.
         speaker: regular expression whose first group, in a recording's path below `audio`, is the speaker;
-            "": the folder that it lies in.
-        shares: parts of the utterances, about, for valid and test.
-        seed: another one, other speakers in the sets.
+            "": the recording's folder.
+        shares: approximate shares of the utterances for valid and test.
+        seed: of the draw of speakers.
 
     Returns:
         Utterances of each set.
 
     Raises:
-        DataError: no recordings; transcripts that are missing and recordings that cannot be used, all of them
-            named; a path without speaker; two of one name.
+        DataError: no recordings; missing transcripts and unusable recordings, all named; a path without
+            speaker; two recordings of one name.
     """
     audio = Path(audio)
     files = sorted(p for p in audio.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
@@ -76,8 +76,8 @@ def wav_folder(
     for name in SETS:
         if not chosen[name]:
             raise DataError(f"{audio}: {len(files)} recordings are too few: none is left for {name}")
-        parts = ((file, [{utt: table[utt] for utt in chosen[name]}]) for file, table in tables.items())
-        write_data_dirs([Path(target) / name], parts)
+        parts = ((file, {utt: table[utt] for utt in chosen[name]}) for file, table in tables.items())
+        write_data_dir(Path(target) / name, parts)
     return {name: len(utts) for name, utts in chosen.items()}
 
 
@@ -99,7 +99,7 @@ def _read_transcripts(path: Path) -> dict[str, str]:
     for number, line in enumerate(lines, 1):
         name, _, text = line.strip().partition("\t" if "\t" in line.strip() else " ")
         if name in texts and texts[name] != text.strip():
-            raise DataError(f"{path}:{number}: {name!r} stands there with two transcripts")
+            raise DataError(f"{path}:{number}: {name!r} has two transcripts")
         if name:
             texts[name] = text.strip()
     return texts
@@ -123,7 +123,7 @@ def _split(utt2spk: Mapping[str, str], shares: tuple[float, float], seed: int) -
     drawn = sorted(groups, key=lambda name: hashlib.blake2b(f"{seed} {name}".encode()).hexdigest())
     chosen: dict[str, list[str]] = {name: [] for name in SETS}
     for i, group in enumerate(drawn):
-        left = len(drawn) - i  # one group each must be left for the sets that have none
+        left = len(drawn) - i  # each set without a group yet must get one
         name = "train"
         for other, share in zip(("test", "valid"), reversed(shares), strict=True):
             if len(chosen[other]) < share * len(utt2spk) and (not chosen[other] or left > 1):

@@ -1,18 +1,17 @@
-"""Training criterions on representations of frozen encoders, for ESPnet2's enhancement task.
+"""Training criterions on features of frozen encoders, and their registry.
 
-This is the one registry of them: a new criterion is a module here, a line in `CLASSES`, and a test. Modules
-are imported at the first use.
+A new criterion needs a module here, a line in `CLASSES`, and a test. Modules are imported at their first use.
 """
 
 from importlib import import_module
 
-CLASSES = {  # by the module that holds them; tables and figures keep this order
+CLASSES = {  # by module; tables and figures keep this order
     "ssl_mse": "SSLMSELoss",
     "ssl_mse_pad": "SSLMSEPadLoss",
     "ssl_softdtw": "SSLSoftDTWLoss",
     "ssl_sinkhorn": "SSLSinkhornLoss",
 }
-PAPER = ("ssl_mse", "ssl_mse_pad", "ssl_softdtw")  # those of arXiv 2601.21084, which need no further package
+PAPER = ("ssl_mse", "ssl_mse_pad", "ssl_softdtw")  # of arXiv 2601.21084; they need no further package
 
 
 def criterion_class(name: str) -> type:

@@ -1,4 +1,4 @@
-"""What the criterions share: a frozen encoder outside the model, true lengths, seeded randomness."""
+"""Base class of the criterions: a frozen encoder outside the model, true lengths, seeded randomness."""
 
 import json
 import logging
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 
 
 class SSLLoss(torch.nn.Module, ABC):
-    """Distance of an enhanced and a clean waveform in the space of a frozen encoder.
+    """Distance of an enhanced and a clean waveform, between their features from a frozen encoder.
 
-    A module for any training loop.  ESPnet takes it for a TimeDomainLoss
+    A module for any training loop.  ESPnet accepts it as a TimeDomainLoss
     (:func:`espnet_posinv.espnet_compat.adopt_criterion`).
 
-    The encoder is no part of the model: it is loaded at the first use (so inference never loads it), lives
-    in no module tree, optimizer or checkpoint, and gets no gradient itself.
+    The encoder is not part of the model: it is loaded at its first use (so inference never loads it), is in
+    no module tree, optimizer or checkpoint, and its weights get no gradient.
 
     Args:
         upstream: the encoder, ``"transformers:FOLDER"`` etc.; see :func:`espnet_posinv.ssl.load_encoder`.
         layers: hidden state(s) compared: index, list of indices, "all" or "conv".
         layer_weights: one per layer; default: equal, sum 1.
         normalize_frames: scale each frame to unit L2 norm.
-        normalize_input: zero mean and unit variance per utterance; None: as the encoder was trained.
-        sample_rate: at which speech is compared, Hz; must be the encoder's. Where the batch says that its
-            data have another (:mod:`espnet_posinv.criterions.batch`), they are resampled.
-        ssl_dtype: "float32" or "bfloat16" inside the encoder.
+        normalize_input: zero mean and unit variance per utterance; None: as in the encoder's training.
+        sample_rate: at which speech is compared, Hz; must be the encoder's. Batches of another rate
+            (:mod:`espnet_posinv.criterions.batch`) are resampled.
+        ssl_dtype: "float32", "tf32" or "bfloat16" inside the encoder.
         recompute: activation checkpointing in the encoder.
-        references: folder with the clean references' features, made beforehand
-            (:mod:`espnet_posinv.criterions.stored`); None: each step encodes them.
-        name: of the value in ESPnet's reports (``best_model_criterion`` refers to it).
+        references: folder with stored features of the clean references
+            (:mod:`espnet_posinv.criterions.stored`); None: each step encodes the references.
+        name: of the value in ESPnet's reports, for ``best_model_criterion``.
         only_for_test, is_noise_loss, is_dereverb_loss: as in ESPnet's TimeDomainLoss.
     """
 
@@ -93,24 +93,24 @@ class SSLLoss(torch.nn.Module, ABC):
     def encoder(self, device: torch.device) -> SSLEncoder:
         """The frozen encoder on this device, loaded once."""
         if device not in self._encoders:
-            with torch.inference_mode(False):  # a validation may come first; its tensors could not be saved
+            with torch.inference_mode(False):  # autograd could not use tensors made in a first validation
                 self._encoders[device] = load_encoder(self.upstream, **self.encoder_options).to(device)
             logging.info(f"{self.name}: {self._encoders[device].label} from {self.upstream}")
         return self._encoders[device]
 
     @property
     def facts(self) -> dict:
-        """What the features depend on, as JSON has it."""
+        """All settings that the features depend on, JSON-compatible."""
         options = {k: v for k, v in self.encoder_options.items() if k != "recompute"}
         return json.loads(json.dumps({"upstream": self.upstream, **options}))
 
     def encode_clean(
         self, ref: torch.Tensor, lengths: torch.Tensor, speeds: Sequence[float] | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """F(clean), ``(B, N, D)``, and its frames ``(B,)``, without gradient; at B speeds where given.
+        """F(clean), ``(B, N, D)``, and its frames ``(B,)``, without gradient; optionally at B speeds.
 
         Raises:
-            ValueError: the features are stored, but not those of these utterances.
+            ValueError: stored features are used, but these utterances are not stored.
         """
         encoder = self.encoder(ref.device)
         if self.references is None:
@@ -142,13 +142,13 @@ class SSLLoss(torch.nn.Module, ABC):
         Args:
             ref: ``(B, T)`` clean; gets no gradient.
             inf: ``(B, T)`` enhanced.
-            lengths: ``(B,)`` in samples; None: those of ``batch_info``, else the full width.
+            lengths: ``(B,)`` in samples; None: from ``batch_info``, else the full width.
 
         Returns:
             ``(B,)``; the caller reduces.
 
         Raises:
-            ValueError: the two are not ``(B, T)`` both, or a clean signal is not finite.
+            ValueError: ref and inf are not both ``(B, T)``, or a clean signal is not finite.
         """
         if ref.shape != inf.shape or ref.dim() != 2:
             raise ValueError(
@@ -168,10 +168,10 @@ class SSLLoss(torch.nn.Module, ABC):
         return loss
 
     def at_encoder_rate(self, wav: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The batch's waveforms ``(B, T)`` and lengths ``(B,)``, resampled where they have another rate.
+        """The batch's waveforms ``(B, T)`` and lengths ``(B,)``, resampled to the encoder's rate if needed.
 
         Raises:
-            ValueError: they have several rates, and not as many as there are waveforms.
+            ValueError: the batch has several rates, and their number is not B.
         """
         known = current_batch().sample_rates
         rates = [self.sample_rate] if known is None else known.tolist()
@@ -190,14 +190,14 @@ class SSLLoss(torch.nn.Module, ABC):
     def compare(
         self, x: torch.Tensor, y: torch.Tensor, x_frames: torch.Tensor, y_frames: torch.Tensor
     ) -> torch.Tensor:
-        """How far two sequences of features are apart by this criterion, with its own scaling.
+        """Distance of two sequences of features by this criterion, with its scaling.
 
-        The loss, the position probe and the report's alignments all measure by it.
+        Used by the loss, the position probe and the report's alignments.
 
         Args:
             x: ``(B, N, D)``, F(enhanced).
-            y: ``(B, M, D)``, F(reference); where frames are compared one by one, N = M.
-            x_frames, y_frames: ``(B,)``, how many of the N and M frames are the utterance's.
+            y: ``(B, M, D)``, F(reference); N = M for frame-wise criterions.
+            x_frames, y_frames: ``(B,)``, numbers of valid frames.
 
         Returns:
             ``(B,)``.
@@ -208,9 +208,9 @@ class SSLLoss(torch.nn.Module, ABC):
         """The criterion itself: ``(B, T)``, ``(B, T)``, ``(B,)`` -> ``(B,)``; sets ``stats``."""
 
     def lengths_of(self, inf: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
-        """True lengths (B,): given, or left by the model, or the full width with one warning; on the CPU.
+        """True lengths (B,) on the CPU: given, or from the model, or the full width with one warning.
 
-        There they are needed several times; on a GPU each time would wait for what it still has to do.
+        They are read several times; on a GPU each read would wait for its queue.
         """
         if lengths is None:
             lengths = current_batch().lengths
@@ -226,7 +226,7 @@ class SSLLoss(torch.nn.Module, ABC):
         return torch.full((len(inf),), inf.shape[1])
 
     def _explain(self, loss, ref, inf, lengths):
-        """Say what is wrong with the utterances whose loss is NaN or infinite."""
+        """Explain a loss that is NaN or infinite, by utterance."""
         ids = current_batch().utt_ids
         for row in (~loss.detach().isfinite()).nonzero().flatten().tolist():
             name = ids[row] if ids is not None and len(ids) == len(loss) else f"utterance {row} of the batch"
@@ -235,7 +235,7 @@ class SSLLoss(torch.nn.Module, ABC):
                 at = int((~clean.isfinite()).nonzero()[0])
                 raise ValueError(
                     f"{self.name}: sample {at} of the clean reference of {name} is {clean[at].item()}: "
-                    "repair the file or take the utterance out"
+                    "repair the file or remove the utterance"
                 )
             cause = (
                 "though both signals are finite"
@@ -253,10 +253,10 @@ class SSLLoss(torch.nn.Module, ABC):
         """One random generator per utterance.
 
         Training: seeded by the utterance's id and the seed of the epoch (ESPnet calls
-        ``manual_seed(seed + epoch)`` before each), so an epoch that is run again after a kill repeats
-        itself, on any number of processes.  Validation (no gradients): by the id alone, so that epochs
-        are comparable.  Without ids the row in the batch stands in, with the state of torch's generator
-        in training.
+        ``manual_seed(seed + epoch)`` before each), so an epoch that is repeated after a kill has the same
+        draws, on any number of processes.  Validation (no gradients): seeded by the id only, so that epochs
+        are comparable.  Without ids, the row in the batch is used, in training with a number from torch's
+        generator.
         """
         ids = current_batch().utt_ids
         training = torch.is_grad_enabled()
@@ -272,7 +272,7 @@ class SSLLoss(torch.nn.Module, ABC):
 
 
 def _with_ids(message: str, count: int) -> str:
-    """A message with utterances by their ids in place of their rows; with all ids where it names no row."""
+    """A message with ids in place of rows of the batch; with all ids if it names no row."""
     ids = current_batch().utt_ids
     if ids is None or len(ids) != count:
         return message

@@ -1,7 +1,7 @@
-"""What a criterion must know of the batch beyond the two waveforms.
+"""Data of the batch that a criterion needs besides the two waveforms.
 
-ESPnet's loss wrappers call ``criterion(ref, inf)``: no lengths, no utterance ids.  Our model leaves them
-here while it computes the loss.  A context variable, unlike an attribute of the criterion, is safe under
+ESPnet's loss wrappers call ``criterion(ref, inf)`` without lengths or utterance ids.  Our model sets them
+here while it computes the loss.  Unlike an attribute of the criterion, a context variable is safe under
 DataParallel, whose threads share the criterions.
 """
 
@@ -15,7 +15,7 @@ import torch
 
 @dataclass(frozen=True)
 class Batch:
-    """Lengths ``(B,)`` in samples, B ids and sample rates, a perturbed reference where the data has one."""
+    """Lengths ``(B,)`` in samples, B ids and sample rates, a perturbed reference if the data has one."""
 
     lengths: torch.Tensor | None = None
     sample_rates: torch.Tensor | None = None  # Hz; None: the criterion's
@@ -28,7 +28,7 @@ _current: ContextVar[Batch] = ContextVar("espnet_posinv_batch", default=Batch())
 
 
 def current_batch() -> Batch:
-    """The batch whose loss is being computed; fields that are not known are None."""
+    """The batch whose loss is being computed; unknown fields are None."""
     return _current.get()
 
 

@@ -25,8 +25,14 @@ def mean_square(x: torch.Tensor, y: torch.Tensor, frames: torch.Tensor) -> torch
 class SSLMSELoss(SSLLoss):
     """``(1/m) sum_i ||x_i - x'_i||^2`` with x = F(clean), x' = F(enhanced), m frames.
 
-    Positions count: content that comes one frame later is compared with the wrong frames.  Keys: see
+    Sensitive to position: content moved by one frame is compared with the wrong frames.  Keys: see
     :class:`SSLLoss`.
+
+    Example:
+        >>> criterion = SSLMSELoss("transformers:egs2/mini_debian/ssl1/mini_hubert")
+        >>> clean = torch.sin(torch.arange(16000.0) ** 2 / 4e5)[None]
+        >>> criterion(clean, clean), criterion(clean, clean.flip(1)) > 1
+        (tensor([0.]), tensor([True]))
     """
 
     def __init__(self, upstream: str, *, name: str = "ssl_mse", **options):

@@ -1,4 +1,4 @@
-"""SSL-MSE-PAD: SSL-MSE against a reference whose content was moved by silence (arXiv 2601.21084)."""
+"""SSL-MSE-PAD: SSL-MSE with a reference that is moved by zero-padding (arXiv 2601.21084)."""
 
 from collections.abc import Sequence
 
@@ -10,20 +10,28 @@ from espnet_posinv.perturb.padding import Padding, pad
 
 
 class SSLMSEPadLoss(SSLMSELoss):
-    """SSL-MSE with silence around the clean waveform; the frames of the silence are stripped again.
+    """SSL-MSE with zero-padding around the clean waveform; its frames are removed after encoding.
 
-    The clean content is encoded ``left / hop`` frames later than the enhanced one, so what depends on the
-    position differs and cannot be learned.  Frame-by-frame comparison needs equal counts; hence the
-    frames that the pad brought in are removed before it (as SPIRAL does, arXiv 2201.10207).
+    The clean content is encoded ``left / hop`` frames later than the enhanced one, so position-dependent
+    components differ and cannot be learned.  Frame-wise comparison needs equal numbers of frames, so the
+    frames of the padding are removed before it (as in SPIRAL, arXiv 2201.10207).
 
     Args:
         upstream: the frozen encoder.
-        share: [low, high], the pad as a share of the utterance's length, drawn uniformly.
-        split: how the share goes to the two sides: "independent", "same" or "total"
+        share: [low, high], the padding as a share of the utterance's length, drawn uniformly.
+        split: division of the share between the two sides: "independent", "same" or "total"
             (:class:`espnet_posinv.perturb.padding.Padding`); the paper does not say.
-        pad_in_statistics: True: the encoder's normalisations along time also count the pad, which then
-            changes amplitudes as well.  False: the pad moves positions and nothing else.
+        pad_in_statistics: True: the encoder's normalisations along time include the padding, which then
+            changes amplitudes as well.  False: the padding changes positions only.
         **options: see :class:`espnet_posinv.criterions.base.SSLLoss`.
+
+    Example: even the clean signal has a loss, since its frames depend on their position.
+
+        >>> criterion = SSLMSEPadLoss("transformers:egs2/mini_debian/ssl1/mini_hubert", share=[0.1, 0.1])
+        >>> clean = torch.sin(torch.arange(16000.0) ** 2 / 4e5)[None]
+        >>> loss = criterion(clean, clean)
+        >>> loss > 0, criterion.stats["ssl_mse_pad_left"]  # samples: 5 frames
+        (tensor([True]), tensor([1600.]))
     """
 
     def __init__(
@@ -38,10 +46,10 @@ class SSLMSEPadLoss(SSLMSELoss):
     ):
         super().__init__(upstream, name=name, **options)
         if self.references is not None:
-            raise ValueError(f"{name}: every epoch draws other pads, so references cannot be stored")
+            raise ValueError(f"{name}: each epoch draws new paddings, so references cannot be stored")
         self.share, self.split = tuple(share), split
         self.pad_in_statistics = pad_in_statistics
-        Padding(self.share, split=split)  # a wrong key is reported before the training starts
+        Padding(self.share, split=split)  # report wrong keys before the training starts
 
     def distance(self, ref, inf, lengths):
         encoder = self.encoder(inf.device)
@@ -56,7 +64,7 @@ class SSLMSEPadLoss(SSLMSELoss):
         enhanced, frames = encoder(inf, lengths)
         index = torch.arange(enhanced.shape[1], device=inf.device)
         index = index + to_device(left, inf.device)[:, None] // hop
-        index = index.clamp(max=clean.shape[1] - 1)  # only frames behind the utterance run into the limit
+        index = index.clamp(max=clean.shape[1] - 1)  # affects frames after the utterance only
         clean = clean.gather(1, index[..., None].expand(-1, -1, clean.shape[2]))
         self.report(frames=frames, left=left, right=right)
         return self.compare(enhanced, clean, frames, frames)

@@ -1,4 +1,4 @@
-"""SSL-Sinkhorn: distance of two sets of frames, whatever their order; beside PFPL (arXiv 2010.15174)."""
+"""SSL-Sinkhorn: distance of two sets of frames, independent of their order, as in PFPL (arXiv 2010.15174)."""
 
 import torch
 import torch.nn.functional as F
@@ -11,17 +11,23 @@ class SSLSinkhornLoss(SSLLoss):
     """Sinkhorn divergence (arXiv 1810.08278) of the frames of F(enhanced) and F(clean), as sets.
 
     It approximates ``min over transport plans of the mean of ||x - y||^2 / 2``, the Wasserstein distance with
-    which PFPL compares wav2vec features. Positions do not count, but neither does the order of sounds: every
-    permutation of the frames has distance 0. Frames have unit norm, so none are farther apart than 2, where
-    the annealing begins, and an utterance's value does not depend on its batch.
+    which PFPL compares wav2vec features. It is independent of positions, but also of the order of sounds:
+    every permutation of the frames has distance 0. Frames have unit norm, so their distance is at most 2,
+    where the annealing begins, and an utterance's value does not depend on its batch.
 
     Args:
         upstream: the frozen encoder.
-        blur: distance of frames below which they are not told apart; the temperature is its square.
+        blur: distance below which frames are not distinguished; the temperature is its square.
         **options: see :class:`SSLLoss`; ``normalize_frames`` can only be True.
 
     Raises:
-        ValueError: blur is not above 0, frames are not to be normalised, or geomloss is not installed.
+        ValueError: blur is not above 0, normalize_frames is False, or geomloss is not installed.
+
+    Example:
+        >>> criterion = SSLSinkhornLoss("transformers:egs2/mini_debian/ssl1/mini_hubert")
+        >>> clean = torch.sin(torch.arange(16000.0) ** 2 / 4e5)[None]
+        >>> abs(criterion(clean, clean)) < 1e-4, criterion(clean, clean.flip(1)) > 1e-4
+        (tensor([True]), tensor([True]))
     """
 
     def __init__(
@@ -56,5 +62,5 @@ class SSLSinkhornLoss(SSLLoss):
 
 
 def _weights(x: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
-    """``(B, N)``: equal over the utterance's frames, none on those of the padding."""
+    """``(B, N)``: equal weights of the utterance's frames, 0 in the padding."""
     return span_mask(torch.zeros_like(frames), frames, x.shape[1]) / frames[:, None]

@@ -17,15 +17,15 @@ SCALES = ("sum", "none")
 class SSLSoftDTWLoss(SSLLoss):
     """Soft-DTW (arXiv 1703.01541) between F(enhanced), N frames, and F(speed-perturbed clean), M frames.
 
-    The two sequences differ in length and in where their content stands, so only content is compared.
+    The two sequences differ in length and in the positions of their content, so only content is compared.
     By default the divergence ``sdtw(x, y) - sdtw(x, x) / 2 - sdtw(y, y) / 2`` (arXiv 2010.08354), which is
     non-negative and zero for equal sequences, divided by N + M.
 
     Args:
         upstream: the frozen encoder.
-        speeds: factors of which one is drawn per utterance for the reference; [1.0] for none.
-        perturbed_ref: True takes the data's ``perturbed_ref1`` (tempo changed offline) instead.
-        gamma: softness; small against the frame distances it is hard DTW.
+        speeds: factors, of which one is drawn for each reference; [1.0] for none.
+        perturbed_ref: True uses the data's ``perturbed_ref1`` (tempo changed offline) instead.
+        gamma: softness; a value far below the frame distances gives hard DTW.
         divergence: False for plain soft-DTW, which can be negative.
         distance: of two frames, "sqeuclidean" (see :func:`espnet_posinv.softdtw.soft_dtw`).
         normalize_frames: unit L2 norm for each frame, so that squared distances lie in [0, 4].
@@ -34,6 +34,13 @@ class SSLSoftDTWLoss(SSLLoss):
         scale: "sum" divides by N + M, "none" does not.
         band: None, or how many frames the alignment may leave the diagonal (see ``soft_dtw``).
         **options: see :class:`SSLLoss`.
+
+    Example:
+        >>> criterion = SSLSoftDTWLoss("transformers:egs2/mini_debian/ssl1/mini_hubert", speeds=[1.25])
+        >>> clean = torch.sin(torch.arange(16000.0) ** 2 / 4e5)[None]
+        >>> loss = criterion(clean, clean)
+        >>> loss < criterion(clean, clean.flip(1)), criterion.stats["ssl_softdtw_reference_frames"]
+        (tensor([True]), tensor([39.]))
     """
 
     def __init__(
@@ -83,7 +90,7 @@ class SSLSoftDTWLoss(SSLLoss):
     def align(
         self, x: torch.Tensor, y: torch.Tensor, x_frames: torch.Tensor, y_frames: torch.Tensor
     ) -> torch.Tensor:
-        """The expected alignment ``(B, N, M)`` behind ``compare``, without gradient."""
+        """The expected alignment ``(B, N, M)`` of ``compare``, without gradient."""
         with torch.no_grad():
             return self._apply(soft_alignment, x, y, x_frames, y_frames)
 
@@ -108,7 +115,7 @@ class SSLSoftDTWLoss(SSLLoss):
 def _projection(inputs: int, outputs: int) -> np.ndarray:
     """``(inputs, outputs)`` with orthonormal columns, the same in every run.
 
-    No tensor is kept: one that was made under inference_mode could not be trained through.
+    An array, since a cached tensor made under inference_mode could not be used in training.
     """
     if outputs > inputs:
         raise ValueError(f"projection {outputs}: the features have {inputs} dimensions only")

@@ -1,7 +1,7 @@
-"""Representations of the clean references, computed once: no training step encodes them again.
+"""Stored features of the clean references, so that training steps need not encode them.
 
 A folder holds features.ark and features.scp, Kaldi matrices (N, D) float32 with the key UTTERANCE@SPEED,
-utt2rms, the level of what was encoded, and encoder.json, which says what made them.
+utt2rms, the level of each encoded reference, and encoder.json, the encoder's settings.
 """
 
 import json
@@ -18,7 +18,7 @@ from espnet_posinv.perturb.speed import change_speed
 
 
 def key(utterance: str, speed: float) -> str:
-    """Under which name the features of an utterance at a speed are stored."""
+    """The key of the features of an utterance at a speed."""
     return f"{utterance}@{speed:g}"
 
 
@@ -26,11 +26,11 @@ class StoredReferences:
     """Features in a folder that :func:`store_references` made.
 
     Args:
-        folder: where they are.
-        facts: what the criterion would compute them with; must be what they were computed with.
+        folder: of the features.
+        facts: the criterion's settings; must be those of the stored features.
 
     Raises:
-        ValueError: nothing there, or made by another encoder or with other options.
+        ValueError: no features, or of another encoder or with other options.
     """
 
     def __init__(self, folder: str | Path, facts: dict):
@@ -55,12 +55,12 @@ class StoredReferences:
         """``(B, N, D)``, on the CPU, of B utterances at B speeds.
 
         Args:
-            utterances, speeds: which.
-            frames: ``(B,)``, how many each must have.
-            rms: ``(B,)``, root mean square of the references that the training has.
+            utterances, speeds: B of each.
+            frames: ``(B,)``, expected numbers of frames.
+            rms: ``(B,)``, root mean square of the references in the training.
 
         Raises:
-            ValueError: an utterance, or its speed, is not stored, has another length or another level.
+            ValueError: an utterance or speed is not stored, or has another length or level.
         """
         found = []
         rows = zip(utterances, speeds, frames.tolist(), rms.tolist(), strict=True)
@@ -95,7 +95,7 @@ def store_references(
 
     Args:
         encoder: an :class:`espnet_posinv.ssl.SSLEncoder`.
-        facts: what it was made with, for encoder.json.
+        facts: its settings, for encoder.json.
         data: data directories with spk1.scp.
         speeds: factors, e.g. those of ``ssl_softdtw``.
         output: folder, must not exist.
@@ -125,7 +125,7 @@ def store_references(
                     moved, lengths = change_speed(wav, torch.tensor([wav.shape[1]], device=device), [speed])
                     write(key(utterance, speed), encoder(moved, lengths)[0][0].cpu().numpy())
                     written += 1
-        # the list names its archive by path: let it be the final one
+        # the list must name the archive by its final path
         scp = (part / "features.scp").read_text(encoding="utf-8")
         (part / "features.scp").write_text(scp.replace(f"{part}/", f"{output}/"), encoding="utf-8")
         (part / "utt2rms").write_text("".join(levels), encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Say at the start which best models a training would not keep.
+"""A check of ``best_model_criterion`` at the start of a training.
 
-ESPnet keeps the models that are best by ``best_model_criterion``, and passes over an entry that no value is
-reported for: where that is every entry, it deletes all models but the last.
+ESPnet keeps the best models by each entry of ``best_model_criterion`` and ignores entries without reported
+values. If no entry has values, it deletes all models except the last.
 """
 
 import logging
@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 
 
 def reported_names(model, *, with_categories: bool = False) -> tuple[set[str], set[str]]:
-    """What a training of the model reports of its criterions.
+    """The values that a training of the model reports for its criterions.
 
     Args:
         model: ESPnet's enhancement, extraction or joint model.
-        with_categories: the data name each utterance's category (``utt2category``).
+        with_categories: the data have categories of utterances (``utt2category``).
 
     Returns:
-        Names that are reported for certain; names that one might expect, but which are not.
+        Names that are reported; names that a user might expect, but that are not reported.
     """
     joint = hasattr(model, "enh_model")
     enhancement = model.enh_model if joint else model
@@ -28,7 +28,7 @@ def reported_names(model, *, with_categories: bool = False) -> tuple[set[str], s
         name = f"{name}_mixit" if "mixit" in solver.lower() else name
         categories = getattr(enhancement, "categories", None) or {}
         names |= {f"{name}_{c}" for c in categories.values()} if with_categories else {name}
-    # a joint model passes on the sum of its criterions only
+    # a joint model reports the sum of its criterions only
     names = {"loss", "loss_enh"} if joint else {"loss", *names}
     return names, plain - names
 
@@ -41,7 +41,7 @@ def check_best_model(model, wanted: Iterable[Sequence[str]], *, with_categories:
         wanted: ``[phase, name, mode]`` each.
 
     Raises:
-        ValueError: no entry has a value, so no best model would be kept.
+        ValueError: no entry has values, so no best model would be kept.
     """
     wanted = [list(item) for item in wanted]
     names, absent = reported_names(model, with_categories=with_categories)

@@ -1,31 +1,31 @@
 """Demucs for speech, the causal denoiser of Défossez et al. (arXiv 2006.12847), as an ESPnet separator.
 
-A U-Net of strided convolutions on the waveform, four times oversampled, with an LSTM at its bottom. Where the
-published model normalises by and convolves over whatever stands in the batch, this one counts the valid
-samples only, at every level, so that an utterance comes out of a padded batch as it comes out alone.
+A U-Net of strided convolutions on the waveform, four times oversampled, with an LSTM at the bottleneck. The
+published model includes the padding in its normalisation and convolutions. This one uses the valid samples
+only, at every level, so that the output for an utterance is the same alone and in a padded batch.
 """
 
 import math
-from collections import OrderedDict
 from itertools import pairwise
 
 import torch
-from espnet2.enh.separator.abs_separator import AbsSeparator
 from torch import nn
 from torch.nn.functional import conv1d, glu, pad
 
+from espnet_posinv.enh.separator import WaveformSeparator
+
 DEPTH, KERNEL, STRIDE = 5, 8, 4
 OVERSAMPLING = 4
-FLOOR = 1e-3  # added to the standard deviation, -60 dBFS: silence is not blown up to full scale
+FLOOR = 1e-3  # added to the standard deviation, -60 dBFS, so that silence is not amplified to full scale
 ZERO_CROSSINGS = 56  # of the sinc on either side
 
 
 def half_sample_filter() -> torch.Tensor:
-    r"""Hann-windowed sinc that gives a signal's values halfway between its samples; (1, 1, 112) float32.
+    r"""Hann-windowed sinc that interpolates halfway between samples; (1, 1, 112) float32.
 
     A signal without content above half its rate is :math:`x(t) = \sum_k x_k\,\mathrm{sinc}(t - k)`, so
-    between two samples :math:`x(n + 1/2) = \sum_k x_k\,\mathrm{sinc}(n - k + 1/2)`. Cut off by a window which
-    is zero just behind the last of the zero crossings, the sum has 112 terms.
+    between two samples :math:`x(n + 1/2) = \sum_k x_k\,\mathrm{sinc}(n - k + 1/2)`. With a window that is
+    zero just after the last zero crossing, the sum has 112 terms.
     """
     t = torch.arange(-ZERO_CROSSINGS, ZERO_CROSSINGS, dtype=torch.float64) + 0.5
     window = torch.cos(math.pi * t / (2 * ZERO_CROSSINGS)).square()
@@ -33,7 +33,7 @@ def half_sample_filter() -> torch.Tensor:
 
 
 def upsample2(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """(B, 2T) from `x` (B, T): its samples, and after each of them the value half a sample later."""
+    """(B, 2T) from `x` (B, T): after each sample the value half a sample later."""
     between = conv1d(x[:, None], kernel, padding=ZERO_CROSSINGS)[:, 0, 1:]
     return torch.stack([x, between], 2).flatten(1)
 
@@ -42,18 +42,18 @@ def downsample2(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """(B, T) from `x` (B, 2T): the ideal half-band low-pass at every second sample.
 
     The low-pass's impulse response is sinc(k/2)/2: one half at 0, zero at the other even k, and at odd k the
-    half-sample filter again, which takes the odd samples to where the even ones are.
+    half-sample filter again, which moves the odd samples to the positions of the even ones.
     """
     moved = conv1d(x[:, None, 1::2], kernel, padding=ZERO_CROSSINGS)[:, 0, :-1]
     return (x[:, ::2] + moved) / 2
 
 
 def level_lengths(samples: torch.Tensor) -> list[torch.Tensor]:
-    """Lengths (B,) of the signals that utterances of `samples` (B,) long have at each level.
+    """Lengths (B,) at each level of utterances of `samples` (B,).
 
-    At 16, 32 and 64 kHz, then behind each of the five convolutions. The first are the samples rounded up so
+    At 16, 32 and 64 kHz, then after each of the five convolutions. The first are the samples rounded up so
     that a convolution's last window ends with the signal: ``n = (frames - 1) * stride + kernel`` at each
-    level, so that the transposed convolution of the frames is as long as what they were made of.
+    level, so that the transposed convolution of the frames is as long as the input of the convolution.
     """
     frames = samples * OVERSAMPLING
     for _ in range(DEPTH):
@@ -67,8 +67,8 @@ def level_lengths(samples: torch.Tensor) -> list[torch.Tensor]:
 
 def until(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """`x` (B, ..., T) with zeros from `lengths` (B,) on."""
-    behind = torch.arange(x.shape[-1], device=x.device) >= lengths.view(-1, *[1] * (x.dim() - 1))
-    return x.masked_fill(behind, 0)
+    padding = torch.arange(x.shape[-1], device=x.device) >= lengths.view(-1, *[1] * (x.dim() - 1))
+    return x.masked_fill(padding, 0)
 
 
 def valid_std(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -79,26 +79,23 @@ def valid_std(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return variance.clamp_min(1e-20).sqrt()  # the root's derivative is infinite at zero
 
 
-class DemucsSeparator(AbsSeparator):
+class DemucsSeparator(WaveformSeparator):
     """Map noisy to clean waveforms with the causal Demucs of arXiv 2006.12847, section 2.
 
     Args:
-        input_dim: feature size of ESPnet's encoder; must be 1, that of ``encoder: same``.
+        input_dim: 1; see :class:`~espnet_posinv.enh.separator.WaveformSeparator`.
         hidden: channels of the first convolution, doubled by each further one: 48 is the published dns48,
             64 are dns64 and master64.
 
     Raises:
-        ValueError: if another encoder than ``same`` is configured, or `hidden` is not positive; at
-            ``load_state_dict`` if the weights are those of another `hidden`.
+        ValueError: another encoder than ``same`` is configured, or `hidden` is not positive; at
+            ``load_state_dict`` if the weights have another `hidden`.
     """
 
+    name = "demucs"
+
     def __init__(self, input_dim: int, hidden: int = 48):
-        super().__init__()
-        if input_dim != 1:
-            raise ValueError(
-                f"demucs takes waveforms, but the encoder gives {input_dim} features a frame: "
-                "set 'encoder: same' and 'decoder: same'"
-            )
+        super().__init__(input_dim)
         if hidden < 1:
             raise ValueError(f"hidden must be at least 1, not {hidden}")
         self.hidden = hidden
@@ -117,38 +114,18 @@ class DemucsSeparator(AbsSeparator):
             for conv in group:
                 _rescale(conv)
 
-    @property
-    def num_spk(self) -> int:
-        return 1
-
-    def forward(
-        self, input: torch.Tensor, ilens: torch.Tensor, additional: dict | None = None
-    ) -> tuple[list[torch.Tensor], torch.Tensor, OrderedDict]:
+    def enhance(self, wav: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Enhance a padded batch.
 
         Alone, an utterance ends with its last full window at every level (:func:`level_lengths`). In a longer
-        batch, what lies behind that end reaches valid samples in two ways: through the sinc filters,
-        whose every input is cut off there, and through windows of the transposed convolutions which
-        begin before the end; no such window exists alone, so theirs are cut off too. The convolutions
-        of the encoder need nothing: their windows of an utterance end with it, and the LSTM runs forward.
-
-        Args:
-            input: (B, T) noisy waveforms in [-1, 1].
-            ilens: (B,) valid samples of each.
-            additional: not used; ESPnet's interface.
-
-        Returns:
-            ``[enhanced]`` with enhanced (B, T), zero from each length on; `ilens`; no further outputs.
-
-        Raises:
-            ValueError: if the input has several channels.
+        batch, samples after that end would reach valid samples in two ways: through the sinc filters, so
+        the input of each filter is zeroed there, and through windows of the transposed convolutions that
+        begin before the end, which are zeroed too. The encoder's convolutions need nothing: the windows of
+        an utterance end with it, and the LSTM runs forward.
         """
-        if input.dim() != 2:
-            raise ValueError(f"demucs takes one channel, (B, T), not shape {tuple(input.shape)}")
-        lengths = ilens.to(input.device)
-        width = input.shape[1]
+        width = wav.shape[1]
         _, double, *levels = level_lengths(lengths)
-        x = until(input.to(self.kernel.dtype), lengths)
+        x = until(wav.to(self.kernel.dtype), lengths)
         scale = valid_std(x, lengths)
         x = pad(x / (FLOOR + scale), (0, int(level_lengths(torch.tensor(width))[0]) - width))
         x = upsample2(until(upsample2(x, self.kernel), double), self.kernel)[:, None]
@@ -166,14 +143,11 @@ class DemucsSeparator(AbsSeparator):
 
         x = downsample2(until(x[:, 0].to(self.kernel.dtype), levels[0]), self.kernel)
         x = downsample2(until(x, double), self.kernel)[:, :width]
-        return [until(scale * x, lengths)], ilens, OrderedDict()
+        return until(scale * x, lengths)
 
 
 def _rescale(conv: nn.Module) -> None:
-    """Bring a layer's standard deviation s to sqrt(0.1 s): deep convolutions start too small otherwise.
-
-    The initialisation of Demucs, arXiv 1911.13254.
-    """
+    """Scale a layer's standard deviation s to sqrt(0.1 s): initialisation of Demucs (arXiv 1911.13254)."""
     with torch.no_grad():
         scale = (conv.weight.std() / 0.1).sqrt()
         conv.weight /= scale

@@ -1,22 +1,20 @@
-"""Turn a user's own checkpoint of the PyPI package ``denoiser`` into an ESPnet model folder.
+"""Convert a user's checkpoint of the PyPI package ``denoiser`` into an ESPnet model folder.
 
-Neither the package nor its published weights (CC BY-NC 4.0) come with this project. A checkpoint is either a
-bare state dict, as the published ``dns48-*.th`` files are, or the ``best.th`` of the package's training,
-which also names the class of the model and the arguments it was made with.
+This project includes neither the package nor its published weights (CC BY-NC 4.0). A checkpoint is either a
+state dict, like the published ``dns48-*.th`` files, or the ``best.th`` of the package's training, which also
+names the class of the model and its arguments.
 """
 
 import pickle
 from pathlib import Path
 
 import torch
-import yaml
 
 from espnet_posinv.enh.demucs import DEPTH, FLOOR, KERNEL, OVERSAMPLING, STRIDE, DemucsSeparator
-from espnet_posinv.enh.nsnet2_import import CONFIG
-from espnet_posinv.files import atomic_write, replacing
+from espnet_posinv.enh.kept import write_separator
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
-# Arguments which change what the network computes, and the only value of each that we have.
+# Arguments that change the network, with the only supported value of each.
 FIXED = {
     "chin": 1,
     "chout": 1,
@@ -41,7 +39,8 @@ def their_name(ours: str) -> str:
     level, kind = int(rest[0]), rest[1]
     if part in ("down", "widen"):
         return f"encoder.{level}.{0 if part == 'down' else 2}.{kind}"
-    return f"decoder.{DEPTH - 1 - level}.{0 if part == 'gate' else 2}.{kind}"  # they count from the bottom up
+    # their levels are numbered from the bottleneck
+    return f"decoder.{DEPTH - 1 - level}.{0 if part == 'gate' else 2}.{kind}"
 
 
 def read_weights(checkpoint: str | Path, hidden: int | None = None) -> tuple[int, dict[str, torch.Tensor]]:
@@ -49,20 +48,20 @@ def read_weights(checkpoint: str | Path, hidden: int | None = None) -> tuple[int
 
     Args:
         checkpoint: path of a state dict, or of a training's ``best.th``.
-        hidden: the size it must have; None: that of the checkpoint.
+        hidden: the expected size; None: that of the checkpoint.
 
     Raises:
-        ValueError: if the file holds something else, another size than `hidden`, or a Demucs built with
-            arguments that change the network; the size to set, or the arguments, are named.
-        FileNotFoundError: if there is no such file.
+        ValueError: the file is not such a checkpoint, has another size than `hidden`, or a Demucs with
+            unsupported arguments.
+        FileNotFoundError: there is no such file.
     """
-    # The one class a best.th names; ours in its place, as nothing is ever made of it here.
+    # best.th names this class; ours stands in for it, and no object of it is made.
     with torch.serialization.safe_globals([(DemucsSeparator, "denoiser.demucs.Demucs")]):
         try:
             loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             raise ValueError(
-                f"{checkpoint} is no file of weights only ({str(error).splitlines()[0]}). Of a training of "
+                f"{checkpoint} is no file of weights only ({str(error).splitlines()[0]}). From a training of "
                 "denoiser take best.th, not checkpoint.th, which also holds the optimizer and Python objects"
             ) from None
     if isinstance(loaded, dict) and isinstance(loaded.get("state"), dict):
@@ -102,18 +101,12 @@ def import_demucs(checkpoint: str | Path, output_dir: str | Path, *, hidden: int
 
     Args:
         checkpoint: path of a state dict, or of a training's ``best.th``.
-        output_dir: made if missing; files in it are replaced, each at once.
-        hidden: the size it must have; None: that of the checkpoint.
+        output_dir: created if missing; each file in it is replaced at once.
+        hidden: the expected size; None: that of the checkpoint.
 
     Returns:
-        The size, to be set as ``hidden`` in the separator_conf of the fine-tuning.
+        The size, for ``hidden`` in the separator_conf of the fine-tuning.
     """
     size, weights = read_weights(checkpoint, hidden)
-    output_dir = Path(output_dir)
-    config = {**CONFIG, "separator": "demucs", "separator_conf": {"hidden": size}}
-    with atomic_write(output_dir / "config.yaml") as file:
-        yaml.safe_dump(config, file, sort_keys=False)
-    state = {f"separator.{name}": value for name, value in weights.items()}
-    with replacing(output_dir / "model.pth") as temporary:
-        torch.save(state, temporary)
+    write_separator(output_dir, DemucsSeparator.name, {"hidden": size}, weights)
     return size

@@ -1,4 +1,4 @@
-"""Enhance recordings on disk: files, folders of them, a wav.scp, or what comes in through a pipe."""
+"""Enhance recordings: audio files, folders of them, a wav.scp, or audio from a pipe."""
 
 import errno
 import logging
@@ -22,7 +22,7 @@ STDIN = "-"
 
 
 class Recording(NamedTuple):
-    """What is read (a path, an entry of a wav.scp, or `STDIN`), and the file below the output folder."""
+    """The input (a path, an entry of a wav.scp, or `STDIN`) and the output, relative to the output folder."""
 
     entry: str
     target: Path
@@ -36,16 +36,16 @@ def enhance_files(
     wet: float = 1.0,
     channel: int | None = None,
 ) -> list[str]:
-    """Enhance recordings one after another; 16-bit WAV files at the sample rate of the originals.
+    """Enhance recordings one by one into 16-bit WAV files at their own sample rates.
 
-    A recording that cannot be read or enhanced is named on standard error, and the others go on.
+    A recording that cannot be read or enhanced is reported on standard error and skipped.
 
     Args:
         enhancer: the model.
         inputs: see :func:`named_recordings`.
         output: folder for the enhanced files and their ``wav.scp``.
         wet: see :meth:`Enhancer.__call__`.
-        channel: number of the channel to enhance, from 1; None: each of them, one after another.
+        channel: the channel to enhance, from 1; None: each channel.
 
     Returns:
         Names of recordings that could not be enhanced.
@@ -65,7 +65,7 @@ def enhance_files(
             wav, rate = _read(recording.entry)
             enhanced = _enhance(enhancer, wav, rate, wet, channel)
             _write(output / recording.target, enhanced, rate)
-        except Exception as error:  # a library's own, as of a model that takes no three samples
+        except Exception as error:  # of any library, e.g. for a recording too short for the model
             if getattr(error, "errno", None) == errno.ENOSPC:
                 raise
             said = str(error).strip().splitlines() or [type(error).__name__]
@@ -80,7 +80,7 @@ def enhance_files(
 
 
 def named_recordings(inputs: Sequence[str | Path]) -> dict[str, Recording]:
-    """Recordings by name: a name has no blanks, the file of a recording may.
+    """Recordings by name; blanks in file names are replaced in names.
 
     Args:
         inputs: audio files; folders, searched for audio at any depth; ``wav.scp`` files; ``-`` for an audio
@@ -122,7 +122,7 @@ def _of_file(path: Path, below: Path) -> tuple[str, Recording]:
 def _refuse_to_overwrite(
     recordings: dict[str, Recording], inputs: Sequence[str | Path], output: Path
 ) -> None:
-    """Raise ValueError where an output is one of the files that are read."""
+    """Raise ValueError if an output is one of the input files."""
     behind = (files_behind(recording.entry) or [] for recording in recordings.values())
     read = {_identity(Path(text)): text for text in [*map(str, inputs), *chain(*behind)]}
     for target in [output / "wav.scp", *(output / r.target for r in recordings.values())]:
@@ -135,7 +135,7 @@ def _refuse_to_overwrite(
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells files apart, whatever their names; None for what is no file."""
+    """The identity of a file under any of its names; None if it is no file."""
     try:
         status = path.stat()
     except OSError:
@@ -161,6 +161,6 @@ def _enhance(enhancer, wav: np.ndarray, rate: int, wet: float, channel: int | No
 def _write(target: Path, samples: np.ndarray, rate: int) -> None:
     clipped = int((np.abs(samples) > 1).sum())
     if clipped:
-        logging.warning(f"{target}: {clipped} samples beyond full scale were clipped")
+        logging.warning(f"{target}: {clipped} samples above full scale were clipped")
     with replacing(target) as temporary:
         soundfile.write(temporary, np.clip(samples, -1, 1), rate, subtype="PCM_16", format="WAV")

@@ -1,4 +1,4 @@
-"""Enhance waveforms with a trained model: one call, any length, any sample rate."""
+"""Enhance waveforms of any length and sample rate with a trained model."""
 
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
@@ -10,24 +10,27 @@ import yaml
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
-MODELS = Path(__file__).parents[2] / "egs2/mini_debian/enh1/models"  # in a checkout
-SHORTEST = 1600  # samples; what is shorter is filled up with zeros, for models with windows
-# Also in the order of enh.sh: a training's best model before what was imported into its folder.
+MODELS = Path(__file__).parents[2] / "egs2/mini_debian/enh1/models"  # exists in a checkout
+SHORTEST = 1600  # samples; shorter inputs are zero-padded, for models with windows
+# In the order of enh.sh: a training's best model comes before a model imported into its folder.
 CHECKPOINTS = ("valid.loss.best.pth", "model.pth", "valid.*.best.pth", "latest.pth")
 
 
 class Enhancer:
-    """A single-speaker enhancement model of ESPnet and how to apply it.
+    """Applies a single-speaker enhancement model of ESPnet to waveforms.
 
-    >>> enhancer = Enhancer.from_pretrained("exp/enh_ssl_softdtw")      # doctest: +SKIP
-    >>> clean = enhancer(noisy, 44100, wet=0.8)                         # doctest: +SKIP
+    >>> enhancer = Enhancer.from_pretrained("nsnet2_ssl_mse")  # shipped, or a folder
+    >>> noisy = np.random.default_rng(0).normal(0, 0.1, 44100)
+    >>> speech = enhancer(noisy, 44100)
+    >>> speech.shape, bool(np.std(speech) < np.std(noisy))
+    ((44100,), True)
 
     Args:
         model: ESPnet's (or our) enhancement model.
-        sample_rate: that it was trained at, Hz.
+        sample_rate: of its training data, Hz.
         segment: seconds; longer recordings are enhanced in pieces of this length.
-        overlap: seconds over which neighbouring pieces are faded into each other.
-        batch_size: pieces that are enhanced at once.
+        overlap: seconds of the cross-fade between neighbouring pieces.
+        batch_size: pieces enhanced in one batch.
     """
 
     def __init__(
@@ -40,7 +43,7 @@ class Enhancer:
         batch_size: int = 1,
     ):
         if model.num_spk != 1:
-            raise ValueError(f"the model separates {model.num_spk} speakers; an Enhancer wants one output")
+            raise ValueError(f"the model separates {model.num_spk} speakers; an Enhancer needs one output")
         if not 0 <= 2 * overlap <= segment:
             raise ValueError(f"overlap {overlap} s: must be at most half of the segment of {segment} s")
         if min(sample_rate, batch_size) < 1:
@@ -62,18 +65,18 @@ class Enhancer:
     ) -> "Enhancer":
         """Read an experiment folder: config.yaml and a checkpoint beside it; or a model of this repository.
 
-        The criterions of the configuration are left out, so no SSL model is needed.
+        The criterions of the configuration are not loaded, so no SSL model is needed.
 
         Args:
-            folder: as ESPnet's training or ``import_nsnet2`` leaves it; or the name of a model in
+            folder: of a training of ESPnet's or an imported model; or the name of a model in
                 egs2/mini_debian/enh1/models, like "nsnet2_ssl_softdtw".
             checkpoint: file name in the folder; None: the first that exists of valid.loss.best.pth,
                 model.pth, another (single) valid.*.best.pth, latest.pth.
-            device: where to run.
+            device: of the model.
             **options: sample_rate, segment, overlap, batch_size.
 
         Raises:
-            ValueError: something is missing, or the checkpoint is of another model.
+            ValueError: a file is missing, or the checkpoint is of another model.
         """
         from espnet_posinv.enh.task import PosinvEnhancementTask
 
@@ -98,7 +101,7 @@ class Enhancer:
         model = PosinvEnhancementTask.build_model(Namespace(**{**values, "criterions": None, "init": None}))
         try:
             model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        except Exception as error:  # pickle, zip and torch each have their own
+        except Exception as error:  # pickle, zip and torch raise their own types
             raise ValueError(f"{path}: broken, or not of the model in {config}:\n{error}") from error
         return cls(model.to(device), **options)
 
@@ -113,17 +116,17 @@ class Enhancer:
 
         Args:
             wav: ``(T,)``, numpy or torch, float in [-1, 1] or int16; or a list of such.
-            sample_rate: of wav, Hz; None: the model's. Others are converted there and back.
+            sample_rate: of wav, Hz; None: the model's. Other rates are resampled before and after.
             wet: share of the enhanced signal, ``wet * enhanced + (1 - wet) * noisy``.  A part of the noisy
                 signal often helps a recogniser.
 
         Returns:
-            float32 in [-1, 1], in the number, lengths and sample rate of the input; for a tensor a tensor, on
-            the CPU.
+            float32 in [-1, 1], of the same number, lengths and sample rate as the input; tensors (on the CPU)
+            for tensors.
 
         Raises:
-            ValueError: several channels, empty, not finite, made into something that is not
-                finite, another type, or wet outside [0, 1].
+            ValueError: several channels, empty or not finite input, output that is not finite, another type,
+                or wet outside [0, 1].
         """
         if not 0.0 <= wet <= 1.0:
             raise ValueError(f"wet {wet}: a share between 0 (noisy) and 1 (enhanced)")
@@ -144,14 +147,14 @@ class Enhancer:
             w = _resample(w, self.sample_rate, rate)
             w = np.pad(w[: len(dry)], (0, max(0, len(dry) - len(w))))
             if not np.isfinite(w).all():
-                raise ValueError(f"waveform {len(out)}: what the model makes of it is not finite")
+                raise ValueError(f"waveform {len(out)}: the model's output is not finite")
             mixed = (wet * w + (1.0 - wet) * dry).astype(np.float32)
             out.append(torch.from_numpy(mixed) if isinstance(original, torch.Tensor) else mixed)
         return out[0] if single else out
 
     @torch.inference_mode()
     def _enhance(self, wavs: list[np.ndarray]) -> list[np.ndarray]:
-        """All pieces of all waveforms, in batches; faded together again."""
+        """Enhance all pieces of all waveforms in batches and cross-fade them."""
         pieces = [(i, *span) for i, w in enumerate(wavs) for span in cut(len(w), self.segment, self.overlap)]
         out = [np.zeros(len(w), np.float32) for w in wavs]
         for at in range(0, len(pieces), self.batch_size):
@@ -177,7 +180,7 @@ class Enhancer:
 
 
 def cut(length: int, segment: int, overlap: int) -> list[tuple[int, int]]:
-    """Spans of ``segment`` samples, each ``overlap`` into the one before, that cover ``length`` samples.
+    """Spans of ``segment`` samples that overlap by ``overlap`` and cover ``length`` samples.
 
     >>> cut(25, 10, 2)
     [(0, 10), (8, 18), (16, 25)]
@@ -187,7 +190,7 @@ def cut(length: int, segment: int, overlap: int) -> list[tuple[int, int]]:
 
 
 def fade(start: int, stop: int, length: int, overlap: int) -> np.ndarray:
-    """Weights of a piece: linear ramps where it overlaps its neighbours; over all pieces they sum to 1."""
+    """Weights of a piece, with linear ramps in the overlaps; the weights of all pieces sum to 1."""
     weight = np.ones(stop - start, np.float32)
     ramp = (np.arange(overlap, dtype=np.float32) + 0.5) / max(overlap, 1)
     if start > 0 and overlap:
@@ -198,10 +201,10 @@ def fade(start: int, stop: int, length: int, overlap: int) -> np.ndarray:
 
 
 def checkpoint_of(folder: Path, name: str | None = None) -> Path:
-    """The checkpoint of an experiment folder: `name`, or the first of `CHECKPOINTS` that is there.
+    """The checkpoint of an experiment folder: `name`, or the first of `CHECKPOINTS` that exists.
 
     Raises:
-        ValueError: there is none, or several that fit.
+        ValueError: there is none, or a pattern fits several.
     """
     for pattern in CHECKPOINTS if name is None else (name,):
         found = sorted(folder.glob(pattern))

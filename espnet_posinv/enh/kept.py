@@ -1,8 +1,8 @@
-"""The configuration that ESPnet keeps beside a model: inference with it needs nothing of ours.
+"""The configuration beside a trained model; inference with it does not need this package.
 
-``config.yaml`` describes the training, and ESPnet builds the model of inference from it, criterions included,
-though they are no part of the model.  So what is ours and serves training only moves to the key ``posinv``,
-which ESPnet passes over; its own criterions stay where they are.
+``config.yaml`` describes the training, and ESPnet builds the model for inference from it, criterions
+included, although they are not part of the model.  So our criterions and preprocessor, which serve training
+only, move to the key ``posinv``, which ESPnet ignores; ESPnet's own criterions stay in place.
 """
 
 from argparse import Namespace
@@ -12,14 +12,38 @@ from pathlib import Path
 import yaml
 
 from espnet_posinv.criterions import CLASSES
+from espnet_posinv.files import atomic_write, replacing
 
 KEY = "posinv"
 CRITERIONS = ("criterions", "enh_criterions")  # the second in joint models
 PREPROCESSOR = ("preprocessor", "preprocessor_conf")
 
 
+# A model without criterions; fine-tuning takes its own configuration and --init_param.
+INFERENCE = {
+    **{"encoder": "same", "encoder_conf": {}, "decoder": "same", "decoder_conf": {}, "model_conf": {}},
+    **{"criterions": [], "init": None, "preprocessor": "enh", "preprocessor_conf": {}, "num_spk": 1},
+}
+
+
+def write_model(folder: str | Path, config: Mapping, state: Mapping) -> None:
+    """Write ``config.yaml`` and ``model.pth``; the folder is created, each file is replaced at once."""
+    import torch
+
+    with atomic_write(Path(folder) / "config.yaml") as file:
+        yaml.safe_dump(dict(config), file, sort_keys=False)
+    with replacing(Path(folder) / "model.pth") as temporary:
+        torch.save(dict(state), temporary)
+
+
+def write_separator(folder: str | Path, name: str, conf: Mapping, state: Mapping) -> None:
+    """Write an enhancement model for inference around a separator with these weights."""
+    config = {**INFERENCE, "separator": name, "separator_conf": dict(conf)}
+    write_model(folder, config, {f"separator.{key}": value for key, value in state.items()})
+
+
 def move(args: Namespace, names: Collection[str]) -> None:
-    """Move what bears one of our names (criterions, a preprocessor) to ``args.posinv``."""
+    """Move criterions and a preprocessor with one of our names to ``args.posinv``."""
     ours = dict(getattr(args, KEY, None) or {})
     for key in CRITERIONS:
         listed = getattr(args, key, None) or []
@@ -34,7 +58,7 @@ def move(args: Namespace, names: Collection[str]) -> None:
 
 
 def as_trained(config: Mapping) -> dict:
-    """A configuration, kept or not, with everything where the user wrote it.
+    """A configuration, with our parts moved back to where the user wrote them.
 
     >>> as_trained({"criterions": [], "posinv": {"criterions": [{"name": "ssl_mse"}]}, "seed": 0})
     {'criterions': [{'name': 'ssl_mse'}], 'seed': 0}
@@ -43,7 +67,7 @@ def as_trained(config: Mapping) -> dict:
 
 
 def ssl_criterion(path: str | Path) -> dict:
-    """Name and conf of the SSL criterion in a configuration, of which there must be one.
+    """Name and conf of the one SSL criterion in a configuration file.
 
     Raises:
         ValueError: there is none, or several.

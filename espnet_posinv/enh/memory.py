@@ -1,14 +1,14 @@
-"""How much memory a training step takes, and which batch therefore fits.
+"""The memory of a training step, and the largest batch that fits.
 
-What a step keeps for its backward pass grows with the samples, and with their square where frames are
-compared with frames (attention without a fused kernel, soft-DTW).  So, with B utterances of T seconds:
+The tensors kept for the backward pass grow with the samples, and with their square where all pairs of frames
+are compared (attention without a fused kernel, soft-DTW).  So, with B utterances of T seconds:
 
     bytes(B, T) = static + B (a + b T + c T^2)
 
 Static are the weights of the model and of the frozen encoder, gradients, and the optimizer's state.  a, b, c
-come from three steps of one utterance, T = 2, 4 and 8 s by default, of the very model and criterion: on a GPU
-from its allocator; on a CPU from the size of every tensor that PyTorch makes and frees, which is what the
-GPU's allocator would hand out, but for workspaces of its libraries.
+are fitted to three steps of one utterance, by default T = 2, 4 and 8 s, with the same model and criterion. On
+a GPU they are measured with its allocator; on a CPU with the sizes of all tensors that PyTorch makes and
+frees, which is the GPU's memory without workspaces of its libraries.
 """
 
 import time
@@ -26,11 +26,11 @@ from espnet_posinv.sample_rate import SAMPLE_RATE
 
 MIB = 2**20
 CONTEXT = 600 * MIB  # the CUDA context and libraries' workspaces
-SLACK = 0.1  # share that the allocator loses to fragments
+SLACK = 0.1  # share lost to fragmentation
 
 
 class PeakBytes(TorchDispatchMode):
-    """Within the block, ``live`` bytes of tensors made in it and not freed, and their ``peak``."""
+    """Counts the bytes of tensors made within the block: ``live`` ones, and their ``peak``."""
 
     def __init__(self):
         super().__init__()
@@ -38,7 +38,7 @@ class PeakBytes(TorchDispatchMode):
         self._known: dict[int, int] = {}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        # A storage that comes in was made elsewhere, or is known: views and in-place results are not new.
+        # Storages of the arguments are not new: the results may be views or in-place results.
         given = {_address(t) for t in tree_iter((args, kwargs)) if isinstance(t, torch.Tensor)}
         out = func(*args, **(kwargs or {}))
         for t in tree_iter(out):
@@ -63,7 +63,7 @@ def _address(tensor: torch.Tensor) -> int:
 
 @dataclass
 class StepMemory:
-    """What steps of one utterance took: bytes(B, T) = static + B (a + b T + c T^2), T in seconds."""
+    """Memory of steps with one utterance: bytes(B, T) = static + B (a + b T + c T^2), T in seconds."""
 
     static: int
     seconds: list[float]
@@ -80,7 +80,7 @@ class StepMemory:
         return self.static + batch * max(float(each), 0.0)
 
     def fits(self, memory: float, seconds: float) -> int:
-        """Utterances of `seconds` s in a step on a GPU with `memory` bytes; 0: not even one."""
+        """Utterances of `seconds` s that fit into a step on a GPU with `memory` bytes."""
         usable = (memory - CONTEXT) * (1 - SLACK) - self.static
         each = self.predict(1, seconds) - self.static
         return max(0, int(usable // each)) if each > 0 else 0
@@ -94,7 +94,7 @@ class TrainingStep:
         device: "cpu" or "cuda".
 
     Raises:
-        ValueError: the configuration names no criterion or an encoder that cannot be loaded.
+        ValueError: the configuration has no criterion, or its encoder cannot be loaded.
     """
 
     def __init__(self, config: str | Path, device: str = "cpu"):
@@ -113,7 +113,7 @@ class TrainingStep:
         loss, *_ = self.model(wav + 0.01, lengths, speech_ref1=wav, speech_ref1_lengths=lengths)
         loss.backward()
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=False)  # gradients stay, and are counted as static
+        self.optimizer.zero_grad(set_to_none=False)  # gradients are kept: they count as static
 
     def static_bytes(self) -> int:
         """Weights, gradients, optimizer state and the criterions' frozen encoders; after a first step."""
@@ -126,7 +126,7 @@ class TrainingStep:
         return sum(t.nbytes for t in {id(t): t for t in tensors}.values())
 
     def step_bytes(self, batch: int, seconds: float) -> int:
-        """Peak bytes that a step adds to what is static."""
+        """Peak bytes of a step in addition to the static ones."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()

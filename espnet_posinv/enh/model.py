@@ -1,4 +1,4 @@
-"""ESPnet's enhancement models, telling the criterions what batch they are looking at."""
+"""ESPnet's enhancement models, which pass lengths, ids and sample rates of the batch to the criterions."""
 
 from espnet2.enh.espnet_enh_s2t_model import ESPnetEnhS2TModel
 from espnet2.enh.espnet_model import ESPnetEnhancementModel
@@ -8,8 +8,8 @@ from espnet_posinv.criterions.batch import batch_info
 from espnet_posinv.enh.rates import KEY as RATES
 
 
-class _TellsItsBatch:
-    """Mix-in for ESPnet's models: while they compute a loss, ``current_batch()`` knows the batch."""
+class _SetsBatch:
+    """Mix-in for ESPnet's models that sets ``current_batch()`` while they compute a loss."""
 
     def forward(self, *args, **kwargs):
         rates = kwargs.get(RATES)
@@ -23,28 +23,28 @@ class _TellsItsBatch:
             return super().forward(*args, **kwargs)
 
 
-class _TellsLengths(_TellsItsBatch):
-    """The same for models with criterions of their own."""
+class _SetsLengths(_SetsBatch):
+    """The same for models with their own criterions."""
 
     def forward_loss(self, speech_pre, speech_lengths, *args, **kwargs):
-        # a joint model comes in here, never through forward
+        # a joint model calls this, not forward
         with batch_info(lengths=speech_lengths):
             return super().forward_loss(speech_pre, speech_lengths, *args, **kwargs)
 
 
-class PosinvEnhancementModel(_TellsLengths, ESPnetEnhancementModel):
-    """ESPnet's enhancement model whose criterions know true lengths, utterance ids and sample rates."""
+class PosinvEnhancementModel(_SetsLengths, ESPnetEnhancementModel):
+    """ESPnet's enhancement model; its criterions get true lengths, utterance ids and sample rates."""
 
 
-class PosinvExtractionModel(_TellsLengths, ESPnetExtractionModel):
+class PosinvExtractionModel(_SetsLengths, ESPnetExtractionModel):
     """Target speaker extraction, likewise."""
 
 
-class PosinvEnhS2TModel(_TellsItsBatch, ESPnetEnhS2TModel):
+class PosinvEnhS2TModel(_SetsBatch, ESPnetEnhS2TModel):
     """Joint enhancement and recognition, translation or diarisation, likewise."""
 
 
-# what becomes what; ESPnet's diffusion model has no criterions
+# ESPnet's class and ours; ESPnet's diffusion model has no criterions
 MODELS = {
     ESPnetEnhancementModel: PosinvEnhancementModel,
     ESPnetExtractionModel: PosinvExtractionModel,

@@ -1,10 +1,10 @@
-"""Training mixtures made on the fly, as reproducible as mixtures on disk.
+"""Reproducible mixing of training data with noise, on the fly.
 
-ESPnet's own ``preprocessor: enh`` can add noise as well. It draws from one random stream, in the order in
-which utterances come to a worker, so mixtures depend on the number of workers and on the batches, and all
-processes of a multi-GPU training draw the same noises; it takes ratios from a range, sets them by the power
-of the whole noise segment, and scales up a silent one. Here an utterance's noise follows from its id and the
-epoch alone, its ratio is one of a list, and mixtures are made by the same code as those of the test sets.
+ESPnet's own ``preprocessor: enh`` can add noise too. But it draws from one random stream for each worker, so
+its mixtures depend on the number of workers and on the batches, and all processes of a multi-GPU training
+draw the same noises; and it sets the SNR by the power of the whole noise segment and amplifies silent ones.
+Here an utterance's noise depends on its id and the epoch only, its SNR is one of a list, and the mixing is
+the same as for the test sets.
 """
 
 import numpy as np
@@ -18,10 +18,10 @@ NAME = "noise_mixing"  # in a configuration: preprocessor: noise_mixing
 
 
 class NoiseMixing(AbsPreprocessor):
-    """Replace the mixture of a training utterance by its reference with noise; leave all else alone.
+    """Replaces the mixture of a training utterance by its reference with noise.
 
     Args:
-        train: False for validation and inference, where the data come as they are.
+        train: False for validation and inference, where the data do not change.
         noise_scp: lines ``kind path``, or a folder of kinds; all recordings are kept in memory (one copy for
             all workers).
         snrs: dB, of which one is drawn.
@@ -34,14 +34,14 @@ class NoiseMixing(AbsPreprocessor):
         self.noises = RandomNoise(read_noises(noise_scp), tuple(snrs)) if train else None
 
     def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Mix; references are scaled together with the mixture where it would clip.
+        """Mix; if the mixture would clip, it is scaled together with its references.
 
         Args:
             uid: utterance id.
             data: ``speech_ref1`` (T,) and, to be replaced, ``speech_mix`` and ``noise_ref1``.
 
         Raises:
-            ValueError: an utterance that cannot be mixed, by its id.
+            ValueError: the utterance cannot be mixed.
         """
         if not self.train:
             return data
@@ -56,10 +56,10 @@ class NoiseMixing(AbsPreprocessor):
 
 
 def epoch_seed() -> int:
-    """A number that changes with the epoch, and is the same in all workers and processes of a training.
+    """A number that changes with the epoch and is the same in all workers and processes of a training.
 
-    ESPnet seeds torch with ``seed + epoch`` before each epoch. Workers are seeded with a number drawn from
-    that generator when the epoch's iterator starts, plus their own number.
+    ESPnet seeds torch with ``seed + epoch`` before each epoch. A worker's seed is a number drawn from that
+    generator at the start of the epoch plus the worker's number.
     """
     worker = torch.utils.data.get_worker_info()
     return torch.initial_seed() if worker is None else worker.seed - worker.id

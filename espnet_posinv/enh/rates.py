@@ -1,9 +1,9 @@
-"""Know the sample rate of every utterance that an ESPnet training reads, and refuse a wrong one by name.
+"""Check the sample rate of every utterance that an ESPnet training reads.
 
-Neither ESPnet's enhancement tasks nor a criterion sees a sample rate: 8 kHz speech would be taken for 16 kHz
-speech at double speed, without a word.  ESPnet's readers know it, however, and keep that of the last file
-they read.  A recipe has one rate, which must be that of the criterions, or it allows several
-(``--allow_multi_rates true``): then each utterance's rate goes to the criterions, which resample.
+Neither ESPnet's enhancement tasks nor a criterion sees a sample rate: 8 kHz speech would silently be used as
+16 kHz speech at double speed.  But ESPnet's readers keep the rate of the last file that they read.  A recipe
+has one rate, which must be that of the criterions, or it allows several (``--allow_multi_rates true``): then
+each utterance's rate goes to the criterions, which resample.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,14 +14,14 @@ import soundfile
 from espnet_posinv import espnet_compat
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
-# Name of the rates in a batch.  ESPnet's own utt2fs, which changes what the model does, is the recipe's
-# business; its chunk iterator passes over both (the name of one, and a number).
+# Name of the rates in a batch.  Not ESPnet's own utt2fs, which changes the model's behaviour.  ESPnet's chunk
+# iterator leaves both unchanged.
 KEY = "utt2fs0"
 SIGNALS = ("speech", "dereverb_ref", "noise_ref", "perturbed_ref", "enroll_ref")
 
 
 class KnownRates:
-    """Mix-in for ESPnet tasks: check the rates, of first files at the start, of all others when read."""
+    """Mix-in for ESPnet tasks that checks rates: of the first files at the start, of all others when read."""
 
     @classmethod
     def build_iter_factory(cls, args, distributed_option, mode, kwargs=None):
@@ -48,11 +48,11 @@ def wanted_rates(criterions: Iterable[Mapping]) -> dict[str, int]:
 
 
 def check_first_files(wanted: Mapping[str, int], files: Iterable[tuple[str, str, str]]) -> None:
-    """Look at the first file of each list, before anything is computed.
+    """Check the rate of the first file of each list, before the training starts.
 
     Args:
-        wanted: of :func:`wanted_rates`.
-        files: ``(wav.scp, "speech_mix", "sound")`` etc.; other kinds than "sound" are not looked at.
+        wanted: from :func:`wanted_rates`.
+        files: ``(wav.scp, "speech_mix", "sound")`` etc.; other kinds than "sound" are not checked.
 
     Raises:
         ValueError: another rate than a criterion's.
@@ -66,19 +66,19 @@ def check_first_files(wanted: Mapping[str, int], files: Iterable[tuple[str, str,
 
 
 class CheckedUtterance:
-    """What ESPnet calls with each utterance that it has read: check the rates, then preprocess as configured.
+    """ESPnet's preprocessing of an utterance, after a check of its rates.
 
     Args:
-        dataset: ESPnet's; its readers know the rates.
-        wanted: rate that each criterion demands; empty where several rates are allowed: then the utterance's
-            rate is added to the data as ``utt2fs0``, ``(1,)`` int.
+        dataset: ESPnet's, whose readers have the rates.
+        wanted: rate of each criterion; empty if several rates are allowed: then the utterance's rate is added
+            to the data as ``utt2fs0``, ``(1,)`` int.
     """
 
     def __init__(self, dataset, wanted: Mapping[str, int]):
         self.dataset, self.preprocess, self.wanted = dataset, dataset.preprocess, wanted
 
     def __repr__(self):
-        return f"{self.preprocess}, after a look at the sample rate"
+        return f"{self.preprocess}, after a check of the sample rate"
 
     def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Check, preprocess.
@@ -92,10 +92,10 @@ class CheckedUtterance:
         if len(set(found.values())) > 1:
             listed = ", ".join(f"{name} {rate}" for name, rate in found.items())
             raise ValueError(f"utterance {uid}: its signals have several sample rates (Hz): {listed}")
-        told = int(np.asarray(data["fs"]).item()) if "fs" in data else None
-        rate = next(iter(found.values()), told)
-        if told not in (None, rate):
-            raise ValueError(f"utterance {uid}: utt2fs says {told} Hz, but its files have {rate} Hz")
+        noted = int(np.asarray(data["fs"]).item()) if "fs" in data else None
+        rate = next(iter(found.values()), noted)
+        if noted not in (None, rate):
+            raise ValueError(f"utterance {uid}: utt2fs says {noted} Hz, but its files have {rate} Hz")
         if rate is None and not self.wanted:
             raise ValueError(f"utterance {uid}: neither its files nor a utt2fs say its sample rate")
         if self.preprocess is not None:
@@ -103,7 +103,7 @@ class CheckedUtterance:
         return data if self.wanted else {**data, KEY: np.array([rate])}
 
     def rates(self) -> Iterator[tuple[str, int]]:
-        """Names of the signals and the rates of the files that were read last."""
+        """Names of the signals and the rates of their last files."""
         for name, reader in self.dataset.loader_dict.items():
             rate = espnet_compat.last_rate(reader)
             if name.startswith(SIGNALS) and rate is not None:

@@ -1,4 +1,4 @@
-"""Make our criterions, separators and preprocessor known to ESPnet; let its tools run our tasks."""
+"""Register our criterions, separators and preprocessor with ESPnet, and our tasks with its tools."""
 
 from types import ModuleType
 
@@ -11,18 +11,18 @@ from espnet_posinv.enh.noise_mixing import NoiseMixing
 from espnet_posinv.enh.nsnet2 import NSNet2Separator
 
 CRITERIONS = {name: criterion_class(name) for name in CLASSES}
-SEPARATORS = {"demucs": DemucsSeparator, "nsnet2": NSNet2Separator}
+SEPARATORS = {separator.name: separator for separator in (DemucsSeparator, NSNet2Separator)}
 
 
 def register() -> None:
-    """Add our classes to ESPnet's choices; all its tasks with enhancement criterions share them."""
+    """Add our classes to ESPnet's choices, for all tasks with enhancement criterions."""
     espnet_compat.repair_chunk_iterator()
     espnet_compat.adopt_criterion(SSLLoss)
     espnet_compat.add_choices(CRITERIONS, SEPARATORS, {NOISE_MIXING: NoiseMixing})
 
 
 def install(tool: ModuleType) -> None:
-    """Register, and replace ESPnet's tasks in ``tool``, an ``espnet2.bin`` module, by ours."""
+    """Register, and replace ESPnet's tasks in ``tool``, a module of ``espnet2.bin``, by ours."""
     from espnet_posinv.enh.task import TASKS
 
     register()

@@ -1,7 +1,8 @@
-"""Fine-tuning with all speech and noise in the device's memory, where mixtures are made a batch at a time.
+"""Fine-tuning with all speech and noise in the device's memory, where each batch is mixed.
 
-On a GPU a small enhancer trains as fast as it is fed. Here nothing is read while it trains: a batch is a
-handful of tensor operations. ESPnet's trainer remains the one for corpora that do not fit.
+Reading data limits the speed of a small enhancer's training on a GPU. Here nothing is read during the
+training: a batch takes a few tensor operations. For corpora that do not fit into memory, use ESPnet's
+trainer.
 """
 
 import math
@@ -14,12 +15,12 @@ import torch.nn.functional as F
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
-FRAME, ACTIVE_DB = 320, 35.0  # samples; as perturb.noise measures active speech
+FRAME, ACTIVE_DB = 320, 35.0  # samples, dB: active speech as in perturb.noise
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What decides the result, besides model, criterion and data."""
+    """Settings of a training that determine its result, together with model, criterion and data."""
 
     steps: int = 3000
     batch: int = 32
@@ -29,7 +30,7 @@ class Plan:
     clip: float = 1.0  # of the gradient's norm
     snr: tuple[float, float] = (-5.0, 20.0)  # dB, uniform
     level: tuple[float, float] = (-35.0, -18.0)  # dBFS over active speech, uniform
-    vary: bool = True  # noises at other speeds, through filters, two at once, a quarter of them coloured
+    vary: bool = True  # change speed, filter, add a second noise, replace a quarter by coloured noise
     seed: int = 0
 
 
@@ -43,10 +44,10 @@ class Mixer:
     """Batches of noisy and clean speech, made on the device.
 
     Args:
-        speech: waveforms (T,) of 16 kHz; windows are cut out of all of them laid end to end.
-        noises: waveforms (T,) by kind; every kind is drawn equally often.
-        plan: batch, seconds, snr, level, vary and seed of it.
-        device: of everything.
+        speech: waveforms (T,) of 16 kHz; windows are cut out of their concatenation.
+        noises: waveforms (T,) by kind; all kinds are equally likely.
+        plan: settings.
+        device: of all tensors.
     """
 
     def __init__(
@@ -67,15 +68,20 @@ class Mixer:
         self.noise = torch.cat(pieces).float().to(self.device)
         if len(self.speech) < self.length:
             raise ValueError(f"{len(self.speech)} samples of speech: a window takes {self.length}")
+        self.places = self._places()
+        if not len(self.places):
+            raise ValueError(f"no window of {plan.seconds:g} s holds speech: all are silent, or nearly so")
 
     def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Noisy and clean speech (B, T), scaled together below full scale."""
+        """Noisy and clean speech (B, T), scaled together to stay below full scale."""
         plan = self.plan
         speech, power, active = self._speech()
         noise = self._noise(len(speech))
         snr = self._uniform(len(speech), *plan.snr)
         level = self._uniform(len(speech), *plan.level)
-        noise = noise * (power / (_mean(noise, active) + 1e-10) / 10 ** (snr / 10)).sqrt()[:, None]
+        # A noise that pauses while the speech is active must not become a bang elsewhere.
+        heard = torch.maximum(_mean(noise, active), 0.01 * noise.square().mean(1)).clamp_min(1e-10)
+        noise = noise * (power / heard / 10 ** (snr / 10)).sqrt()[:, None]
         gain = (10 ** (level / 10) / power).sqrt()[:, None]
         speech, noise = speech * gain, noise * gain
         mix = speech + noise
@@ -85,15 +91,25 @@ class Mixer:
     def _uniform(self, count: int, low: float, high: float) -> torch.Tensor:
         return torch.rand(count, generator=self.generator, device=self.device) * (high - low) + low
 
+    def _windows(self, start: torch.Tensor) -> torch.Tensor:
+        return self.speech[start[:, None] + torch.arange(self.length, device=self.device)]
+
+    def _places(self) -> torch.Tensor:
+        """First samples of windows with speech, every 0.1 s: above -45 dBFS, a quarter of it active."""
+        starts = torch.arange(0, len(self.speech) - self.length + 1, SAMPLE_RATE // 10, device=self.device)
+        kept = []
+        for part in starts.split(256):
+            power, active = _level(self._windows(part))
+            kept.append(part[(power > 10**-4.5) & (active.float().mean(1) > 0.25)])
+        return torch.cat(kept)
+
     def _speech(self):
-        """Windows with speech in them: of twice as many, those with most active frames."""
-        count = self.plan.batch
-        start = (self._uniform(2 * count, 0, 1).double() * (len(self.speech) - self.length)).long()
-        x = self.speech[start[:, None] + torch.arange(self.length, device=self.device)]
-        power, active = _level(x)
-        good = (power > 10**-4.5) & (active.float().mean(1) > 0.25)
-        keep = torch.argsort(good.int(), descending=True, stable=True)[:count]
-        return x[keep], power[keep].clamp_min(1e-9), active[keep]
+        """Windows of speech (B, T), their power over active frames (B,), and which are active (B, N)."""
+        chosen = torch.randint(
+            len(self.places), (self.plan.batch,), generator=self.generator, device=self.device
+        )
+        x = self._windows(self.places[chosen])
+        return x, *_level(x)
 
     def _noise(self, count: int) -> torch.Tensor:
         z = self._window(count)
@@ -106,7 +122,7 @@ class Mixer:
         return self._filtered(torch.where(coloured, white, z), coloured)
 
     def _window(self, count: int) -> torch.Tensor:
-        """Segments of random kind and place, of unit power, at 0.7 to 1.4 times the speed."""
+        """Segments of random kind and position, of unit power, at 0.7 to 1.4 times the speed."""
         kind = torch.randint(len(self.starts), (count,), generator=self.generator, device=self.device)
         speed = 2 ** self._uniform(count, -0.5, 0.5) if self.plan.vary else self._uniform(count, 1, 1)
         room = self.lengths[kind] - (self.length * speed).long() - 2
@@ -119,7 +135,7 @@ class Mixer:
         return z / (z.square().mean(1, keepdim=True) + 1e-8).sqrt()
 
     def _filtered(self, z: torch.Tensor, coloured: torch.Tensor) -> torch.Tensor:
-        """Through a smooth random filter of +-10 dB; what is coloured falls by 0 to 6 dB an octave more."""
+        """Apply a smooth random filter of +-10 dB; coloured noise falls by 0 to 6 dB an octave more."""
         spectrum = torch.fft.rfft(z)
         bands = 8
         gains = (torch.rand(len(z), bands, generator=self.generator, device=self.device) - 0.5) * 20
@@ -141,7 +157,7 @@ def _level(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _mean(x: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
-    """Power over given frames (B,)."""
+    """Power over the active frames (B,)."""
     return (F.avg_pool1d(x.square()[:, None], FRAME)[:, 0] * active).sum(1) / active.sum(1)
 
 
@@ -159,17 +175,17 @@ def finetune(
 
     Args:
         model: its parameters are trained.
-        enhance: waveforms (B, T) through the model.
+        enhance: applies the model to waveforms (B, T).
         criterion: ``criterion(clean, enhanced, lengths)``, the loss of each utterance (B,).
-        mixer: what makes batches.
-        plan: what to do.
-        log: gets ``{"step", "loss", "rate", "seconds"}``, the loss a mean since the last one.
+        mixer: makes batches.
+        plan: settings.
+        log: receives ``{"step", "loss", "rate", "seconds"}``, with the mean loss since the last call.
         every: updates between two logs.
 
     Raises:
         FloatingPointError: the loss is not finite.
     """
-    torch.manual_seed(plan.seed)  # what criterions draw
+    torch.manual_seed(plan.seed)  # for the criterions' draws
     optimizer = torch.optim.Adam(model.parameters(), plan.rate)
     model.train()
     total, began = 0.0, time.time()

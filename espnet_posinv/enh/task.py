@@ -1,7 +1,7 @@
-"""ESPnet's tasks that train with enhancement criterions, extended all alike.
+"""ESPnet's tasks with enhancement criterions, extended by our criterions and trainer.
 
-The classes register what they need when they are used, not when they are imported, so that they also
-work in the processes that ESPnet spawns for several GPUs: these import this module to find the task.
+The classes register with ESPnet when they are used, not when they are imported, so that they also work in the
+processes that ESPnet spawns for several GPUs.
 """
 
 from espnet2.tasks.enh import EnhancementTask
@@ -19,7 +19,7 @@ from espnet_posinv.enh.trainer import Preemptible, PreemptibleTrainer
 
 
 class PosinvTask(Preemptible, KnownRates):
-    """What each of the tasks gets: our names, lengths, ids and rates for the criterions, our trainer."""
+    """Mix-in for ESPnet's tasks: our names; lengths, ids and rates for the criterions; our trainer."""
 
     trainer = PreemptibleTrainer
     criterions_key = "criterions"
@@ -46,7 +46,7 @@ class PosinvTask(Preemptible, KnownRates):
     @classmethod
     def build_preprocess_fn(cls, args, train):
         settings = kept.as_trained(vars(args))
-        if settings.get("preprocessor") == NOISE_MIXING:  # ESPnet knows its own by name only
+        if settings.get("preprocessor") == NOISE_MIXING:  # ESPnet finds its own preprocessors only
             return NoiseMixing(train, **settings["preprocessor_conf"])
         preprocess = super().build_preprocess_fn(args, train)
         return None if preprocess is None else espnet_compat.ScalarRate(preprocess)

@@ -1,14 +1,15 @@
-"""Training that survives its end at any moment: kills, time limits, preemption.
+"""Training that can be interrupted at any moment by kills, time limits or preemption.
 
-ESPnet's Trainer resumes at the last finished epoch. This one adds two things to it.
+ESPnet's Trainer resumes at the last finished epoch. This one adds two features.
 
-1. Killed: a checkpoint counts only when all that belongs to it is on disc. ESPnet writes ``checkpoint.pth``
-   in place, before the epoch's model and the links to the best; killed in between, a resumed training would
-   find a torn file, or average models that are not there. Here every file appears complete under its name,
-   and ``checkpoint.pth`` last; killed before that, the epoch is repeated, with the same result.
-2. Warned (SIGUSR1, see ``--requeue`` of slurm.pl): after the current update the state within the epoch is
-   saved, and the process exits with ``REQUEUE_CODE``. Resumed, the training goes on with the next batch, and
-   ends as if it had never been interrupted: parameters, optimizers, statistics, random numbers are restored.
+1. After a kill: ESPnet writes ``checkpoint.pth`` in place, before the epoch's model and the links to the best
+   models, so a resumed training may find an incomplete file or missing models. Here every file is written
+   under a temporary name and renamed, ``checkpoint.pth`` last; after a kill before that, the epoch is
+   repeated, with the same result.
+2. After a warning (SIGUSR1, see ``--requeue`` of slurm.pl): the state within the epoch is saved after the
+   current update, and the process exits with ``REQUEUE_CODE``. The resumed training continues with the next
+   batch and gives the same result as without interruption: parameters, optimizers, statistics and random
+   numbers are restored.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ _warned = False
 
 
 class Preemptible:
-    """Mix-in for ESPnet tasks: train with PreemptibleTrainer, and heed the warning from the start."""
+    """Mix-in for ESPnet tasks: train with PreemptibleTrainer, and handle the warning from the start."""
 
     @classmethod
     def main(cls, args=None, cmd=None):
@@ -42,8 +43,8 @@ class Preemptible:
     @classmethod
     def main_worker(cls, args):
         _heed_warning()
-        # The processes of several nodes meet in a file; those of a requeued job must not find the one
-        # that its first attempt left behind.
+        # Processes on several nodes find each other through a file; a requeued job must not use the file of
+        # its first attempt.
         restart = os.environ.get("SLURM_RESTART_COUNT")
         if restart and (args.dist_init_method or "").startswith("file://"):
             args.dist_init_method += f".{restart}"
@@ -108,13 +109,13 @@ class PreemptibleTrainer(Trainer):
                     state.restore_random_numbers()
                     continue
                 yield batch
-                # The update with this batch is made: the trainer asks for the next one.
+                # The update with this batch is done: the trainer requests the next one.
                 if number % options.accum_grad == 0 and _agreed(distributed, options.ngpu):
                     state.save(number)
                     _leave()
 
         with contextlib.suppress(TypeError):
-            if options.log_interval is None:  # which the trainer would take from the length
+            if options.log_interval is None:  # the trainer would derive it from the length
                 options.log_interval = max(len(iterator) // 20, 10)
         invalid = super().train_one_epoch(
             model=model,
@@ -141,7 +142,7 @@ class _Interruption:
         self.random_numbers = None
 
     def save(self, batches_done):
-        """Write the state after ``batches_done`` batches of the reporter's epoch."""
+        """Write the state after ``batches_done`` batches of the current epoch."""
         name, key, *rest = np.random.get_state()
         torch.save(
             {
@@ -172,11 +173,11 @@ class _Interruption:
                 part.load_state_dict(state["parts"][name])
         espnet_compat.restore_reporter(self.reporter, state["reporter"])
         self.random_numbers = state["random"]
-        logging.info(f"Going on within epoch {state['epoch']}, after {state['batches_done']} batches")
+        logging.info(f"Resuming epoch {state['epoch']} after {state['batches_done']} batches")
         return state["batches_done"]
 
     def restore_random_numbers(self):
-        """Continue the random numbers; to be called when the batches that are done have been passed over."""
+        """Restore the random states; called after the finished batches have been skipped."""
         states = self.random_numbers
         torch.set_rng_state(states["torch"].cpu())
         if states["cuda"]:
@@ -195,12 +196,12 @@ def _on_warning(number, frame):
     global _warned
     _warned = True
     for child in multiprocessing.active_children():
-        if not child.daemon:  # a training process of another GPU, and not a worker that reads data
+        if not child.daemon:  # a training process of another GPU, not a data worker
             os.kill(child.pid, signal.SIGUSR1)
 
 
 def _agreed(distributed, ngpu):
-    """Whether a process of this training was warned: all stop after the same batch, or none."""
+    """Whether any process of this training was warned, so that all stop after the same batch."""
     if not distributed:
         return _warned
     flag = torch.tensor(int(_warned), device="cuda" if ngpu > 0 else "cpu")
@@ -209,19 +210,19 @@ def _agreed(distributed, ngpu):
 
 
 def _leave():
-    logging.warning(f"Warned by SIGUSR1: leaving with exit code {REQUEUE_CODE}, to be run again")
+    logging.warning(f"Received SIGUSR1: exiting with code {REQUEUE_CODE}, to be run again")
     raise SystemExit(REQUEUE_CODE)
 
 
 def _save_completely(save, value, file, *args, **kwargs):
-    """torch.save to a temporary name first, and checkpoint.pth to ``checkpoint.pth.next``."""
+    """torch.save to a temporary name, then rename; checkpoint.pth becomes ``checkpoint.pth.next``."""
     path = os.fspath(file)
     with replacing(path + (".next" if os.path.basename(path) == "checkpoint.pth" else "")) as temporary:
         save(value, temporary, *args, **kwargs)
 
 
 def _commit(output_dir):
-    """Make the checkpoint of a finished epoch the one to resume from."""
+    """Make the finished epoch's checkpoint the one to resume from."""
     with contextlib.suppress(FileNotFoundError):
         os.replace(output_dir / "checkpoint.pth.next", output_dir / "checkpoint.pth")
         for path in output_dir.glob("interrupted.*.pth"):

@@ -1,7 +1,21 @@
 """Kaldi data directories: read, check, fix, split, subset, combine, copy; formatting their audio.
 
-Everything here but the audio modules needs the standard library only, so that the commands in utils/
-start at once and work outside the project's environment.
+All modules except those for audio need the standard library only, so that the commands in utils/ start fast
+and work outside of the project's environment.
+
+>>> import tempfile
+>>> folder = tempfile.mkdtemp()
+>>> speakers, texts = {"a1": "a", "a2": "a", "b1": "b"}, {"a1": "HELLO", "a2": "YES", "b1": "NO"}
+>>> write_data_dirs([folder], [("utt2spk", [speakers]), ("text", [texts])])
+>>> read_scp(f"{folder}/spk2utt") == spk2utt(DataDir(folder).utt2spk)
+True
+>>> [str(problem).removeprefix(folder) for problem in check_data_dir(folder)]
+['/wav.scp: no such file; make it, or give --no-wav']
+>>> [list(DataDir(part).utts) for part in split_data_dir(DataDir(folder), 2)]
+[['a1', 'a2'], ['b1']]
+>>> write_scp(f"{folder}/segments", {"a1": "call 0 1.5", "a2": "call 2 3", "b1": "call 3 -1"})
+>>> read_segments(f"{folder}/segments")["a1"]
+Segment(reco='call', start=0.0, end=1.5)
 """
 
 from espnet_posinv.kaldi.check import Problem, check_data_dir

@@ -14,12 +14,12 @@ from espnet_posinv.kaldi.entry import ARCHIVE, archive_of, is_pipe, run_pipe
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
-# Times of segments are written to 1/100 s, or finer: so far one may end behind its recording.
+# Times of segments are written to 1/100 s or finer, so a segment may end this far after its recording.
 ROUNDING = 0.01
 
 
 class Info(NamedTuple):
-    """What an audio file holds; ``samples`` counts one channel."""
+    """Format of an audio file; ``samples`` counts one channel."""
 
     rate: int
     channels: int
@@ -28,13 +28,13 @@ class Info(NamedTuple):
     subtype: str
 
 
-def read_mono(entry: str | Path, rate: int = SAMPLE_RATE, *, data: bytes | None = None) -> np.ndarray:
+def read_mono(entry: str | Path, rate: int = SAMPLE_RATE, *, utterance: str = "") -> np.ndarray:
     """The samples of an entry that must have one channel at this rate.
 
     Args:
         entry: value of a wav.scp line, or a path.
         rate: Hz.
-        data: the audio file's content, where ``entry`` only names it.
+        utterance: id to name in errors.
 
     Returns:
         Samples (T,), float64 in [-1, 1].
@@ -46,11 +46,14 @@ def read_mono(entry: str | Path, rate: int = SAMPLE_RATE, *, data: bytes | None 
         >>> read_mono("clean/a.flac")[:2]  # doctest: +SKIP
         array([-0.00027466,  0.00015259])
     """
-    samples, found = read_channel(entry, data=data)
-    if found != rate:
-        raise DataError(
-            f"{entry}: {found} Hz, need {rate} Hz (scripts/audio/format_wav_scp.sh --fs {rate} resamples)"
-        )
+    try:
+        samples, found = read_channel(entry)
+        if found != rate:
+            raise DataError(
+                f"{entry}: {found} Hz, need {rate} Hz (scripts/audio/format_wav_scp.sh --fs {rate} resamples)"
+            )
+    except DataError as error:
+        raise DataError(f"utterance {utterance}: {error}") if utterance else error from None
     return samples
 
 
@@ -78,8 +81,8 @@ def read_audio(entry: str, start: float = 0.0, end: float = -1.0) -> tuple[np.nd
         Samples (T, channels), float64 with full scale 1 whatever the file's type, and their rate in Hz.
 
     Raises:
-        DataError: the entry cannot be opened, holds no sample or one that is not finite, its file is
-            cut off, or the part lies outside.
+        DataError: the entry cannot be opened, has no samples or one that is not finite, its file is
+            truncated, or the part lies outside.
     """
     if is_pipe(entry):
         samples, rate = decode(run_pipe(entry), entry)
@@ -98,11 +101,11 @@ def cut(samples: np.ndarray, rate: int, start: float, end: float, entry: str) ->
 
 
 def bounds(samples: int, rate: int, start: float, end: float, entry: str) -> tuple[int, int]:
-    """First sample of a part, and the one behind its last.
+    """First sample of a part, and the one after its last.
 
     Raises:
-        DataError: it begins behind the recording's end, holds no sample, or ends behind the recording by more
-            than `ROUNDING`.
+        DataError: the part begins after the recording's end, is empty, or ends more than `ROUNDING` after
+            the recording.
     """
     first, last = round(start * rate), samples if end == -1 else round(end * rate)
     if first >= samples or first >= last or last > samples + round(ROUNDING * rate):
@@ -114,8 +117,8 @@ def bounds(samples: int, rate: int, start: float, end: float, entry: str) -> tup
 def audio_info(entry: str) -> Info:
     """Rate, channels and length of an entry.
 
-    Of an integer wav file only the header is read. What the header cannot tell takes reading it all:
-    whether a flac file is cut off, whether floating-point samples are finite, and anything of a pipe.
+    Of an integer wav file only the header is read. Other files are read completely, to see whether a flac
+    file is truncated or a floating-point sample is not finite; so are pipes.
 
     Raises:
         DataError: as :func:`read_audio`.

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a data directory, each problem with file, line and what to do."""
+"""All problems of a data directory, each with file, line and remedy."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -12,7 +12,7 @@ from espnet_posinv.kaldi.scp import fields as words
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong; ``line`` is 0 where it is about the whole file."""
+    """One problem; ``line`` is 0 if it concerns the whole file."""
 
     path: str
     line: int
@@ -24,7 +24,7 @@ class Problem(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """What a directory must have."""
+    """Required files and properties of a directory."""
 
     feats: bool = False
     text: bool = True
@@ -42,10 +42,10 @@ def check_data_dir(path: str | Path, needs: Needs = Needs()) -> Iterator[Problem
     """Check the files of a data directory against their formats and against each other.
 
     Audio is not opened: see :mod:`espnet_posinv.kaldi.check_audio`. One file is in memory at a time. Lists
-    whose names do not tell what they are keyed by are not looked at, unless `needs` names them.
+    with unknown names are not checked, unless `needs` names them.
 
     Yields:
-        Problem: none if the directory is sound.
+        Problem: none if the directory is valid.
     """
     path = Path(path)
     if not path.is_dir():
@@ -90,11 +90,7 @@ def check_data_dir(path: str | Path, needs: Needs = Needs()) -> Iterator[Problem
 
 
 def report(problems: Iterable[Problem], out: TextIO, most: int = 100) -> int:
-    """Print problems, at most ``most`` (0: all) of a kind in a file, and how many more there are.
-
-    Returns:
-        How many there are, printed or not.
-    """
+    """Print problems, at most ``most`` (0: all) of a kind in a file; returns the number of all problems."""
     counts: dict[tuple[str, str], int] = {}
     for problem in problems:
         kind = (problem.path, re.sub(r"\d+|'[^']*'", "", problem.what))
@@ -148,7 +144,7 @@ def _read(
 
 
 def _bytes_problems(path: Path) -> Iterator[Problem]:
-    """Line ends that other tools stumble over."""
+    """Line ends and byte-order marks that other tools do not accept."""
     with open(path, "rb") as file:
         file.seek(-1, 2)
         if file.read() != b"\n":
@@ -193,7 +189,7 @@ def _inverse(path: Path, table: Mapping[str, str], speaker: Mapping[str, str]) -
 
 
 def _speaker_order(path: Path, speaker: Mapping[str, str]) -> Iterator[Problem]:
-    """Sorted by utterance, the speakers must be sorted too, or tools that merge by speaker fail."""
+    """In the order of utterances, speakers must be sorted too: tools that merge by speaker need it."""
     previous = ""
     for utt in sorted(speaker):
         spk = speaker[utt]
@@ -206,7 +202,7 @@ def _speaker_order(path: Path, speaker: Mapping[str, str]) -> Iterator[Problem]:
 
 
 def _fields(name: str) -> int | None:
-    """How many values an entry has, if that is fixed."""
+    """Number of values of an entry, if it is fixed."""
     return 1 if name in _VALUES or name in ("utt2uniq", "utt2lang", "utt2category", "utt2snr") else None
 
 

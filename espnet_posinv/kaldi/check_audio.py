@@ -1,4 +1,4 @@
-"""Whether the audio of a data directory can be used: every file is opened."""
+"""A check of the audio of a data directory, which opens every file."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ def check_audio(
     Args:
         path: the data directory.
         rate: Hz that the audio must have; default: the most frequent one in wav.scp.
-        channels: how many the audio must have; default: the most frequent number in each file.
+        channels: number that the audio must have; default: the most frequent number in each file.
         jobs: processes.
 
     Yields:
-        Problem: what cannot be opened, is cut off, empty or not finite; another rate or number of
-            channels; references whose length is not that of wav.scp; lengths other than
-            utt2num_samples, utt2dur or reco2dur say; segments that end behind their recording.
+        Problem: audio that cannot be opened, is truncated, empty or not finite; another rate or number of
+            channels; references of another length than wav.scp; lengths that differ from utt2num_samples,
+            utt2dur or reco2dur; segments that end after their recording.
     """
     path = Path(path)
     files = {p.name for p in path.iterdir() if p.is_file()}
@@ -82,7 +82,7 @@ def _differences(
 
 
 def _lengths(path: Path, files: set[str], audio: dict[str, Info]) -> Iterator[Problem]:
-    """Where the files that tell lengths do not agree with the audio."""
+    """Entries of utt2dur, reco2dur and utt2num_samples that do not agree with the audio."""
     parts: dict[str, Segment] = {}
     seconds = {reco: info.samples / info.rate for reco, info in audio.items()}
     if "segments" in files:
@@ -104,8 +104,8 @@ def _lengths(path: Path, files: set[str], audio: dict[str, Info]) -> Iterator[Pr
     again = "delete the file and make it again (python -m espnet_posinv data audio-lengths)"
     for name in sorted(files & {"utt2dur", "reco2dur"}):
         for number, key, value in entries(path / name):
-            actual, told = seconds.get(key), as_number(value)
-            if actual is not None and told and abs(told - actual) > 0.01 + 0.001 * actual:
+            actual, noted = seconds.get(key), as_number(value)
+            if actual is not None and noted and abs(noted - actual) > 0.01 + 0.001 * actual:
                 what = f"{key!r} says {value} s, the audio has {actual:.3f} s"
                 yield Problem(str(path / name), number, what, again)
     if "utt2num_samples" in files and not parts:

@@ -12,13 +12,13 @@ from espnet_posinv.kaldi.scp import DataError
 def combined(sources: Sequence[DataDir], extra: Sequence[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
     """Each list that all sources have, with the entries of all of them.
 
-    A file that some source lacks would cover only part of the utterances: it is left out, and said
-    so on stderr. But utt2uniq is completed with the utterances' own ids, and segments with whole
-    recordings, since that is what their absence means.
+    A file that some source lacks would cover only part of the utterances: it is left out, with a message on
+    stderr. But utt2uniq is completed with the utterances' own ids, and segments with whole recordings,
+    which is the meaning of their absence.
 
     Args:
         sources: the directories.
-        extra: names of lists to merge that are keyed by something else.
+        extra: names of other lists to merge, with keys of any kind.
 
     Raises:
         DataError: an id has different entries in two sources (all such ids are listed, up to 20).
@@ -35,14 +35,13 @@ def combined(sources: Sequence[DataDir], extra: Sequence[str] = ()) -> Iterator[
 
 
 def common(sources: Sequence[DataDir], extra: Sequence[str] = ()) -> list[Path]:
-    """Files keyed by nothing of the directories (noises.scp, spk2enroll.json), which are copied as they are.
+    """Files without ids of the directories as keys (noises.scp, spk2enroll.json), which are copied unchanged.
 
-    Where two sources have different ones, none is the right one: it is left out, and said so on stderr.
+    If two sources have different versions, the file is left out, with a message on stderr.
     """
     found: dict[str, list[Path]] = {}
-    for data in sources:
-        for name in data.verbatim:
-            found.setdefault(name, []).append(data.path / name)
+    for path in (path for data in sources for path in data.verbatim):
+        found.setdefault(path.name, []).append(path)
     keyed = {name for data in sources for name in data.names}
     same = []
     for name, (first, *others) in found.items():

@@ -1,22 +1,22 @@
-"""Whether audio is cut off: less of it is there than its header promises.
+"""Truncated audio files: shorter than their headers say.
 
-libsndfile plays what is there without a word. (A FLAC, CAF or MP3 file that is cut off it does not decode, or
-decodes to fewer samples than it says.)
+libsndfile reads such files without an error. (It does not decode a truncated FLAC, CAF or MP3 file, or
+returns fewer samples than the header says.)
 """
 
 import os
 import struct
 from typing import BinaryIO
 
-_UNKNOWN = 0x7FFFF000  # a program that writes into a pipe puts a length from here up
+_UNKNOWN = 0x7FFFF000  # programs that write into a pipe set a length from here on
 
 
 def lacking(file: BinaryIO, size: int) -> str:
-    """What is missing of the audio between the position of ``file`` and ``size``; "" if nothing is.
+    """A message about missing audio between the position of ``file`` and ``size``; "" if it is complete.
 
     Args:
-        file: WAV (RIFF, RIFX, RF64, Wave64), AIFF, AU, NIST SPHERE or Ogg; of anything else nothing is known.
-        size: position behind the last byte.
+        file: WAV (RIFF, RIFX, RF64, Wave64), AIFF, AU, NIST SPHERE or Ogg; other formats are not checked.
+        size: of the file.
     """
     start = file.tell()
     magic = file.read(4)
@@ -27,7 +27,7 @@ def lacking(file: BinaryIO, size: int) -> str:
         promised = _chunks(file, ">" if magic == b"RIFX" else "<", b"data")
     elif magic == b"FORM":
         promised = _chunks(file, ">", b"SSND")
-    elif magic == b"riff":  # Wave64 tells the size of all
+    elif magic == b"riff":  # Wave64 has the size of the file
         file.seek(start + 16)
         promised = struct.unpack("<Q", _exactly(file, 8))[0]
         file.seek(start)
@@ -47,7 +47,7 @@ def _exactly(file: BinaryIO, count: int) -> bytes:
 
 
 def _chunks(file: BinaryIO, order: str, wanted: bytes) -> int | None:
-    """Bytes of the chunk of samples; the file is left where they begin."""
+    """Bytes of the chunk of samples; the file's position is then their begin."""
     file.seek(8, os.SEEK_CUR)
     of_ds64 = None
     while len(head := file.read(8)) == 8:

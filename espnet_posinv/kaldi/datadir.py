@@ -1,4 +1,4 @@
-"""A Kaldi data directory: which files it has, what they are keyed by, and writing a new one."""
+"""A Kaldi data directory: its files, the kind of their keys, and writing a new directory."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from espnet_posinv.kaldi.scp import DataError, as_number, fields, read_scp, writ
 
 
 class Segment(NamedTuple):
-    """Part of a recording, in seconds; ``end`` is -1 where it goes to the recording's end."""
+    """Part of a recording, in seconds; ``end`` -1 is the recording's end."""
 
     reco: str
     start: float
@@ -21,10 +21,10 @@ class Segment(NamedTuple):
 
 
 class DataDir:
-    """The utterances of a data directory, its other files read when asked for.
+    """The utterances of a data directory; its other files are read on demand.
 
-    Only ids stay in memory, a file's values only as long as the caller keeps them: a directory of a
-    million utterances fits in a few hundred MB.
+    Only ids stay in memory, a file's values only while the caller keeps them: a directory of a million
+    utterances needs a few hundred MB.
 
     Args:
         path: the directory.
@@ -46,7 +46,7 @@ class DataDir:
 
     @cached_property
     def _keyed(self) -> dict[str, schema.Keyed | None]:
-        """By what each file is keyed; None: by nothing of this directory."""
+        """The kind of keys of each file; None: no ids of this directory."""
         keyed = {name: schema.keyed_by(name, segmented=self.segmented) for name in self._files}
         if None in keyed.values():
             ids = schema.ids_of(self.path)
@@ -56,17 +56,17 @@ class DataDir:
 
     @property
     def names(self) -> list[str]:
-        """Files whose entries go with the utterances, speakers or recordings."""
+        """Files with utterances, speakers or recordings as keys."""
         return [name for name, kind in self._keyed.items() if kind]
 
     @property
-    def verbatim(self) -> list[str]:
-        """Files that are copied as they are: lists of something else, and what is no list."""
-        others = [name for name, kind in self._keyed.items() if kind is None]
-        return [name for name in others if schema.is_text(self.path / name)]
+    def verbatim(self) -> list[Path]:
+        """Paths of files that are copied unchanged: lists with other keys, and text that is no list."""
+        others = [self.path / name for name, kind in self._keyed.items() if kind is None]
+        return [path for path in others if schema.is_text(path)]
 
     def read(self, name: str) -> dict[str, str]:
-        """The entries of one file; DataError names the line that is malformed."""
+        """The entries of one file; DataError names a malformed line."""
         return read_scp(self.path / name, empty_values=schema.empty_values(name))
 
     def numbers(self, name: str) -> dict[str, float]:
@@ -98,7 +98,7 @@ class DataDir:
         return self.utt2spk.keys()
 
     def reco_of(self, utt: str) -> str:
-        """The recording an utterance is cut from: itself if there are no segments."""
+        """The recording of an utterance: the utterance itself if there are no segments."""
         if not self.segmented:
             return utt
         if utt not in self.segments:
@@ -108,16 +108,16 @@ class DataDir:
     def keyed_by(
         self, name: str, table: Mapping[str, str], utts: Container[str] | None = None
     ) -> schema.Keyed:
-        """By what a file of `names` is keyed; `utts`: the utterances, if utt2spk is not to be relied on."""
+        """The kind of keys of a file of `names`; `utts`: the utterances, if utt2spk may be wrong."""
         utts = self.utt2spk if utts is None else utts
         return keyed_by(name, table, utts, segmented=self.segmented) or self._keyed[name]
 
 
 def keyed_by(name: str, keys: Iterable[str], utts: Container[str], *, segmented: bool) -> schema.Keyed | None:
-    """By what a file is keyed; where both of two conventions exist, its content decides.
+    """The kind of keys of a file; if there are two conventions, its content decides.
 
     With segments, reference signals (spk1.scp) may be given per recording or per utterance; cmvn.scp
-    may be given per speaker or per utterance. None if the name does not tell.
+    may be given per speaker or per utterance. None for unknown names.
     """
     keyed = schema.keyed_by(name, segmented=segmented)
     two_ways = name == "cmvn.scp" or (segmented and schema.is_audio(name) and name != "wav.scp")
@@ -159,17 +159,16 @@ def write_data_dirs(
 ) -> None:
     """Write data directories; spk2utt is made from utt2spk.
 
-    All files are written to temporary folders first; then a folder takes its name, or the files take
-    their places in one that exists. What stops this while files are written leaves the old state.
-    Older data files that are not written again would belong to other utterances: they are moved to
-    ``.backup``.
+    All files are written to temporary folders first. Then a folder is renamed, or its files are moved into
+    the existing directory. An error while files are written leaves the old state. Older data files without a
+    new version, which would belong to other utterances, are moved to ``.backup``.
 
     Args:
-        paths: the directories, made if need be.
+        paths: the directories, created if missing.
         tables: (file name, entries for each directory) pairs; may be a generator, so that one file
             is in memory at a time.
-        verbatim: files to copy into each that has none, or an older one: what is newer there was made for
-            there, like the formatted audio of a list of noises.
+        verbatim: files to copy into each directory without a newer file of that name; a newer one belongs to
+            the directory, like a list of formatted noises.
     """
     with ExitStack() as stack:
         stages = [stack.enter_context(_staged(Path(path))) for path in paths]
@@ -186,15 +185,22 @@ def write_data_dirs(
                     shutil.copyfile(file, stage / file.name)
 
 
+def write_data_dir(
+    path: str | Path, tables: Iterable[tuple[str, Mapping[str, str]]], *, verbatim: Iterable[Path] = ()
+) -> None:
+    """Write one data directory from (file name, entries) pairs; see :func:`write_data_dirs`."""
+    write_data_dirs([path], ((name, [table]) for name, table in tables), verbatim=verbatim)
+
+
 @contextmanager
 def _staged(path: Path) -> Iterator[Path]:
     """A temporary folder that becomes data directory ``path``, or whose files replace those in it."""
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Files can be moved within a file system only, and a directory may be the root of one of its own.
+    # Files can be moved within a file system only, and a directory may be a mount point.
     there = path.is_dir()
     stage = (path if there else path.parent) / f".{path.name}.{os.getpid()}.stage"
-    shutil.rmtree(stage, ignore_errors=True)  # of a process that was killed and had this id
+    shutil.rmtree(stage, ignore_errors=True)  # of a killed process with this id
     try:
         stage.mkdir()
         yield stage

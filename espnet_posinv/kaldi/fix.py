@@ -1,4 +1,4 @@
-"""Repairing a data directory where only one repair is possible."""
+"""Repair of a data directory, if only one repair is possible."""
 
 import shutil
 import time
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from espnet_posinv.kaldi import schema
-from espnet_posinv.kaldi.datadir import DataDir, spk2utt, write_data_dirs
+from espnet_posinv.kaldi.datadir import DataDir, spk2utt, write_data_dir
 from espnet_posinv.kaldi.scp import DataError, entries
 from espnet_posinv.kaldi.scp import fields as words
 
@@ -17,30 +17,29 @@ Say = Callable[[str], None]
 def fix_data_dir(path: str | Path, say: Say = print, *, extra_utt_files: Iterable[str] = ()) -> bool:
     """Sort the files, drop incomplete utterances, make spk2utt anew.
 
-    An utterance stays if every file that must have it does: those whose names say that they are keyed by
-    utterance (with segments: and its recording is in every file of audio), and `extra_utt_files`. Other lists
-    that turn out to be keyed by utterance, speaker or recording follow, those keyed by something else are
-    left as they are. Files that follow from the audio (utt2dur, ...) do not decide either; one that is
-    incomplete is removed, to be made again. What is dropped is said. The files as they were are kept
-    in ``.backup/<date>-<time>``.
+    An utterance is kept if all required files have it: the known lists by utterance (with segments: its
+    recording is in every file of audio) and `extra_utt_files`. Other lists by utterance, speaker or recording
+    are reduced accordingly; lists with other keys do not change. Files derived from the audio (utt2dur, ...)
+    are not required; an incomplete one is removed, to be made again. Everything dropped is reported. The old
+    files are kept in ``.backup/<date>-<time>``.
 
     Args:
         path: the directory.
-        say: gets one line for each thing done.
-        extra_utt_files: further files that must have every utterance.
+        say: receives one line for each change.
+        extra_utt_files: further required files.
 
     Returns:
         Whether anything was changed.
 
     Raises:
-        DataError: what cannot be repaired without guessing (all of it is listed): a key with two
+        DataError: problems without a unique repair (all are listed): a key with two
             different values, a line of utt2spk or segments with the wrong number of fields, a file
             that is not UTF-8. Nothing is changed then.
     """
     data = DataDir(path)
     extra = [name for name in extra_utt_files if (data.path / name).exists()]
     if other := [name for name in extra if name not in data.names]:
-        say(f"{data.path}: {', '.join(other)}: keyed by no utterance: left as it is")
+        say(f"{data.path}: {', '.join(other)}: not keyed by utterance: left unchanged")
     repair = _Repair(data, say, extra)
     tables = ((name, repair.kept(name)) for name in data.names if name != "spk2utt")
     changed = {name for name, table in tables if _text(table) != (data.path / name).read_bytes()}
@@ -52,9 +51,9 @@ def fix_data_dir(path: str | Path, say: Say = print, *, extra_utt_files: Iterabl
         say(f"{data.path}: nothing to fix, {len(repair.utts)} utterances")
         return False
     backup = _back_up(data)
-    repair.say = lambda line: None  # all was said when the changes were looked for
+    repair.say = lambda line: None  # everything was reported when the changes were found
     stay = [name for name in data.names if name not in repair.remove | {"spk2utt"}]
-    write_data_dirs([data.path], ((name, [repair.kept(name)]) for name in stay))
+    write_data_dir(data.path, ((name, repair.kept(name)) for name in stay))
     say(
         f"{data.path}: {len(repair.utts)} of {len(repair.speaker)} utterances kept, changed: "
         f"{', '.join(sorted(changed))}; the files as they were are in {backup}"
@@ -63,7 +62,7 @@ def fix_data_dir(path: str | Path, say: Say = print, *, extra_utt_files: Iterabl
 
 
 class _Repair:
-    """Which utterances and recordings stay; files are read twice, never kept."""
+    """Which utterances and recordings are kept; files are read twice, never held in memory."""
 
     def __init__(self, data: DataDir, say: Say, extra: Iterable[str]):
         self.data, self.say = data, say
@@ -93,7 +92,7 @@ class _Repair:
             raise DataError(f"{data.path}: no utterance would remain ({counts}); nothing was changed")
 
     def kept(self, name: str) -> dict[str, str]:
-        """The sorted entries of a file that stay, saying which go; none if the file itself goes."""
+        """The sorted entries of a file that are kept, reporting the others; none if the file is removed."""
         where = f"{self.data.path}/{name}"
         table = dict(sorted(self._entries(name, [], self.say).items()))
         keyed = self._keyed_by(name, table)
@@ -120,7 +119,7 @@ class _Repair:
         return self.data.keyed_by(name, table, self.speaker)
 
     def _entries(self, name: str, conflicts: list[str], say: Say = lambda line: None) -> dict[str, str]:
-        """A file's usable entries; ``conflicts`` gets what has no single meaning."""
+        """A file's usable entries; ambiguous ones are added to ``conflicts``."""
         path, table, fields = self.data.path / name, {}, {"utt2spk": 1, "segments": 3}.get(name)
         for number, key, value in entries(path):
             if not key and value:  # blanks before the key
@@ -140,7 +139,7 @@ class _Repair:
 
 
 def _text(table: dict[str, str]) -> bytes:
-    """A file's proper content."""
+    """The corrected content of a file."""
     return "".join(_lines(table)).encode()
 
 
@@ -155,6 +154,6 @@ def _back_up(data: DataDir) -> Path:
     while backup.exists():
         backup = backup.with_name(backup.name + "+")
     backup.mkdir(parents=True)
-    for name in {*data.names, *data.verbatim}:
-        shutil.copy2(data.path / name, backup / name)
+    for path in {*(data.path / name for name in data.names), *data.verbatim}:
+        shutil.copy2(path, backup / path.name)
     return backup

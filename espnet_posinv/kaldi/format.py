@@ -1,4 +1,4 @@
-"""Real audio files of one rate and format from any wav.scp: what training reads."""
+"""Audio files of one rate and format from any wav.scp, for training."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from espnet_posinv.kaldi.scp import DataError, read_scp
 
 
 class Formatted(NamedTuple):
-    """Outputs by utterance, and how many samples were beyond full scale."""
+    """Outputs by utterance, samples limited to full scale, and files made in this call."""
 
     path: dict[str, str]
     samples: dict[str, int]
@@ -33,25 +33,25 @@ def format_wav_scp(
     keys: Sequence[str] | None = None,
     jobs: int | None = None,
 ) -> Formatted:
-    """Write each utterance as a 16-bit file; a file that is already as wanted is used where it is.
+    """Write each utterance as a 16-bit file; a file of the wanted format is used where it is.
 
-    Outputs are renamed into place when complete and noted in a journal: run again after an
-    interruption, only what is missing, or whose source or options changed, is made. (A pipe that does not
-    show what it reads is run each time; see :func:`~espnet_posinv.kaldi.entry.state`.)
+    Outputs are renamed when complete and noted in a journal, so another call makes only files that are
+    missing or whose source or options changed. (A pipe whose inputs are unknown is run each time; see
+    :func:`~espnet_posinv.kaldi.entry.state`.)
 
     Args:
         scp: wav.scp with paths, pipes or archive offsets.
-        folder: where the audio files go.
+        folder: for the audio files.
         segments: cut recordings into these utterances.
-        rate: Hz of the output; default: as it is.
+        rate: Hz of the output; default: unchanged.
         audio_format: "wav" or "flac".
-        channels: which to keep (0-based), for all or by utterance; default: all.
+        channels: channels to keep (from 0), for all or by utterance; default: all.
         keys: only these utterances.
         jobs: processes.
 
     Raises:
-        DataError: the folder holds the audio of a file of another name; an entry cannot be used (all
-            of them are listed, up to 20; the others are made).
+        DataError: the folder belongs to a list of another name, or entries cannot be used (up to 20 are
+            listed; the others are made).
     """
     if audio_format not in FORMATS:
         raise DataError(f"audio format {audio_format!r} is not one of {', '.join(FORMATS)}")
@@ -75,7 +75,7 @@ def format_wav_scp(
             todo.append(task._replace(parts=tuple(missing)))
     errors, clipped, kept = [], 0, len(done)
     with journal.append(folder) as log:
-        # Files are about to be overwritten: what was noted of them must not count if this is killed.
+        # These files are overwritten below: their old notes must not count after a kill.
         log.writelines(journal.line(utt, journal.NOTHING) for utt in stale)
         log.flush()
         for results in parallel_map(run_task, todo, label=f"format {Path(scp).name}", jobs=jobs):
@@ -99,7 +99,7 @@ def format_wav_scp(
 
 
 def _tasks(scp, folder, segments, rate, audio_format, channels, keys) -> Iterator[Task]:
-    """The work, one task a recording."""
+    """One task for each recording."""
     table = read_scp(scp)
     wanted = None if keys is None else set(keys)
     cuts = read_segments(segments) if segments else {utt: Segment(utt, 0.0, -1.0) for utt in table}

@@ -1,10 +1,10 @@
-"""A data directory whose audio is formatted: all signals of an utterance alike, segments cut out."""
+"""Formatting the audio of a data directory: all signals of an utterance alike, segments cut out."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from espnet_posinv.kaldi import schema
-from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
+from espnet_posinv.kaldi.datadir import DataDir, write_data_dir
 from espnet_posinv.kaldi.format import Formatted, format_wav_scp
 from espnet_posinv.kaldi.format_jobs import run_jobs
 from espnet_posinv.kaldi.scp import DataError
@@ -19,25 +19,25 @@ def format_data_dir(
     jobs: int | None = None,
     command: str = "",
 ) -> dict[str, Formatted]:
-    """Format wav.scp, spk1.scp, noise1.scp, ... and copy what else belongs to the utterances.
+    """Format wav.scp, spk1.scp, noise1.scp, ... and copy the other lists of the utterances.
 
-    In the result recordings are utterances: segments and what is keyed by recording have no place
-    there. utt2num_samples (and utt2fs, if there is one) tell of the new audio.
+    In the result, recordings are utterances, so segments and lists by recording are left out.
+    utt2num_samples (and utt2fs, if it exists) describe the new audio.
 
     Args:
         data: the directory.
-        target: the new one; audio goes to ``target/data/<signal>``.
-        rate: Hz; default: as it is.
+        target: the new directory; audio goes to ``target/data/<signal>``.
+        rate: Hz; default: unchanged.
         audio_format: "wav" or "flac".
         jobs: processes, or jobs of the launcher.
         command: a launcher and its options, like ``utils/slurm.pl --mem 2G``; default: processes of this
             machine. Logs go to ``target/logs``.
 
     Returns:
-        What was made, by file name.
+        The results, by file name.
 
     Raises:
-        DataError: audio that cannot be used; a reference whose length is not that of its mixture.
+        DataError: audio that cannot be used; a reference with another length than its mixture.
     """
     target = Path(target)
     signals = sorted(filter(schema.is_audio, data.names), key=lambda name: (name != "wav.scp", name))
@@ -58,9 +58,7 @@ def format_data_dir(
         else:
             results[name] = format_wav_scp(scp, folder, keys=list(data.utts), jobs=jobs, **how)
         _compare_lengths(data.path / name, results[name].samples, results, list(data.utts))
-    verbatim = [data.path / name for name in data.verbatim]
-    tables = ((name, [table]) for name, table in _tables(data, results, rate))
-    write_data_dirs([target], tables, verbatim=verbatim)
+    write_data_dir(target, _tables(data, results, rate), verbatim=data.verbatim)
     return results
 
 
@@ -76,7 +74,7 @@ def _by_jobs(
     rate: int | None,
     audio_format: str,
 ) -> Formatted:
-    """format_wav_scp by a launcher; what was limited to full scale stands in the logs."""
+    """format_wav_scp by a launcher; samples limited to full scale are in the logs."""
     options = ["--audio-format", audio_format, "--fs", str(rate or "none")]
     options += ["--segments", str(segments)] if segments else []
     paths, samples = run_jobs(command, options, str(scp), utts, log_dir, str(folder), jobs)
@@ -86,7 +84,7 @@ def _by_jobs(
 def _compare_lengths(
     path: Path, samples: dict[str, int], results: dict[str, Formatted], utts: list[str]
 ) -> None:
-    """Raise unless a signal has every utterance, as long as in the signals before."""
+    """Raise unless a signal has all utterances, with the same lengths as the earlier signals."""
     if missing := [utt for utt in utts if utt not in samples]:
         raise DataError(
             f"{path}: lacks {len(missing)} utterances, like {missing[0]!r}; run utils/fix_data_dir.sh"

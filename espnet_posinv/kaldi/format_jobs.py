@@ -1,4 +1,4 @@
-"""Formatting audio as jobs of a launcher (run.pl, slurm.pl, queue.pl), for clusters."""
+"""Formatting of audio by jobs of a launcher (run.pl, slurm.pl, queue.pl), for clusters."""
 
 import shlex
 import shutil
@@ -22,13 +22,13 @@ def run_jobs(
         wav.scp and utt2num_samples of all.
 
     Raises:
-        DataError: a job failed; the launcher has said which.
+        DataError: a job failed; the launcher has printed which.
     """
     jobs = min(jobs, len(keys))
     bounds = even_bounds(len(keys), jobs)
     log_dir.mkdir(parents=True, exist_ok=True)
     for job in range(jobs):
-        # An older result must not stand in for that of a job which was lost unnoticed.
+        # An older result must not be taken for that of a lost job.
         shutil.rmtree(log_dir / f"part.{job + 1}", ignore_errors=True)
         with atomic_write(log_dir / f"keys.{job + 1}") as file:
             file.writelines(f"{key}\n" for key in keys[bounds[job] : bounds[job + 1]])

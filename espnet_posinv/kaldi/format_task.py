@@ -1,4 +1,4 @@
-"""Making the formatted audio of one recording: cut, choose channels, resample, write."""
+"""Formatting the audio of one recording: cut, choose channels, resample, write."""
 
 import hashlib
 from pathlib import Path
@@ -26,23 +26,23 @@ class Part(NamedTuple):
     start: float
     end: float
     channels: tuple[int, ...] | None
-    mark: str  # another one if the output would be another
-    noted: journal.Entry | None = None  # the output that is there, of an opaque pipe
+    mark: str  # of source and options: differs if the output would differ
+    noted: journal.Entry | None = None  # the existing output of an opaque pipe
 
 
 class Task(NamedTuple):
-    """All that is cut from one recording, so that a pipe is run once."""
+    """All parts of one recording, so that a pipe is run once."""
 
     entry: str
     parts: tuple[Part, ...]
     folder: str
     rate: int | None
     format: str
-    opaque: bool = False  # a pipe whose output alone tells whether it is another one
+    opaque: bool = False  # a pipe whose changes show in its output only
 
 
 class Done(NamedTuple):
-    """What became of a part: a path and its samples per channel, or an error."""
+    """The result of a part: a path and its samples per channel, or an error."""
 
     part: Part
     path: str = ""
@@ -52,7 +52,7 @@ class Done(NamedTuple):
 
 
 def run_task(task: Task) -> list[Done]:
-    """Make the outputs of one recording; an error stops only the part it is about."""
+    """Make the outputs of one recording; an error affects its own part only."""
     results, whole = [], None
     if task.opaque:
         try:
@@ -78,17 +78,17 @@ def run_task(task: Task) -> list[Done]:
 
 
 def _changed(task: Task, hashed: str) -> tuple[Task, list[Done]]:
-    """The parts that an opaque pipe's output, of this hash, makes necessary, and those that are there."""
+    """The parts to make from an opaque pipe's output with this hash, and the parts that exist already."""
     parts = [part._replace(mark=f"{part.mark}.{hashed}") for part in task.parts]
     there = [part for part in parts if part.noted and part.noted.mark == part.mark]
     todo = tuple(part for part in parts if part not in there)
-    with journal.append(Path(task.folder)) as log:  # what is overwritten must not count if this is killed
+    with journal.append(Path(task.folder)) as log:  # old notes must not count after a kill
         log.writelines(journal.line(part.utt, journal.NOTHING) for part in todo if part.noted)
     return task._replace(parts=todo), [Done(part, part.noted.path, part.noted.samples) for part in there]
 
 
 def _as_it_is(task: Task, part: Part) -> Done | None:
-    """The recording itself, if it is a whole file of the wanted kind."""
+    """The recording itself, if it is a complete file of the wanted format."""
     entry = task.entry
     if (part.start, part.end) != (0.0, -1.0) or is_pipe(entry) or archive_of(entry):
         return None
@@ -108,7 +108,7 @@ def _write(task: Task, part: Part, samples: np.ndarray, rate: int) -> Done:
         samples = samples[:, list(part.channels)]
     if task.rate not in (None, rate):
         samples, rate = soxr.resample(samples, rate, task.rate), task.rate
-    # Rounded here: libsndfile scales floats by 32767, so 16-bit samples would not come back as they were.
+    # Rounded here: libsndfile scales floats by 32767, so 16-bit samples would change.
     scaled = np.rint(samples * _FULL_SCALE)
     clipped = int(np.count_nonzero((scaled > _FULL_SCALE) | (scaled < -_FULL_SCALE)))
     integers = np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)

@@ -1,4 +1,4 @@
-"""What a folder of audio files was made from, so that an interrupted run can go on."""
+"""A journal of the audio files in a folder and their sources, so that an interrupted run can resume."""
 
 import os
 import time
@@ -12,22 +12,22 @@ from espnet_posinv.kaldi.scp import DataError
 
 
 class Entry(NamedTuple):
-    """An output: the mark of its source and options, its path, and its samples per channel."""
+    """An output: a mark of its source and options, its path, and its samples per channel."""
 
     mark: str
     path: str
     samples: int
 
     def is_there(self) -> bool:
-        """Whether the file still is."""
+        """Whether the file exists and is not empty."""
         return os.path.isfile(self.path) and os.path.getsize(self.path) > 0
 
 
-NOTHING = Entry("-", "-", 0)  # what was noted before no longer counts
+NOTHING = Entry("-", "-", 0)  # cancels earlier entries
 
 
 def bind(folder: Path, scp: Path) -> None:
-    """Reserve a folder for one signal: files are named by utterance, so two would overwrite each other.
+    """Reserve a folder for one signal: files of two signals, named by utterance, would overwrite each other.
 
     Raises:
         DataError: the folder belongs to a file of another name.
@@ -40,12 +40,12 @@ def bind(folder: Path, scp: Path) -> None:
 
 
 def read(folder: Path) -> dict[str, Entry]:
-    """The newest entry of each utterance; an older one tells of a file that was overwritten."""
+    """The newest entry of each utterance."""
     newest: dict[str, tuple[int, Entry]] = {}
     for journal in folder.glob(".journal.*"):
         for line in journal.read_text(encoding="utf-8").split("\n"):
             fields = line.split("\t")
-            if len(fields) == 5:  # the last line of a killed process may be cut off
+            if len(fields) == 5:  # the last line of a killed process may be incomplete
                 when, utt, mark, samples, path = fields
                 if utt not in newest or newest[utt][0] <= int(when):
                     newest[utt] = (int(when), Entry(mark, path, int(samples)))
@@ -54,11 +54,11 @@ def read(folder: Path) -> dict[str, Entry]:
 
 @contextmanager
 def append(folder: Path) -> Iterator[TextIO]:
-    """A file for new entries; every process has its own, since machines may share the folder."""
+    """A file for new entries, one for each process, since hosts may share the folder."""
     with open(folder / f".journal.{os.uname().nodename}.{os.getpid()}", "a", encoding="utf-8") as file:
         yield file
 
 
 def line(utt: str, entry: Entry) -> str:
-    """An entry as it is written."""
+    """The line of an entry."""
     return f"{time.time_ns()}\t{utt}\t{entry.mark}\t{entry.samples}\t{entry.path}\n"

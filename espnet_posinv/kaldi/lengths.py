@@ -1,4 +1,4 @@
-"""How long the utterances are: utt2num_samples, utt2dur and reco2dur from the audio."""
+"""Lengths of utterances and recordings: utt2num_samples, utt2dur and reco2dur from the audio."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from espnet_posinv.kaldi.scp import DataError, write_scp
 
 
 def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: int | None = None) -> None:
-    """Write the files that tell lengths, from the headers of the audio in wav.scp.
+    """Write the files of lengths, from the headers of the audio in wav.scp.
 
     Args:
         path: a data directory.
@@ -18,8 +18,7 @@ def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: i
         jobs: processes.
 
     Raises:
-        DataError: audio that cannot be opened, or a segment that is not within its recording (all are
-            listed, up to 20).
+        DataError: audio that cannot be opened, or a segment outside its recording (up to 20 are listed).
     """
     data = DataDir(path)
     wavs = data.read("wav.scp")

@@ -8,7 +8,7 @@ from espnet_posinv.kaldi.scp import BYTE_ORDER_MARK, DataError, fields
 def lines_of(path: str | None) -> list[str]:
     """The lines of a file, or of standard input if there is no path or it is '-'."""
     stdin = path in (None, "-")
-    # What is not UTF-8 is passed through: splitting a file needs no knowledge of its text.
+    # Bytes that are not UTF-8 are kept.
     with open(
         0 if stdin else path, encoding="utf-8", errors="surrogateescape", newline="\n", closefd=not stdin
     ) as file:

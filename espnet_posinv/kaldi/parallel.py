@@ -20,10 +20,10 @@ def parallel_map(
     """The results of ``function`` in the order of ``items``, as they become ready.
 
     Args:
-        function: a function of a module.
-        items: what it is applied to.
-        label: begins the progress line on stderr.
-        jobs: processes; default: the cores this process may use.
+        function: defined in a module, so that other processes can import it.
+        items: its arguments.
+        label: of the progress line on stderr.
+        jobs: processes; default: the cores that this process may use.
 
     Raises:
         DataError: a process was killed.
@@ -51,8 +51,8 @@ def parallel_map(
 class _Progress:
     """A line that is rewritten on a terminal, and printed every half minute into a log.
 
-    The time left is told from the second line on, by the pace since the first: before it, processes start and
-    load models.
+    From the second line on it shows the time left, by the pace since the first line: before that, processes
+    start and load models.
     """
 
     def __init__(self, label: str, total: int):
@@ -68,7 +68,7 @@ class _Progress:
             line = f"{self.label}: {self.done}/{self.total}"
             if self.first and self.done > self.first[1]:
                 pace = (now - self.first[0]) / (self.done - self.first[1])
-                line += f", {told(pace * (self.total - self.done))}"
+                line += f", {time_left(pace * (self.total - self.done))}"
             self.first = self.first or (now, self.done)
             end = "\n" if not self.terminal or self.done == self.total else "\x1b[K\r"
             print(line, end=end, file=sys.stderr, flush=True)
@@ -76,10 +76,10 @@ class _Progress:
         return result
 
 
-def told(seconds: float) -> str:
-    """Time that is left, as exactly as an estimate is.
+def time_left(seconds: float) -> str:
+    """An estimate of the time left, in words.
 
-    >>> told(40), told(83), told(9000)
+    >>> time_left(40), time_left(83), time_left(9000)
     ('40 s left', '2 min left', '2 h 30 min left')
     """
     if seconds < 60:

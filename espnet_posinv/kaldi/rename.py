@@ -1,4 +1,4 @@
-"""Giving other ids to the utterances, speakers and recordings of a data directory."""
+"""Renaming the utterances, speakers and recordings of a data directory."""
 
 from collections.abc import Callable, Iterator
 
@@ -42,5 +42,5 @@ def renamed(
 
 
 def affix(prefix: str = "", suffix: str = "") -> Rename:
-    """A renaming that puts text before and after an id."""
+    """A renaming that adds a prefix and a suffix to an id."""
     return lambda name: f"{prefix}{name}{suffix}"

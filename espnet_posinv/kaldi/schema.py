@@ -1,4 +1,4 @@
-"""What the files of a data directory are keyed by: the names that tell, and the keys of all others."""
+"""The kind of keys of a data directory's files, by their names or, for unknown names, by their keys."""
 
 import re
 from collections.abc import Mapping, Set
@@ -10,8 +10,8 @@ from espnet_posinv.kaldi.scp import DataError, entries, fields
 Keyed = Literal["utt", "spk", "reco"]
 Ids = Mapping[Keyed, Set[str]]
 
-# Audio of a recording (of an utterance if there are no segments): ESPnet's enhancement recipes add the
-# reference signals to Kaldi's wav.scp.
+# Audio by recording (by utterance without segments): Kaldi's wav.scp and the reference signals of ESPnet's
+# enhancement recipes.
 _AUDIO = re.compile(r"(wav|spk\d+|noise\d+|dereverb\d+)\.scp")
 _BY_UTTERANCE = re.compile(r"(feats|vad)\.scp|utt2\w+|text(_\w+)?|segments")
 _BY_SPEAKER = re.compile(r"spk2utt|spk2gender|cmvn\.scp")
@@ -20,7 +20,7 @@ _BY_RECORDING = re.compile(r"reco2dur|reco2file_and_channel")
 #: Files about the length of the audio that espnet_posinv.kaldi.lengths writes.
 LENGTHS = ("utt2num_samples", "utt2dur", "reco2dur")
 
-#: Files that follow from the audio: they can be made again, so they never decide what is kept.
+#: Files derived from the audio: they can be made again, so no utterance is dropped for them.
 DERIVED = frozenset({"utt2dur", "utt2num_samples", "utt2num_frames", "utt2max_frames", "utt2fs", "reco2dur"})
 
 
@@ -30,7 +30,7 @@ def is_audio(name: str) -> bool:
 
 
 def keyed_by(name: str, *, segmented: bool) -> Keyed | None:
-    """By what a file is keyed, or None if its name does not tell.
+    """The kind of keys of a file, or None for an unknown name.
 
     Args:
         name: file name without folder.
@@ -46,12 +46,12 @@ def keyed_by(name: str, *, segmented: bool) -> Keyed | None:
 
 
 def empty_values(name: str) -> bool:
-    """Whether entries may consist of their key alone: transcripts may be empty, other lists be of ids."""
+    """Whether entries may have no value: transcripts may be empty, and other lists may hold ids only."""
     return name.startswith("text") or keyed_by(name, segmented=False) is None
 
 
 def ids_of(path: Path) -> Ids:
-    """The utterances, speakers and recordings of a data directory, as its files have them, good or bad."""
+    """The utterances, speakers and recordings in a data directory's files, unchecked."""
     utts, spks, recos = set(), set(), set()
     for _, utt, spk in entries(path / "utt2spk", errors="surrogateescape"):
         utts.add(utt)
@@ -63,10 +63,10 @@ def ids_of(path: Path) -> Ids:
 
 
 def keyed_by_keys(path: Path, ids: Ids) -> Keyed | None:
-    """By what a list is keyed whose name does not tell: its keys say so.
+    """The kind of keys of a list with an unknown name, from its keys.
 
-    Most keys are ids of that kind, or most ids are keys. None for any other file: a list of something else
-    (noises, rooms, speakers of other data), several lines of one key, JSON, no text.
+    A kind fits if most keys are ids of that kind, or most such ids are keys. None for other files: lists with
+    other keys (noises, rooms, speakers of other data), with repeated keys, JSON, binary files.
     """
     keys = set()
     try:

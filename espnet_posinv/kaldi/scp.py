@@ -6,21 +6,20 @@ from pathlib import Path
 
 from espnet_posinv.files import atomic_write
 
-#: What some programs write before UTF-8 text; joined files have it in later lines too. No part of an id.
+#: Written before UTF-8 text by some programs, and in later lines of joined files; never part of an id.
 BYTE_ORDER_MARK = "\ufeff"
 
 
 class DataError(ValueError):
-    """What is wrong with a data file, as ``file:line: problem; what to do``."""
+    """A problem of a data file, as ``file:line: problem; remedy``."""
 
 
 def entries(path: str | Path, *, errors: str = "strict") -> Iterator[tuple[int, str, str]]:
-    """Each line of a file as (line number, key, value), nothing checked but the encoding.
+    """Each line of a file as (line number, key, value); only the encoding is checked.
 
-    The separator is ASCII blank space only: transcripts may hold any other Unicode space, and
-    ``str.splitlines`` would cut a line at some of them. An entry without a value gives "". A byte-order
-    mark before a key is left out.
-    With ``errors="surrogateescape"`` what is not UTF-8 is passed on as lone surrogates.
+    The separators are ASCII blanks only: transcripts may hold other Unicode spaces, at some of which
+    ``str.splitlines`` would split. The value of an entry without one is "". A byte-order mark before a key is
+    removed. With ``errors="surrogateescape"`` bytes that are not UTF-8 become lone surrogates.
 
     Raises:
         DataError: the file does not exist or is not UTF-8.
@@ -45,11 +44,10 @@ def read_scp(path: str | Path, *, empty_values: bool = False) -> dict[str, str]:
 
     Args:
         path: wav.scp, utt2spk, text, or any file with a key in the first column.
-        empty_values: an entry may consist of its key alone (a transcript may be empty).
+        empty_values: entries may have no value (a transcript may be empty).
 
     Raises:
-        DataError: a blank line, an entry without a value, or a key given twice. A dictionary built
-            from such a file would silently hold something else than the file says.
+        DataError: a blank line, an entry without a value, or a key given twice.
     """
     table: dict[str, str] = {}
     for number, key, value in entries(path):
@@ -65,12 +63,12 @@ def read_scp(path: str | Path, *, empty_values: bool = False) -> dict[str, str]:
 
 
 def fields(value: str) -> list[str]:
-    """The words of a value: what ASCII blanks separate, as in `entries`; an id may hold any other space."""
+    """The words of a value, separated by ASCII blanks as in `entries`; an id may hold other spaces."""
     return re.findall(r"[^ \t\r\n]+", value)
 
 
 def as_number(text: str) -> float | None:
-    """The number above 0 that a value is, or None."""
+    """The value as a number above 0, or None."""
     try:
         value = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Speed-perturbed copies of data directories, by sox pipes that the format stage resolves."""
+"""Speed-perturbed copies of data directories, by sox pipes that the formatting runs."""
 
 import re
 import shlex
@@ -17,21 +17,20 @@ _COUNTS = ("utt2num_samples", "utt2num_frames", "utt2max_frames")
 def speed_perturbed(data: DataDir, factor: float) -> Iterator[tuple[str, dict[str, str]]]:
     """Each file of a directory whose audio is played ``factor`` times as fast; ids get ``sp<factor>-``.
 
-    Every signal of an utterance is changed alike: wav.scp and the references spk1.scp, noise1.scp,
-    dereverb1.scp, so that they stay aligned. Durations and segments are divided by the factor; counts
-    of samples and frames would be inexact after resampling and are left out; utt2uniq names the
-    original utterance.
+    All signals of an utterance change alike: wav.scp and the references spk1.scp, noise1.scp, dereverb1.scp,
+    so that they stay aligned. Durations and segments are divided by the factor; counts of samples and frames,
+    which would be inexact after resampling, are left out; utt2uniq names the original utterance.
 
     Args:
         data: the directory.
-        factor: > 0, of up to six digits; 0.9 makes the speech slower, longer and lower.
+        factor: > 0, of up to six digits; with 0.9 the speech is slower, longer and lower.
 
     Raises:
-        DataError: another factor, or an entry that cannot be put behind a pipe (an archive offset).
+        DataError: another factor, or an entry that cannot be an input of a pipe (an archive offset).
     """
     if not 0 < factor < float("inf") or float(f"{factor:g}") != factor:
         raise DataError(f"speed factor {factor!r}: give a number above 0 of up to six digits, like 0.95")
-    for name in (*_SECONDS, "segments"):  # what is malformed is told before anything is written
+    for name in (*_SECONDS, "segments"):  # report malformed files before anything is written
         if name in data.names:
             _ = data.segments if name == "segments" else data.numbers(name)
     name_of = affix(f"sp{factor:g}-")
@@ -44,7 +43,7 @@ def speed_perturbed(data: DataDir, factor: float) -> Iterator[tuple[str, dict[st
         elif name == "segments":
             table = {k: _stretch(v, factor) for k, v in table.items()}
         elif name in _COUNTS or name in ("feats.scp", "vad.scp", "cmvn.scp"):
-            continue  # belongs to the audio as it was
+            continue  # belongs to the original audio
         yield name, table
         if name == "utt2spk" and not has_uniq:
             yield "utt2uniq", {name_of(utt): utt for utt in data.utts}
@@ -55,7 +54,7 @@ def sped_up(entry: str, factor: float, where: str) -> str:
     if entry.endswith("|"):
         return f"{entry} sox -t wav - -t wav - speed {factor:g} |"
     if _OFFSET.search(entry):
-        raise DataError(f"{where}: {entry!r} lies in an archive; run scripts/audio/format_wav_scp.sh first")
+        raise DataError(f"{where}: {entry!r} is in an archive; run scripts/audio/format_wav_scp.sh first")
     return f"sox {shlex.quote(entry)} -t wav - speed {factor:g} |"
 
 

@@ -1,4 +1,4 @@
-"""Dividing lists and data directories into parts."""
+"""Splitting lists and data directories into parts."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +13,13 @@ Utt = TypeVar("Utt")
 
 
 def even_bounds(count: int, parts: int) -> list[int]:
-    """Where to cut a list into contiguous parts whose sizes differ by at most one, larger ones first.
+    """Bounds that split a list into contiguous parts whose sizes differ by at most one, larger ones first.
 
     Returns:
         parts + 1 positions, the first 0 and the last ``count``.
 
     Raises:
-        DataError: fewer entries than parts, so that some part would be empty.
+        DataError: fewer entries than parts.
     """
     if count == 0:
         raise DataError(f"cannot split into {parts} parts what has no entries")
@@ -30,10 +30,10 @@ def even_bounds(count: int, parts: int) -> list[int]:
 
 
 def group_bounds(sizes: Sequence[int], parts: int) -> list[int]:
-    """Where to cut a list of groups (speakers) into contiguous parts of about the same total size.
+    """Bounds that split a list of groups (speakers) into contiguous parts of about equal total size.
 
-    The k-th cut is the boundary between groups nearest to k / parts of the total, moved only as far
-    as needed to leave no part empty.
+    The k-th bound is the boundary between groups nearest to k / parts of the total, moved as little as needed
+    to leave no part empty.
 
     Returns:
         parts + 1 positions in the list of groups.
@@ -64,7 +64,7 @@ def parts_of(utt2spk: Mapping[Utt, str], parts: int, *, per_utt: bool = False) -
     Args:
         utt2spk: speaker of each utterance.
         parts: how many.
-        per_utt: cut anywhere; else all utterances of a speaker go to the same part.
+        per_utt: split anywhere; else all utterances of a speaker go to one part.
     """
     if per_utt:
         order, bounds = list(utt2spk), even_bounds(len(utt2spk), parts)
@@ -79,10 +79,10 @@ def parts_of(utt2spk: Mapping[Utt, str], parts: int, *, per_utt: bool = False) -
 
 
 def distribute(data: DataDir, part: Mapping[str, int], parts: int) -> Iterator[tuple[str, list[dict]]]:
-    """Each file of a data directory, divided: what belongs to an utterance goes where that one goes.
+    """Each file of a data directory, divided by the parts of the utterances.
 
-    Entries of a speaker or recording go to every part that has an utterance of it. Utterances not in
-    ``part`` are left out, so one part gives a subset. spk2utt is left to the writer.
+    Entries of a speaker or recording go to every part with an utterance of it. Utterances not in ``part`` are
+    left out, so one part makes a subset. spk2utt is made by the writer.
 
     Yields:
         (file name, one table per part).
@@ -115,7 +115,7 @@ def distribute(data: DataDir, part: Mapping[str, int], parts: int) -> Iterator[t
 def split_data_dir(data: DataDir, parts: int, *, per_utt: bool = False) -> list[Path]:
     """Write ``data/split<parts>/1 ... <parts>`` (``split<parts>utt`` if per utterance).
 
-    Nothing is done if all of it is there and newer than the data directory's files.
+    Does nothing if all parts exist and are newer than the data directory's files.
 
     Returns:
         The directories.
@@ -125,12 +125,12 @@ def split_data_dir(data: DataDir, parts: int, *, per_utt: bool = False) -> list[
     if _up_to_date(data, targets):
         return targets
     part = parts_of(data.utt2spk, parts, per_utt=per_utt)
-    verbatim = [data.path / name for name in data.verbatim]
-    write_data_dirs(targets, distribute(data, part, parts), verbatim=verbatim)
+    write_data_dirs(targets, distribute(data, part, parts), verbatim=data.verbatim)
     return targets
 
 
 def _up_to_date(data: DataDir, targets: Sequence[Path]) -> bool:
-    newest = max((data.path / name).stat().st_mtime_ns for name in [*data.names, *data.verbatim])
-    written = [t / n for t in targets for n in {*data.names, *data.verbatim, "spk2utt"}]
+    sources = [*(data.path / name for name in data.names), *data.verbatim]
+    newest = max(path.stat().st_mtime_ns for path in sources)
+    written = [target / name for target in targets for name in {*(p.name for p in sources), "spk2utt"}]
     return all(p.exists() and p.stat().st_mtime_ns >= newest for p in written)

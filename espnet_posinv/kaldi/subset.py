@@ -3,8 +3,8 @@
 import random
 from collections.abc import Iterable, Iterator
 
-from espnet_posinv.kaldi.datadir import DataDir
-from espnet_posinv.kaldi.scp import DataError, entries
+from espnet_posinv.kaldi.datadir import DataDir, spk2utt
+from espnet_posinv.kaldi.scp import DataError, entries, fields
 
 
 def spread(data: DataDir, count: int) -> list[str]:
@@ -40,7 +40,7 @@ def shortest(data: DataDir, count: int) -> list[str]:
     """The ``count`` shortest utterances, by utt2dur, utt2num_samples, utt2num_frames or segments.
 
     Raises:
-        DataError: none of these files tells the length of every utterance.
+        DataError: none of these files has the lengths of all utterances.
     """
     utts = _enough(data, count)
     length = _lengths(data)
@@ -49,9 +49,7 @@ def shortest(data: DataDir, count: int) -> list[str]:
 
 def per_speaker(data: DataDir, count: int) -> list[str]:
     """Up to ``count`` utterances of each speaker, spread over those the speaker has."""
-    utts: dict[str, list[str]] = {}
-    for utt, spk in data.utt2spk.items():
-        utts.setdefault(spk, []).append(utt)
+    utts = _by_speaker(data)
     steps = {spk: max(1, len(u) // count) for spk, u in utts.items()}
     return [utt for spk, u in utts.items() for utt in u[: count * steps[spk] : steps[spk]]]
 
@@ -59,9 +57,7 @@ def per_speaker(data: DataDir, count: int) -> list[str]:
 def speakers(data: DataDir, count: int, *, seed: int = 0) -> list[str]:
     """All utterances of speakers drawn at random until there are at least ``count`` utterances."""
     _enough(data, count)
-    utts: dict[str, list[str]] = {}
-    for utt, spk in data.utt2spk.items():
-        utts.setdefault(spk, []).append(utt)
+    utts = _by_speaker(data)
     order = sorted(utts)
     random.Random(seed).shuffle(order)
     chosen: list[str] = []
@@ -89,6 +85,10 @@ def read_ids(path: str) -> list[str]:
     return [key for _, key, _ in entries(path) if key]
 
 
+def _by_speaker(data: DataDir) -> dict[str, list[str]]:
+    return {spk: fields(utts) for spk, utts in spk2utt(data.utt2spk).items()}
+
+
 def _enough(data: DataDir, count: int) -> list[str]:
     utts = list(data.utts)
     if not 1 <= count <= len(utts):
@@ -97,7 +97,7 @@ def _enough(data: DataDir, count: int) -> list[str]:
 
 
 def _lengths(data: DataDir) -> dict[str, float]:
-    """Length of each utterance, in the unit of the file that tells it."""
+    """Length of each utterance, in the unit of the file that has it."""
     for name in ("utt2dur", "utt2num_samples", "utt2num_frames"):
         if name in data.names:
             lengths = data.numbers(name)
@@ -106,6 +106,6 @@ def _lengths(data: DataDir) -> dict[str, float]:
     if data.segmented and all(s.end >= 0 for s in data.segments.values()):
         return {utt: s.end - s.start for utt, s in data.segments.items()}
     raise DataError(
-        f"{data.path}: no file tells how long each utterance is; "
+        f"{data.path}: no file has the lengths of all utterances; "
         f"run utils/data/get_utt2dur.sh {data.path} first"
     )

@@ -1,8 +1,8 @@
-"""The job launcher behind utils/run.pl, utils/slurm.pl and utils/queue.pl; standard library only.
+"""The job launcher of utils/run.pl, utils/slurm.pl and utils/queue.pl; standard library only.
 
-``request`` reads the command line, ``engine`` submits, waits, retries and reports, ``local``, ``slurm`` and
-``gridengine`` are what it submits to, and ``task`` runs each task where it lands. Beside every log, in
-``q/``, lies what the launcher needs: the specification and a folder for each attempt, with its result.
+``request`` parses the command line; ``engine`` submits, waits, retries and reports; ``local``, ``slurm`` and
+``gridengine`` are its back ends; ``task`` runs each task on its host. The launcher keeps its files in ``q/``
+beside the logs: the specification, and a folder with the result of each attempt.
 
-A task has succeeded when two witnesses agree: its own result file, and the scheduler.
+A task has succeeded if both its result file and the scheduler say so.
 """

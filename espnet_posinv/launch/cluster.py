@@ -1,4 +1,4 @@
-"""What Slurm and Grid Engine have in common: submit one script, ask for states, cancel."""
+"""Base class of the back ends Slurm and Grid Engine: submit a script, query states, cancel."""
 
 import os
 import shlex
@@ -13,15 +13,15 @@ from .request import UsageError
 from .result import last_attempt, tail
 from .task import TASK, write_spec
 
-# A task's end is seen after a fifth of the time it took, but within these seconds.
+# States are queried at intervals of a fifth of the elapsed time, within these bounds (seconds).
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
-# How long after the end of a task its result may be on its way through a shared file system: that of a task
-# that the scheduler calls good is worth a longer wait than the exact reason of a failure.
+# Seconds to wait after a task's end for its result file on a shared file system: longer if the scheduler
+# reports success than if it reports a failure.
 LATE_RESULT, LATE_REASON = 8.0, 1.0
 
 
 class Cluster:
-    """A scheduler. Subclasses say how to submit, to ask and to cancel.
+    """A scheduler; subclasses define how to submit, query and cancel.
 
     They define ``name``, ``programs``, ``default_conf``, ``builtin_conf``, ``requeue``, ``index`` and the
     methods ``preflight``, ``submission``, ``job_number``, ``states``, ``verdict`` and ``cancellation``.
@@ -32,7 +32,7 @@ class Cluster:
         missing = [program for program in self.programs if shutil.which(program) is None]
         if missing:
             raise UsageError(
-                f"{', '.join(missing)} not found: this is no host that can submit to {self.name}; "
+                f"{', '.join(missing)} not found: this host cannot submit to {self.name}; "
                 "load its module, or run here with cmd_backend=local"
             )
         path = request.options.get("config")
@@ -47,7 +47,7 @@ class Cluster:
         self.preflight()
 
     def clear_earlier_run(self):
-        """Cancel what a launcher that was killed left in the queue: it would write to the same places."""
+        """Cancel jobs that a killed launcher left in the queue: they would write to the same files."""
         try:
             with open(self.job_file) as file:
                 scheduler, *jobs = file.read().split()
@@ -66,7 +66,7 @@ class Cluster:
             time.sleep(0.5)
 
     def submit(self, tasks):
-        """Hand the tasks to the scheduler as one job."""
+        """Submit the tasks as one job."""
         indices = self.indices(tasks)
         path = os.path.abspath(self.workspace.path)
         spec, script = os.path.join(path, "spec.json"), os.path.join(path, "job.sh")
@@ -94,7 +94,7 @@ class Cluster:
         self.ended = {}
 
     def wait(self):
-        """Block until a task has ended; {task: None or what the scheduler has to say against it}."""
+        """Block until a task has ended; {task: None or the scheduler's complaint}."""
         while True:
             elapsed = time.monotonic() - self.started
             time.sleep(min(max(SHORTEST_PAUSE, elapsed / 5), LONGEST_PAUSE) if not self.ended else 0.5)
@@ -119,18 +119,18 @@ class Cluster:
                 return verdicts
 
     def last_words(self, index, verdict):
-        """The verdict, with the first complaint that the scheduler itself wrote into the output of a task."""
+        """The verdict, with the first error that the scheduler wrote into the task's output."""
         for line in tail(self.output_of(index), 100):
             if "error" in line.lower():
                 return f"{verdict or 'ended without a result'} ({self.name} wrote: {line.strip()})"
         return verdict
 
     def output_of(self, index):
-        """Where the scheduler writes what is not the command's: its own complaints."""
+        """File for the scheduler's own messages about a task."""
         return os.path.join(os.path.abspath(self.workspace.path), f"scheduler.{index}.out")
 
     def ask(self):
-        """states(), or None in an outage of the scheduler, which is no reason to give up on jobs that run."""
+        """states(), or None if the scheduler does not answer; running jobs are not given up for that."""
         try:
             states = self.states(self.jobs)
         except SchedulerDown as error:
@@ -148,16 +148,16 @@ class Cluster:
         return any(state is None for state in self.states(jobs).values())
 
     def cancel(self):
-        """Take what is left out of the queue."""
+        """Cancel the tasks that have not ended."""
         if self.left:
             self.call(self.cancellation(self.jobs))
 
     def indices(self, tasks):
-        """{index in the scheduler's array: task}; equal where the scheduler takes any set of numbers."""
+        """{index in the scheduler's array: task}; equal if the scheduler accepts any set of numbers."""
         return {task: task for task in tasks}
 
     def call(self, argv):
-        """Run a command of the scheduler, shielded from a Ctrl-C at the terminal."""
+        """Run a command of the scheduler, protected from Ctrl-C at the terminal."""
         try:
             return subprocess.run(
                 argv, capture_output=True, text=True, start_new_session=True, stdin=subprocess.DEVNULL

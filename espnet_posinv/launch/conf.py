@@ -1,13 +1,13 @@
-"""conf/slurm.conf and conf/queue.conf: what a site makes of the launcher's options.
+"""conf/slurm.conf and conf/queue.conf: how a site translates the launcher's options.
 
     command sbatch --export=ALL        the command that submits
     option mem=* --mem $0              --mem 2G becomes --mem 2G of sbatch; $0 is the value
-    option gpu=0                       one value in particular; wins over *
+    option gpu=0                       for one value; overrides *
     default gpu=0                      as if --gpu 0 stood before the options of the command line
     # a comment
 
-An option that is not declared is an error. A file ``slurm.local.conf`` beside it, if there is one, is read
-after it and replaces declarations of the same option and value: there a site names its partitions.
+An undeclared option is an error. A file ``slurm.local.conf`` beside it, if there is one, is read after it and
+replaces declarations of the same option and value, for instance with the partitions of a site.
 """
 
 import os
@@ -16,12 +16,12 @@ import shlex
 
 from .request import UsageError
 
-# Options that the launcher itself understands, declared or not.
+# Options of the launcher itself, which need no declaration.
 OWN = {"config", "pick", "retry", "max_jobs_run", "check"}
 
 
 class Conf:
-    """What a file declares: ``command`` (words), ``options`` {(name, value): words}, ``defaults``."""
+    """The declarations of a file: ``command`` (words), ``options`` {(name, value): words}, ``defaults``."""
 
     def __init__(self, path, builtin):
         """Read ``path`` (None: the text ``builtin``) and its local override; UsageError names file:line."""
@@ -54,9 +54,9 @@ class Conf:
                 )
 
     def words(self, options):
-        """The scheduler's words for a request's options: defaults first, then in the order they were given.
+        """The scheduler's words for a request's options: defaults first, then in the user's order.
 
-        Schedulers let the last word win, so the order must be the user's and never that of a hash table.
+        The order matters: for schedulers the last of several equal options counts.
         """
         words = []
         for name, value in {
@@ -70,7 +70,7 @@ class Conf:
                 declared = ", ".join(sorted({f"--{n.replace('_', '-')}" for n, _ in self.options}))
                 raise UsageError(
                     f"option --{name.replace('_', '-')} {value} is not declared in {self.path} "
-                    f"(declared: {declared}); leave it out, or say there what it is to your scheduler: "
+                    f"(declared: {declared}); remove it, or declare it there for your scheduler: "
                     f"option {name}=* ... $0"
                 )
             words += [word.replace("$0", value) for word in pattern]

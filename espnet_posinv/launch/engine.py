@@ -1,4 +1,4 @@
-"""The loop that all back ends share: submit, wait, judge, retry, report; and a clean end on a signal."""
+"""The main loop for all back ends: submit, wait, judge, retry, report; cancel on a signal."""
 
 import contextlib
 import fcntl
@@ -16,9 +16,9 @@ class Cancelled(Exception):
 
 
 class Signals:
-    """Turn INT, TERM and HUP into Cancelled, but never in the middle of a submission.
+    """Raise Cancelled on INT, TERM and HUP, but never during a submission.
 
-    A job that was handed to the scheduler while its number was not yet read could not be cancelled.
+    A job could not be cancelled before its number is read.
     """
 
     def __init__(self):
@@ -66,7 +66,7 @@ class Workspace:
             ) from None
 
     def acquire(self, log, patience=10.0):
-        """Make sure that nobody else writes these logs; leave tasks of a dead launcher time to go."""
+        """Make sure that no other launcher writes these logs; wait for tasks of a killed launcher to end."""
         deadline = time.monotonic() + patience
         while True:
             try:
@@ -151,7 +151,7 @@ def say(prog, text):
 
 
 def _pick(request):
-    """(outcomes of the tasks not run that count as failed, tasks to run)."""
+    """(outcomes of tasks that count as failed and are not run, tasks to run)."""
     if request.pick == "all":
         return [], list(request.tasks)
     states = {task: log_state(request.log_of(task)) for task in request.tasks}

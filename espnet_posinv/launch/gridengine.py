@@ -16,7 +16,7 @@ class GridEngine(Cluster):
     programs = ("qsub", "qstat", "qdel", "qacct")
     default_conf = "conf/queue.conf"
     index = "$SGE_TASK_ID"
-    requeue = "exit 99"  # Grid Engine's own word for it
+    requeue = "exit 99"  # Grid Engine's convention
     builtin_conf = """\
 command qsub -V -cwd -S /bin/bash -j y
 option name=* -N $0
@@ -34,7 +34,7 @@ option requeue=* -r y
 """
 
     def indices(self, tasks):
-        """The tasks' own numbers if they are one range, else 1..n: -t knows nothing else."""
+        """The tasks' own numbers if they are one range, else 1..n: -t accepts one range only."""
         if tasks[-1] - tasks[0] == len(tasks) - 1:
             return {task: task for task in tasks}
         return dict(enumerate(tasks, 1))
@@ -60,7 +60,7 @@ option requeue=* -r y
         return ["qdel", *jobs]
 
     def states(self, jobs):
-        """{index: None while active}; what has ended is missing. A task in state E would wait for ever."""
+        """{index: None while active} without ended tasks; tasks in state E, which never run, are removed."""
         result = self.call(["qstat", "-xml", "-u", getpass.getuser()])
         if result.returncode != 0:
             raise SchedulerDown(result.stderr.strip())
@@ -75,7 +75,7 @@ option requeue=* -r y
         return states
 
     def verdict(self, index, record, result):
-        """What Grid Engine has against a task that ended: None or words."""
+        """Grid Engine's complaint about a task that ended, or None."""
         if record is not None:
             return record
         if result is not None:
@@ -92,7 +92,7 @@ option requeue=* -r y
         return reason if failed.split()[0] == "0" else f"{reason} (Grid Engine: failed {failed})"
 
     def preflight(self):
-        """Let Grid Engine itself say, on an empty cluster, whether such a job could ever run."""
+        """Ask Grid Engine whether such a job could run on the empty cluster."""
         if self.call(["qstat"]).returncode != 0:
             raise UsageError(f"Grid Engine does not answer: {self.call(['qstat']).stderr.strip()}")
         words = [*self.conf.command, *self.words, "-w", "v", "-b", "y", "true"]

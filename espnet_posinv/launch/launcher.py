@@ -1,4 +1,4 @@
-"""What utils/run.pl, slurm.pl and queue.pl call."""
+"""The main function of utils/run.pl, slurm.pl and queue.pl."""
 
 import sys
 
@@ -11,7 +11,7 @@ def main(which, argv):
     if argv in (["--help"], ["-h"]) or not argv:
         print(USAGE.format(prog=prog, conf=f"{which}.conf"), file=sys.stderr if not argv else sys.stdout)
         return 0 if argv else 255
-    # Imported when chosen: a launcher should start in no time.
+    # Imported when chosen, so that the launcher starts fast.
     from .engine import launch
 
     try:
@@ -22,6 +22,6 @@ def main(which, argv):
         else:
             from .gridengine import GridEngine as Backend
         return launch(parse(argv), Backend, prog)
-    except (UsageError, OSError) as error:  # a log that cannot be written, for one
+    except (UsageError, OSError) as error:  # for instance, a log that cannot be written
         print(f"{prog}: {error}", file=sys.stderr)
         return 255

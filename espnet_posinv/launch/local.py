@@ -19,7 +19,7 @@ _libc, _launcher = ctypes.CDLL(None), os.getpid()
 
 
 class Local:
-    """Processes of this machine, as many at a time as cores, memory and GPUs allow."""
+    """Processes on this machine, as many at a time as cores, memory and GPUs allow."""
 
     def __init__(self, request, workspace, signals, prog):
         if request.nodes > 1:
@@ -43,7 +43,7 @@ class Local:
             self.slots = min(request.max_jobs_run, self.slots) if self.gpu_sets else request.max_jobs_run
 
     def clear_earlier_run(self):
-        """Nothing to do: tasks die with their launcher, and hold its lock until then."""
+        """Nothing to do: tasks end with their launcher, and hold its lock until then."""
 
     def submit(self, tasks):
         write_spec(
@@ -56,7 +56,7 @@ class Local:
         self.queue = list(tasks)
 
     def wait(self):
-        """Block until a task has ended; {task: None or what is wrong with it}."""
+        """Block until a task has ended; {task: None or its failure}."""
         while self.queue and len(self.running) < self.slots:
             self._start(self.queue.pop(0))
         pid, status = os.waitpid(-1, 0)
@@ -70,7 +70,7 @@ class Local:
         return {task: exit_words(code) if code else None}
 
     def cancel(self):
-        """Ask the tasks to end, which spread the word; end all their processes five seconds later."""
+        """Send SIGTERM to the tasks, which pass it on; after five seconds, kill all their processes."""
         for stop in (lambda pid: os.kill(pid, signal.SIGTERM), _kill_group):
             for pid in self.running:
                 stop(pid)
@@ -95,14 +95,14 @@ class Local:
                 env=environment,
                 start_new_session=True,  # a group of its own: cancelled as a whole
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-                pass_fds=(self.workspace.lock,),  # held as long as any task lives
+                pass_fds=(self.workspace.lock,),  # held while any task runs
             )
             self.running[process.pid] = task, gpu_set
             process.returncode = 0  # waited for with os.waitpid, not by subprocess
 
 
 def _die_with_parent():
-    """A launcher killed with -9 must not leave tasks that write beside those of the next run."""
+    """End the task with its launcher, even after kill -9, so that it does not disturb the next run."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != _launcher:
         os._exit(1)

@@ -1,15 +1,14 @@
-"""Words of a command as a launcher wants them."""
+"""Quoting of words for a launcher's command line."""
 
 import re
 import shlex
 
 
 def literal(word: str) -> str:
-    r"""A word that arrives at the command as it is, through run.pl, slurm.pl, queue.pl, ours or Kaldi's.
+    r"""Quote a word so that run.pl, slurm.pl and queue.pl, ours or Kaldi's, pass it to the command unchanged.
 
-    They hand a word without blanks to bash unquoted, so that ``\| sort`` works, and put quotes of their own
-    around one with blanks. So the quoted word has none: each blank is an escape. The job variable of a
-    ``part.JOB`` stays a word of its own.
+    They pass words without blanks to bash unquoted, so that ``\| sort`` works, and quote words with blanks.
+    So the result has no blanks: each is an escape. The job variable in ``part.JOB`` is still replaced.
 
     >>> literal("exp/part.JOB"), literal("exp (1)/part.JOB")
     ('exp/part.JOB', "'exp'$'\\x20''(1)/part.JOB'")

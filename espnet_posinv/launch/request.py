@@ -1,4 +1,4 @@
-"""The command line that cmd.sh files and espnet2.bin.launch use.
+"""The launcher's command line, as used by cmd.sh files and espnet2.bin.launch.
 
     X.pl [options] [JOB=a:b] [options] LOG command args...
 
@@ -37,7 +37,7 @@ class UsageError(ValueError):
 
 
 class Request:
-    """What the user asked for.
+    """A parsed command line.
 
     ``options``: long options in the order given, later ones replacing earlier ones; ``raw``: short scheduler
     options as typed; ``job``: the name of the job variable or None; ``tasks``: range of task numbers.
@@ -84,9 +84,20 @@ class Request:
         if self.job in self.command and substitute(self.command, self.job, "") == self.command:
             word = next(w for w in self.command.split() if self.job in w)
             raise UsageError(
-                f"{self.job} stands only inside longer words of the command ({word}), where it is not "
-                f"replaced: all {len(self.tasks)} tasks would do the same; set it apart with . _ - or /"
+                f"{self.job} occurs only inside longer words of the command ({word}), where it is not "
+                f"replaced: all {len(self.tasks)} tasks would do the same; separate it with . _ - or /"
             )
+
+
+def consecutive(numbers):
+    """Runs of consecutive ascending numbers as (first, last): [1, 2, 3, 7] as [(1, 3), (7, 7)]."""
+    runs = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1] = runs[-1][0], number
+        else:
+            runs.append((number, number))
+    return runs
 
 
 def substitute(text, name, value):

@@ -1,4 +1,4 @@
-"""What this machine has, and how many tasks it should run at a time."""
+"""Cores, memory and GPUs of this machine, and how many tasks it should run at a time."""
 
 import glob
 import os

@@ -1,4 +1,4 @@
-"""What became of a task: its runner's result file, joined with what the scheduler says."""
+"""The outcome of a task, from its result file and the scheduler's state."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import signal
 
 
 class Outcome:
-    """How one task ended: ``reason`` is None for success, else words for the user."""
+    """The end of a task: ``reason`` is None for success, else a message."""
 
     def __init__(self, task, reason=None, host=None):
         self.task, self.reason, self.host = task, reason, host
@@ -24,8 +24,8 @@ class Outcome:
 def last_attempt(folder, run, task):
     """The newest attempt of a task: ``(started, result)``, each a dict or None when not written.
 
-    An attempt owns the directory ``TASK.RUN.NUMBER`` that its wrapper made; an attempt that was
-    overtaken (its node came back from the dead) can therefore neither claim nor spoil its successor's result.
+    Each attempt has its own directory ``TASK.RUN.NUMBER``, so a superseded attempt (for instance on a node
+    that recovers) cannot change its successor's result.
     """
     number = 0
     while os.path.isdir(os.path.join(folder, f"{task}.{run}.{number + 1}")):
@@ -43,9 +43,9 @@ def _read(path):
 
 
 def judge(folder, run, task, verdict):
-    """Outcome of a task that the scheduler calls ended; ``verdict``: its complaint, None if it has none.
+    """Outcome of a task that has ended; ``verdict``: the scheduler's complaint or None.
 
-    Success needs both witnesses: a result file with code 0 and no complaint.
+    Success needs a result file with code 0 and no complaint.
     """
     started, result = last_attempt(folder, run, task)
     host = (result or started or {}).get("host")
@@ -55,7 +55,7 @@ def judge(folder, run, task, verdict):
             reason += "; it never started"
     elif result["code"] != 0:
         reason = exit_words(result["code"])
-        if verdict and not verdict.startswith("exit code"):  # which would say the same
+        if verdict and not verdict.startswith("exit code"):  # the same message
             reason += f" (scheduler: {verdict})"
     else:
         reason = verdict
@@ -86,9 +86,9 @@ def signal_words(number):
 
 
 def log_state(path):
-    """What a log in either dialect shows: 'done', 'failed', or 'incomplete' (no log or no ending).
+    """State of a log of either format: 'done', 'failed', or 'incomplete' (no log or no end line).
 
-    Only the last line counts: a program may print anything, "with status 0" included.
+    Only the last line counts: the program may print such lines too.
     """
     try:
         with open(path, "rb") as file:

@@ -3,7 +3,7 @@
 import re
 
 from .cluster import Cluster, SchedulerDown
-from .request import UsageError
+from .request import UsageError, consecutive
 from .resources import parse_memory
 from .result import exit_words, signal_words
 
@@ -12,7 +12,7 @@ ACTIVE = {
     *("REQUEUED", "REQUEUE_FED", "STAGE_OUT"),
 }
 
-# A pending job with such a reason never starts.
+# Pending jobs with these reasons never start.
 HOPELESS = (
     "BadConstraints",
     "DependencyNeverSatisfied",
@@ -70,7 +70,8 @@ option requeue=* --requeue --signal B:USR1@$0
             words += ["--job-name", self.workspace.path.rpartition("/")[2]]
         if self.request.array:
             limit = f"%{self.request.max_jobs_run}" if self.request.max_jobs_run else ""
-            words += ["--array", ",".join(_ranges(tasks)) + limit]
+            ranges = (str(a) if a == b else f"{a}-{b}" for a, b in consecutive(tasks))
+            words += ["--array", ",".join(ranges) + limit]
         return [*words, script]
 
     def job_number(self, text):
@@ -82,7 +83,7 @@ option requeue=* --requeue --signal B:USR1@$0
         return ["scancel", *jobs]
 
     def states(self, jobs):
-        """{index: None while active, else squeue's record}; tasks that Slurm has forgotten are missing."""
+        """{index: None while active, else squeue's record}; tasks unknown to Slurm are missing."""
         result = self.call(["squeue", "-h", "-t", "all", "-r", "-j", ",".join(jobs), "-o", "%i|%T|%r"])
         if result.returncode != 0:
             if "Invalid job id" in result.stderr:  # ended long ago
@@ -100,7 +101,7 @@ option requeue=* --requeue --signal B:USR1@$0
         return states
 
     def verdict(self, index, record, result):
-        """What Slurm has against a task that ended: None or words."""
+        """Slurm's complaint about a task that ended, or None."""
         if record is None:
             return None if result else "Slurm does not know it any more"
         number, state, reason = record
@@ -115,7 +116,7 @@ option requeue=* --requeue --signal B:USR1@$0
         return signal_words(int(match[2])) if match[2] != "0" else exit_words(int(match[1]))
 
     def preflight(self):
-        """Name what the cluster lacks, before anything is queued."""
+        """Report resources that the cluster lacks, before anything is queued."""
         nodes = self.call(["sinfo", "-h", "-N", "-o", "%R|%c|%m|%G|%l|%N"])
         if nodes.returncode != 0:
             raise UsageError(f"Slurm does not answer: {nodes.stderr.strip()}")
@@ -137,7 +138,7 @@ option requeue=* --requeue --signal B:USR1@$0
         raise UsageError("; ".join([*lacks, f"Slurm would refuse the job: {answer}"]))
 
     def _lacks(self, nodes, answer):
-        """Compare what is asked with what the nodes of its partition have."""
+        """Compare the request with the nodes of its partition."""
         partitions = sorted({node[0] for node in nodes})
         words = " ".join(self.words)
         match = re.search(r"(?:^| )(?:-p|--partition)[ =]?(\S+)", words)
@@ -165,14 +166,3 @@ option requeue=* --requeue --signal B:USR1@$0
             for name, need, most in asked
             if need > max(most, default=0)
         ]
-
-
-def _ranges(numbers):
-    """[1, 2, 3, 7] as ["1-3", "7"]."""
-    ranges = []
-    for number in numbers:
-        if ranges and ranges[-1][1] == number - 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
-    return [str(a) if a == b else f"{a}-{b}" for a, b in ranges]

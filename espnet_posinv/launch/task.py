@@ -1,7 +1,7 @@
 """Runs one attempt of one task, on this machine or on a node of a cluster: ``task.py SPEC INDEX``.
 
-The only witness on the spot, so it does three things whatever becomes of the command: it keeps the log,
-passes on signals, and leaves a result file (attempt, code, signal, host, times).
+However the command ends, this keeps its log, passes signals on to it, and writes a result file (attempt,
+code, signal, host, times).
 """
 
 import contextlib
@@ -13,9 +13,9 @@ import sys
 import time
 
 TASK = os.path.abspath(__file__)
-# Exit codes by which a job tells Grid Engine to run it again, or to hold it. No command means that.
+# Exit codes that make Grid Engine requeue or hold a job; a command's own code must not.
 GRID_ENGINE_ORDERS = (99, 100)
-# path.sh in the shell that then becomes the command's: its variables cannot disturb anything here.
+# path.sh is sourced in the command's shell, so its variables do not affect this process.
 WITH_PATH = 'if [ -f ./path.sh ]; then . ./path.sh; fi; exec bash -o pipefail -c "$1"'
 
 
@@ -41,13 +41,13 @@ def main(spec_path, index):
         nonlocal warned
         warned = "SIGTERM"
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.killpg(0, signal.SIGTERM)  # everything that the command started
+        os.killpg(0, signal.SIGTERM)  # all processes of the command
 
     def warn(number, frame):
         nonlocal warned
         warned = "SIGUSR1"
         if child is not None:
-            child.send_signal(signal.SIGUSR1)  # the command alone: it may finish in its own way
+            child.send_signal(signal.SIGUSR1)  # the command only, which may finish by itself
 
     child = None
     signal.signal(signal.SIGTERM, terminate)
@@ -57,7 +57,7 @@ def main(spec_path, index):
         stdin=subprocess.DEVNULL,
     )
     code = child.wait()
-    code = code if code >= 0 else 128 - code  # a death by signal, in the words of bash
+    code = code if code >= 0 else 128 - code  # death by a signal, as bash counts
     signalled = code - 128 if 128 < code <= 192 else 0
 
     end = time.time()
@@ -69,13 +69,13 @@ def main(spec_path, index):
         print(f"# Finished at {_date()} with status {code}", flush=True)
     result = {"task": task, "attempt": attempt, "code": code, "signal": signalled, "host": host}
     _save(mine, "result", {**result, "start": start, "end": end, "warned": warned})
-    if code and warned == "SIGUSR1" and spec["requeue"]:  # warned of its end, and not finished
+    if code and warned == "SIGUSR1" and spec["requeue"]:  # warned of the time limit, and not finished
         return os.waitstatus_to_exitcode(os.system(spec["requeue"]))
     return 1 if code in GRID_ENGINE_ORDERS else code
 
 
 def _claim(folder, name):
-    """The attempt's number and directory, which only one process can make: attempts share nothing."""
+    """The attempt's number and its own directory; only one process can make a directory."""
     number = 1
     while True:
         with contextlib.suppress(FileExistsError):
@@ -85,7 +85,7 @@ def _claim(folder, name):
 
 
 def _open_log(log, attempt):
-    """Make LOG our output: a new file, for an overtaken attempt may still run and write to its own."""
+    """Redirect output to LOG, a new file: a superseded attempt may still write to the old one."""
     os.makedirs(os.path.dirname(log) or ".", exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
         if attempt > 1:
@@ -110,13 +110,13 @@ def _date():
 
 
 def write_spec(path, request, *, run, dialect, tasks, requeue=""):
-    """Write what ``main`` needs to know, atomically.
+    """Write the specification for ``main``, atomically.
 
     Args:
-        path: where; its directory holds the attempts.
+        path: of the file; its directory holds the attempts.
         request: the Request.
         run: name of this run of the launcher, part of the names of its attempts.
-        dialect: "local" or "cluster": wording of the log; on a cluster ./path.sh is sourced.
+        dialect: "local" or "cluster": format of the log; on a cluster ./path.sh is sourced.
         tasks: {index as text: task number}.
         requeue: shell command that puts the running task back into the queue.
     """

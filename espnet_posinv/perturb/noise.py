@@ -1,11 +1,11 @@
 """Mix speech and noise at a signal-to-noise ratio measured where there is speech.
 
-The ratio is `10 log10(P_s / P_n)`, both powers taken over the *active* frames of the speech, so pauses
-neither raise nor lower it (ITU-T P.56's idea, with plain frames instead of its envelope), and over what lies
-above 80 Hz, so rumble that nobody hears does not count as noise.
+The ratio is `10 log10(P_s / P_n)`. Both powers are measured above 80 Hz, so inaudible rumble does not count
+as noise, and over the *active* frames of the speech, so pauses do not matter (as in ITU-T P.56, but with
+plain frames instead of its envelope).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
@@ -15,17 +15,18 @@ from espnet_posinv.sample_rate import SAMPLE_RATE
 CUTOFF_HZ = 80.0
 FRAME_S = 0.02
 ACTIVE_DB = 35.0  # a frame is active when it is at most this far below the loudest frame
-SILENT_DB = -70.0  # dBFS; a noise segment below it over the active frames cannot be scaled meaningfully
-LIMIT = 0.99  # peak allowed in a mixture: 16-bit files clip at 1
+SILENT_DB = -70.0  # dBFS; noise below it over the active frames counts as silent
+LIMIT = 0.99  # largest peak of a mixture: 16-bit files clip at 1
+TRIES, FADE_S = 20, 0.05  # of NoiseCutter: segments drawn, seconds of a cross-fade
 
 
 class SilentNoise(ValueError):
-    """There is no noise where it is needed; another segment may have some."""
+    """A noise segment is silent where the speech is active; another segment may not be."""
 
 
 @dataclass
 class Mixture:
-    """Samples `(T,)` float32, `mix = speech + noise`; `gain` is what the peak limit scaled all three by."""
+    """Samples `(T,)` float32, `mix = speech + noise`; `gain` is their common scale from the peak limit."""
 
     mix: np.ndarray
     speech: np.ndarray
@@ -51,9 +52,9 @@ def check_signal(x: np.ndarray, name: str) -> np.ndarray:
 
 
 def highpass(x: np.ndarray, rate: int = SAMPLE_RATE, cutoff: float = CUTOFF_HZ) -> np.ndarray:
-    """Remove what lies below `cutoff` Hz and the mean, without delay: order-2 Butterworth, run both ways."""
+    """Remove frequencies below `cutoff` Hz, without delay: order-2 Butterworth, forward and backward."""
     sos = butter(2, cutoff, "highpass", fs=rate, output="sos")
-    # Filtering both ways needs some samples to pad with; a very short signal gets what it has.
+    # sosfiltfilt pads with samples of the signal, of which a very short one has few.
     return sosfiltfilt(sos, x, padlen=min(len(x) - 1, rate // 10)).astype(np.float32)
 
 
@@ -76,9 +77,19 @@ def active_frames(x: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
 
 
 def active_level(x: np.ndarray, rate: int = SAMPLE_RATE) -> float:
-    """Level in dBFS over the active frames of what lies above 80 Hz; a full-scale square wave has 0."""
+    """Level above 80 Hz over the active frames in dBFS; 0 for a full-scale square wave."""
     x = highpass(check_signal(x, "signal"), rate)
     return float(10 * np.log10(np.mean(x[active_frames(x, rate)].astype(np.float64) ** 2)))
+
+
+def at_level(x: np.ndarray, dbfs: float) -> np.ndarray:
+    """`x` scaled so that its :func:`active_level` at 16 kHz is `dbfs`."""
+    return x * np.float32(10 ** ((dbfs - active_level(x)) / 20))
+
+
+def below_full_scale(x: np.ndarray) -> np.ndarray:
+    """`x`, scaled down to a peak of `LIMIT` if it exceeds that."""
+    return x * np.float32(min(1.0, LIMIT / np.abs(x).max()))
 
 
 def mix_at_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float, rate: int = SAMPLE_RATE) -> Mixture:
@@ -91,11 +102,11 @@ def mix_at_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float, rate: int =
         rate: Hz of both.
 
     Returns:
-        The mixture and its parts. When its peak would exceed 0.99, all three are scaled by one gain, so they
-        still add up and the ratio stays what it is.
+        The mixture and its parts. If a peak would exceed 0.99, all three are scaled by one gain, so they
+        still add up and the ratio does not change.
 
     Raises:
-        SilentNoise: the noise is silent where the speech is.
+        SilentNoise: the noise is silent where the speech is active.
         ValueError: lengths differ, NaN, silent speech, ratio not finite.
     """
     speech, noise = check_signal(speech, "speech"), check_signal(noise, "noise")
@@ -103,12 +114,12 @@ def mix_at_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float, rate: int =
         raise ValueError(f"speech has {len(speech)} samples and noise {len(noise)}: cut the noise first")
     if not np.isfinite(snr_db):
         raise ValueError(f"snr_db must be a finite number of dB, got {snr_db}")
-    heard = highpass(speech, rate)
+    filtered = highpass(speech, rate)
     try:
-        active = active_frames(heard, rate)
+        active = active_frames(filtered, rate)
     except ValueError as error:
         raise ValueError(f"speech: {error}") from None
-    power_s = np.mean(heard[active].astype(np.float64) ** 2)
+    power_s = np.mean(filtered[active].astype(np.float64) ** 2)
     power_n = np.mean(highpass(noise, rate)[active].astype(np.float64) ** 2)
     if 10 * np.log10(power_n + 1e-30) < SILENT_DB:
         level = 10 * np.log10(power_n + 1e-30)
@@ -122,16 +133,14 @@ def mix_at_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float, rate: int =
 
 @dataclass
 class NoiseCutter:
-    """Cuts segments of any length out of noise recordings, at random and reproducibly.
+    """Cuts random segments of any length out of noise recordings.
 
-    A recording shorter than the segment is repeated with cross-fades of 50 ms, so no click marks the seam.
-    Segments that are silent for more than half of their length are drawn again.
+    A recording shorter than the segment is repeated with cross-fades of 50 ms.  Segments that are silent for
+    more than half of their length are drawn again.
     """
 
     rng: np.random.Generator
     rate: int = SAMPLE_RATE
-    tries: int = 20
-    fade_s: float = field(default=0.05)
 
     def cut(self, noise: np.ndarray, length: int) -> np.ndarray:
         """A segment `(length,)` float32 of `noise` `(T,)`.
@@ -145,7 +154,7 @@ class NoiseCutter:
         noise = check_signal(noise, "noise")
         looped = self._loop(noise, length)
         size = max(1, round(FRAME_S * self.rate))
-        for _ in range(self.tries):
+        for _ in range(TRIES):
             start = int(self.rng.integers(len(looped) - length + 1))
             segment = looped[start : start + length]
             frames = segment[: max(1, length // size) * size]
@@ -155,16 +164,16 @@ class NoiseCutter:
             if np.median(10 * np.log10(power + 1e-30)) >= SILENT_DB:
                 return segment.copy()
         raise SilentNoise(
-            f"noise: {self.tries} segments of {length} samples drawn, each silent for over half of it"
+            f"noise: {TRIES} segments of {length} samples drawn, each silent for over half of it"
         )
 
     def _loop(self, noise: np.ndarray, length: int) -> np.ndarray:
-        # Twice the length at least when it has to be repeated, so that the start can be anywhere.
+        # At least twice the length if it must be repeated, so that a segment can start anywhere.
         if len(noise) >= length:
             return noise
-        fade = min(round(self.fade_s * self.rate), len(noise) // 2)
+        fade = min(round(FADE_S * self.rate), len(noise) // 2)
         ramp = np.sqrt(np.linspace(0, 1, fade, endpoint=False, dtype=np.float32))
-        # Powers of unrelated signals add: square-root ramps keep the level through the seam.
+        # Powers of unrelated signals add: square-root ramps keep the level in the cross-fade.
         step = len(noise) - fade
         count = -(-2 * length // step) + 1
         looped = np.zeros(count * step + fade, dtype=np.float32)

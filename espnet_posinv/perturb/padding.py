@@ -1,7 +1,7 @@
-"""Silence before and after a waveform: positions move, content stays (SSL-MSE-PAD, arXiv 2601.21084).
+"""Zero-padding before and after a waveform, which moves its content (SSL-MSE-PAD, arXiv 2601.21084).
 
-The padding shares follow arXiv 2601.21084; left and right sides drawn independently follow SPIRAL
-(arXiv 2201.10207).  The paper does not say how a share is split: ``split`` offers the readings.
+The shares follow arXiv 2601.21084; independent draws for the two sides follow SPIRAL (arXiv 2201.10207).  The
+paper does not say how a share is split between the sides: ``split`` offers the possible readings.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ SPLITS = ("independent", "same", "total")
 
 @dataclass(frozen=True)
 class Padding:
-    """How much silence to put around an utterance.
+    """The amount of padding around an utterance.
 
     Args:
         share: range from which a share of the utterance's length is drawn uniformly.
-        hop: the number of samples is rounded to a multiple of it, the frame shift of the encoder, so that
-            content moves by whole frames.
-        split: "independent": one share for each side; "same": one share, put on both sides; "total": one
-            share in all, divided between the sides at random.
+        hop: frame shift of the encoder; the padding is rounded to a multiple of it, so that content moves by
+            whole frames.
+        split: "independent": a share for each side; "same": one share, for both sides; "total": one share,
+            divided between the sides at random.
     """
 
     share: tuple[float, ...] = (0.02, 0.05)
@@ -60,7 +60,7 @@ def pad(
         wav: ``(B, T)``.
         lengths: ``(B,)`` in samples.
         left: ``(B,)`` zeros before.
-        right: ``(B,)`` zeros after; all three on one device, the CPU where nothing is to wait for them.
+        right: ``(B,)`` zeros after; all three on one device, best the CPU, since their values are read.
 
     Returns:
         ``(B, T')`` and the lengths ``lengths + left + right``.

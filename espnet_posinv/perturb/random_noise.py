@@ -1,4 +1,4 @@
-"""Noise of random kind, place and level, the same for an utterance wherever and whenever it is drawn."""
+"""Noise of random kind, segment and SNR, reproducible for each utterance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,11 @@ from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.perturb.noise import Mixture, NoiseCutter, SilentNoise, mix_at_snr
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
+TRIES = 10  # segments drawn, of any kind, until one is not silent
+
 
 class Noisy(NamedTuple):
-    """A mixture, which noise it holds and at which ratio in dB."""
+    """A mixture, its kind of noise and its SNR in dB."""
 
     mixture: Mixture
     kind: str
@@ -27,55 +29,51 @@ class RandomNoise:
 
     Args:
         noises: samples (T,) float32 by kind.
-        snrs: ratios in dB of which one is drawn, all equally likely.
-        rate: Hz of all signals.
-        tries: segments that may be drawn, of any kind, until one is not silent.
+        snrs: ratios in dB, of which one is drawn, all equally likely.
 
     Raises:
-        ValueError: no noise, or no ratio.
+        ValueError: no noise, or no SNR.
     """
 
     noises: Mapping[str, np.ndarray]
     snrs: Sequence[float]
-    rate: int = SAMPLE_RATE
-    tries: int = 10
 
     def __post_init__(self):
         if not self.noises or not len(self.snrs):
             raise ValueError(f"{len(self.noises)} noises and {len(self.snrs)} SNRs: one of each is needed")
 
     def mix(self, speech: np.ndarray, rng: np.random.Generator) -> Noisy:
-        """Draw the ratio first, so that it does not depend on the noises, then kind and segment.
+        """Mix speech with a random segment; the SNR is drawn first, so it does not depend on the noises.
 
         Args:
             speech: (T,) float.
-            rng: of this utterance; see :func:`espnet_posinv.perturb.seeding.generator`.
+            rng: the utterance's generator; see :func:`espnet_posinv.perturb.seeding.generator`.
 
         Raises:
-            SilentNoise: no segment with noise in it was drawn.
+            SilentNoise: all segments drawn were silent.
             ValueError: the speech is silent or not finite.
         """
         snr = float(self.snrs[int(rng.integers(len(self.snrs)))])
         kinds = sorted(self.noises)
-        for _ in range(self.tries):
+        for _ in range(TRIES):
             kind = kinds[rng.integers(len(kinds))]
             try:
-                segment = NoiseCutter(rng, self.rate).cut(self.noises[kind], len(speech))
-                return Noisy(mix_at_snr(speech, segment, snr, self.rate), kind, snr)
+                segment = NoiseCutter(rng).cut(self.noises[kind], len(speech))
+                return Noisy(mix_at_snr(speech, segment, snr), kind, snr)
             except SilentNoise:
                 continue
-        raise SilentNoise(f"{self.tries} segments of {', '.join(kinds)} drawn, all of them silent")
+        raise SilentNoise(f"{TRIES} segments of {', '.join(kinds)} drawn, all of them silent")
 
 
 def noise_files(source: str | Path) -> dict[str, list[str]]:
     """The recordings of each kind of noise.
 
     Args:
-        source: a file with lines ``kind path``, of which a kind may have several; or a folder, whose folders
-            are kinds with their recordings, and whose files are kinds of one recording.
+        source: a file with lines ``kind path``, one or several for each kind; or a folder with a folder of
+            recordings for each kind, or a file for a kind of one recording.
 
     Raises:
-        DataError: no noise, or files that are missing or empty, all of them named.
+        DataError: no noise, or missing or empty files, which are listed.
     """
     found: dict[str, list[str]] = {}
     source, problems = Path(source), []
@@ -104,15 +102,15 @@ def noise_files(source: str | Path) -> dict[str, list[str]]:
     return found
 
 
-def read_noises(source: str | Path, rate: int = SAMPLE_RATE) -> dict[str, np.ndarray]:
-    """Noise (T,) float32 by kind: its recordings at this rate, one behind the other; see :func:`noise_files`.
+def read_noises(source: str | Path) -> dict[str, np.ndarray]:
+    """Noise (T,) float32 at 16 kHz by kind, its recordings concatenated; see :func:`noise_files`.
 
-    Of several channels the first is taken.
+    The first channel is used.
 
     Raises:
-        DataError: recordings that cannot be read; all of them are named.
+        DataError: recordings that cannot be read, which are listed.
     """
-    import soxr  # not of the core: only data preparation and noise mixing read recordings
+    import soxr  # not in the core: only data preparation and noise mixing read recordings
 
     noises, problems = {}, []
     for kind, paths in noise_files(source).items():
@@ -121,7 +119,9 @@ def read_noises(source: str | Path, rate: int = SAMPLE_RATE) -> dict[str, np.nda
             try:
                 samples, found = read_audio(path)
                 samples = samples[:, 0]
-                parts.append(samples if found == rate else soxr.resample(samples, found, rate))
+                if found != SAMPLE_RATE:
+                    samples = soxr.resample(samples, found, SAMPLE_RATE)
+                parts.append(samples)
             except DataError as error:
                 problems.append(f"{kind}: {error}")
         if parts:

@@ -22,15 +22,14 @@ def perturb_references(
 ) -> dict[str, float]:
     """Write a changed copy of each utterance of spk1.scp, and ``perturbed_ref1.scp`` and ``utt2tempo``.
 
-    The factor of an utterance depends on its id and the seed alone, so another run, or one with other
-    utterances, gives the same files; those that are there, of the same reference, are kept, so a run that was
-    stopped goes on.
+    The factor of an utterance depends on its id and the seed only. Existing copies of unchanged references
+    are kept, so an interrupted run can be resumed.
 
     Args:
         data: data directory with spk1.scp; perturbed_ref1.scp and utt2tempo are written into it.
-        output: folder for the audio; its name should tell tempo and seed apart from others.
+        output: folder for the audio, another one for each tempo and seed.
         tempo: factors and method.
-        seed: another seed, other draws.
+        seed: of the factors.
         nj: processes.
 
     Returns:
@@ -52,7 +51,7 @@ def perturb_references(
         if state(path) is None or not (there and there.mark == mark and there.is_there()):
             jobs.append((utt, path, written[utt], mark, factors[utt]))
     with journal.append(output) as log, ProcessPoolExecutor(nj) as pool:
-        # Files are about to be overwritten: what was noted of them must not count if this is killed.
+        # These files are overwritten below: their old notes must not count after a kill.
         log.writelines(journal.line(utt, journal.NOTHING) for utt, *_ in jobs)
         log.flush()
         for line in pool.map(partial(_perturb, tempo=tempo), jobs, chunksize=8):
@@ -68,7 +67,7 @@ def _perturb(job: tuple[str, str, str, str, float], *, tempo: Tempo) -> str:
     utt, path, target, mark, factor = job
     wav, rate = read_channel(path)
     changed = tempo.apply(wav.astype(np.float32), rate, factor)
-    changed = changed / max(1.0, np.abs(changed).max())  # new phases can make peaks beyond full scale
+    changed = changed / max(1.0, np.abs(changed).max())  # new phases can raise peaks above full scale
     with replacing(target) as temporary:
         soundfile.write(temporary, changed, rate, subtype="PCM_16", format="WAV")
     return journal.line(utt, journal.Entry(mark, target, len(changed)))

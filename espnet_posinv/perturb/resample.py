@@ -9,12 +9,12 @@ from torch.nn import functional as F
 
 from espnet_posinv.device import to_device
 
-ZERO_CROSSINGS = 6  # of the sinc on either side; torchaudio's defaults, so that its users get equal numbers
+ZERO_CROSSINGS = 6  # of the sinc on either side; torchaudio's default, for equal results
 ROLLOFF = 0.99  # cut-off frequency, as a share of the lower Nyquist frequency
 
 
 def resample(wav: torch.Tensor, source: int, target: int) -> torch.Tensor:
-    r"""Take a waveform from one sample rate to another.
+    r"""Resample a waveform from one sample rate to another.
 
     The sum :math:`y_j = \sum_i x_i\,h(j / \mathrm{target} - i / \mathrm{source})` over the samples in reach
     of h, a sinc with a squared-cosine window (J. O. Smith, Digital Audio Resampling).  Only `target` / gcd
@@ -22,7 +22,7 @@ def resample(wav: torch.Tensor, source: int, target: int) -> torch.Tensor:
 
     Args:
         wav: ``(..., T)`` floating point.
-        source, target: rates in Hz, or any two numbers in their ratio; above 0.
+        source, target: rates in Hz, or two whole numbers in their ratio; above 0.
 
     Returns:
         ``(..., ceil(T * target / source))``.
@@ -48,8 +48,8 @@ def resample(wav: torch.Tensor, source: int, target: int) -> torch.Tensor:
 def _filters(source: int, target: int) -> tuple[np.ndarray, int]:
     """``(target, 1, taps)``, one filter per offset, float64; and the taps before the sample itself.
 
-    Kept, since making them takes longer than applying them; no tensor, since one that was made under
-    inference_mode could not be trained through.
+    Cached, since making them takes longer than applying them; as an array, since a cached tensor made under
+    inference_mode could not be used in training.
     """
     cutoff = ROLLOFF * min(source, target)
     reach = math.ceil(ZERO_CROSSINGS * source / cutoff)

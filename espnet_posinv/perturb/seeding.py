@@ -1,4 +1,4 @@
-"""Random generators that depend on what is perturbed, not on when or where it happens."""
+"""Random generators that depend on the utterance, not on time or process."""
 
 import hashlib
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def generator(*parts: object) -> np.random.Generator:
-    """A generator seeded by ``parts`` (utterance id, epoch seed, what it is for, ...).
+    """A generator seeded by ``parts`` (utterance id, epoch seed, purpose, ...).
 
-    The draw for an utterance is then the same whatever batch, process or machine it comes to, and again
-    the same after a run was killed and resumed; there is no state to save.
+    The draw for an utterance is then the same in every batch and process, and after a run is killed and
+    resumed; no state need be saved.
 
     >>> generator("utt1", 7).integers(100) == generator("utt1", 7).integers(100)
     np.True_

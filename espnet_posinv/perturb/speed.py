@@ -1,7 +1,7 @@
 """Speed perturbation by resampling: tempo and pitch change together (Ko et al., Interspeech 2015).
 
-ESPnet's own "speed perturbation" stage changes noisy and clean speech together; here it is the clean
-reference alone that gets slower or faster, so that its content stands at other positions.
+ESPnet's own "speed perturbation" stage changes noisy and clean speech together; here only the clean reference
+gets slower or faster, so that its content is at other positions.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from espnet_posinv.perturb.resample import resample
 
 @dataclass(frozen=True)
 class Speed:
-    """Which speed factors there are; one is drawn for each utterance.
+    """Speed factors, of which one is drawn for each utterance.
 
     Args:
         factors: > 0; 1.1 is 10 % faster, so shorter.
@@ -37,9 +37,9 @@ class Speed:
 
 
 def ratio(factor: float | Fraction) -> Fraction:
-    """The factor as a fraction with a denominator up to 100 (0.95 = 19/20): what the resampler works with.
+    """The factor as a fraction with a denominator up to 100 (0.95 = 19/20), for the resampler.
 
-    A Fraction is taken as it is, so that 44.1 kHz become 16 kHz by ``Fraction(44100, 16000)``.
+    A Fraction is returned unchanged; ``Fraction(44100, 16000)`` takes 44.1 kHz to 16 kHz.
 
     Raises:
         ValueError: it is no such fraction; 1/3 is one, 0.333 is not.
@@ -49,7 +49,7 @@ def ratio(factor: float | Fraction) -> Fraction:
             raise ValueError(f"speed factor {factor}: must be above 0")
         return factor
     fraction = Fraction(factor).limit_denominator(100) if 0 < factor < float("inf") else Fraction(0)
-    if not fraction or abs(float(fraction) - float(factor)) > 1e-9:  # 0.8 + 0.02 is 41/50 but for rounding
+    if not fraction or abs(float(fraction) - float(factor)) > 1e-9:  # allows for rounding, as in 0.8 + 0.02
         raise ValueError(
             f"speed factor {factor!r}: must be above 0 and a fraction with a denominator up to 100, like 0.95"
         )
@@ -57,7 +57,7 @@ def ratio(factor: float | Fraction) -> Fraction:
 
 
 def changed_length(length: int, factor: float | Fraction) -> int:
-    """Samples that ``length`` samples become at speed ``factor``: ``ceil(length / factor)``, exactly."""
+    """Number of samples at speed ``factor``: ``ceil(length / factor)``, exactly."""
     fraction = ratio(factor)
     return -(-length * fraction.denominator // fraction.numerator)
 
@@ -67,8 +67,7 @@ def change_speed(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Play each utterance of a batch at its own speed.
 
-    Band-limited interpolation; what lies behind an utterance counts as silence, so the result does not
-    depend on the batch.
+    Band-limited interpolation; the padding counts as silence, so the result does not depend on the batch.
 
     Args:
         wav: ``(B, T)``.
@@ -76,7 +75,7 @@ def change_speed(
         factors: B numbers.
 
     Returns:
-        ``(B, T')`` with zeros behind each utterance, and its lengths ``(B,)``, on the CPU.
+        ``(B, T')`` with zeros after each utterance, and the new lengths ``(B,)``, on the CPU.
     """
     before = lengths.tolist()
     after = [changed_length(n, f) for n, f in zip(before, factors, strict=True)]
@@ -93,6 +92,6 @@ def change_speed(
 
 
 def _cut(wav: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Silence behind each utterance."""
-    behind = torch.arange(wav.shape[1], device=wav.device) >= to_device(lengths, wav.device)[:, None]
-    return wav.masked_fill(behind, 0.0)
+    """Zeros after each utterance."""
+    padding = torch.arange(wav.shape[1], device=wav.device) >= to_device(lengths, wav.device)[:, None]
+    return wav.masked_fill(padding, 0.0)

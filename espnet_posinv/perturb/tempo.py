@@ -1,8 +1,8 @@
 """Tempo perturbation: faster or slower at the same pitch, done before training.
 
-Resampling (speed.py) moves the pitch with the tempo.  Here the pitch stays: by sox's WSOLA, which cuts and
-overlaps the waveform, or by the WORLD vocoder (Morise et al. 2016), which analyses the speech and
-synthesises it at another frame rate; slower, and smooth where WSOLA repeats or drops whole periods.
+Resampling (speed.py) changes the pitch with the tempo.  Here the pitch is kept: by sox's WSOLA, which cuts
+and overlaps the waveform, or by the WORLD vocoder (Morise et al. 2016), which analyses the speech and
+synthesises it at another frame rate; WORLD is slower, but smooth where WSOLA repeats or drops whole periods.
 """
 
 import shutil
@@ -15,7 +15,7 @@ METHODS = ("sox", "world")
 
 @dataclass(frozen=True)
 class Tempo:
-    """Which tempo factors there are, and how they are made.
+    """Tempo factors, of which one is drawn for each utterance, and the method.
 
     Args:
         factors: > 0; 1.1 is 10 % faster, so shorter.

@@ -1,5 +1,5 @@
-"""Studies of a frozen encoder: is its loss positional, and what are its features good for?
+"""Studies of a frozen encoder: how much of a loss on its features is position, and how good the features are.
 
-``probe`` measures with ``hidden`` (states and stretches of speech), ``position``, ``layers`` and ``exploit``;
-``report`` makes tables and curves of it. ``ssl_quality`` compares features with log-mel and MFCC.
+``probe`` measures with ``hidden`` (hidden states, segments of speech), ``position``, ``layers`` and
+``exploit``; ``report`` makes tables and curves. ``ssl_quality`` compares features with log-mel and MFCC.
 """

@@ -1,4 +1,4 @@
-"""Hidden states of a frozen encoder by name, and the stretches of speech that probes feed it."""
+"""Hidden states of a frozen encoder by name, and segments of speech as its input."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,19 +12,19 @@ from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.perturb.padding import pad
 from espnet_posinv.ssl import load_encoder
 
-READ = 3600.0  # seconds of a large corpus that are read, chosen at random
-LEVEL = -26.0  # dBFS over active speech: encoders without normalised input hear the level
+READ = 3600.0  # seconds read of a larger corpus, at random
+LEVEL = -26.0  # dBFS over active speech, for encoders without input normalisation
 States = dict[str, torch.Tensor]
 
 
 class HiddenStates:
     """Every hidden state of an encoder: ``{"conv": (B, N, C), "0": (B, N, D), "1": ..., ...}``.
 
-    "conv" is the convolutional front end, "0" the input of the first layer, where positions come in.
+    "conv" is the convolutional front end, "0" the input of the first layer, with position embeddings.
 
     Args:
         upstream: see :func:`espnet_posinv.ssl.load_encoder`.
-        device: of the encoder; inputs are brought there, states come back to the CPU.
+        device: of the encoder; inputs are moved there, states are returned on the CPU.
         batch: utterances that are encoded at once.
     """
 
@@ -37,10 +37,10 @@ class HiddenStates:
 
     @torch.no_grad()
     def __call__(self, wav: torch.Tensor, before: int = 0, after: int = 0) -> States:
-        """States of ``wav`` (B, T), all rows full, with so many hops of silence put around it.
+        """States of ``wav`` (B, T), without padding, with `before` and `after` hops of silence around it.
 
-        Normalisations along time look at the utterance alone, and the frames of the silence are taken away,
-        so that the position and the context are all that the silence changes.
+        Normalisations along time use the utterance only, and the frames of the silence are removed, so the
+        silence changes nothing but position and context.
         """
         parts = [self._encode(x, before, after) for x in wav.split(self.batch)]
         return {name: torch.cat([part[name] for part in parts]) for name in self.names}
@@ -64,8 +64,8 @@ class HiddenStates:
 def read_speech(data: str | Path, rate: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None]:
     """Clean speech of a data directory by utterance id, `(T,)` float32, and its noise where there is any.
 
-    Speech is ``spk1.scp``, or ``wav.scp`` where there is none; noise is the mixture minus the speech. Of more
-    than `READ` seconds, utterances in a fixed random order are read up to these.
+    Speech is ``spk1.scp``, or ``wav.scp`` without it; noise is the mixture minus the speech. Utterances are
+    read in a fixed random order, up to `READ` seconds.
 
     Raises:
         DataError: nothing there, another sample rate, several channels, unequal lengths.
@@ -79,9 +79,9 @@ def read_speech(data: str | Path, rate: int) -> tuple[dict[str, np.ndarray], dic
         raise DataError(f"{data}/spk1.scp: {len(missing)} utterances of wav.scp are missing, as {missing[0]}")
     speech, noise, total = {}, {}, 0
     for key in np.random.default_rng(0).permutation(sorted(mixtures)).tolist():
-        speech[key] = mixture = _read(clean[key], key, rate)
+        speech[key] = mixture = read_mono(clean[key], rate, utterance=key).astype(np.float32)
         if clean is not mixtures:
-            mixture = _read(mixtures[key], key, rate)
+            mixture = read_mono(mixtures[key], rate, utterance=key).astype(np.float32)
         if len(mixture) != len(speech[key]):
             raise DataError(
                 f"{data}: {key} has {len(mixture)} samples in wav.scp and {len(speech[key])} in spk1.scp"
@@ -93,33 +93,26 @@ def read_speech(data: str | Path, rate: int) -> tuple[dict[str, np.ndarray], dic
     return speech, noise if any(np.abs(n).max() > 1e-4 for n in noise.values()) else None
 
 
-def _read(entry: str, key: str, rate: int) -> np.ndarray:
-    try:
-        return read_mono(entry, rate).astype(np.float32)
-    except DataError as error:
-        raise DataError(f"{key}: {error}") from None
-
-
 def stationary_crops(
     signals: Sequence[Mapping[str, np.ndarray]], samples: int, count: int, seed: int = 0
 ) -> list[torch.Tensor]:
-    """`count` stretches of equal length whose content is alike at every position.
+    """`count` segments of equal length whose content has the same distribution at every position.
 
-    An utterance begins and ends with silence, so content alone would tell the position.  Here whole
-    utterances are put into a loop of at least `samples`, which is entered at a random point: whatever is
-    then read off the index of a frame comes from the encoder.  No utterance is in two stretches.
+    An utterance begins and ends with silence, so its content alone would predict the position.  Here whole
+    utterances form a loop of at least `samples`, and a segment starts at a random point of it.  So only the
+    encoder can make a frame depend on its index.  No utterance is in two segments.
 
     Args:
-        signals: speech by utterance id, then what is to be cut alike (noise), same ids and lengths.
-        samples: length of a stretch.
-        count: at most so many; fewer where the speech does not suffice.
+        signals: speech by utterance id, then signals to cut in the same way (noise), same ids and lengths.
+        samples: length of a segment.
+        count: number of segments; fewer if there is not enough speech.
         seed: of order and entry points.
 
     Returns:
         For each of `signals` a tensor (count, samples), all scaled so that the speech is at -26 dBFS.
 
     Raises:
-        DataError: not enough speech for two stretches.
+        DataError: not enough speech for two segments.
     """
     rng = np.random.default_rng([seed, 0])
     speech = signals[0]
@@ -133,13 +126,13 @@ def stationary_crops(
         start = int(rng.integers(total))
         cut = [np.roll(np.concatenate([s[k] for k in loop]), -start)[:samples] for s in signals]
         loop = []
-        if np.abs(cut[0]).max() > 0.01:  # a stretch of silence has no level
+        if np.abs(cut[0]).max() > 0.01:  # a segment of silence has no level
             gain = np.float32(10 ** ((LEVEL - active_level(cut[0])) / 20))
             crops.append([c * gain for c in cut])
         if len(crops) == count:
             break
     if len(crops) < 2:
         raise DataError(
-            f"{len(speech)} utterances do not fill two stretches of {samples} samples; give more speech"
+            f"{len(speech)} utterances do not fill two segments of {samples} samples; give more speech"
         )
     return [torch.from_numpy(np.stack(c)) for c in zip(*crops, strict=True)]

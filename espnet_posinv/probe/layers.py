@@ -1,7 +1,7 @@
 """Which layer to compare: two rules of FINALLY (Babaev et al., arXiv 2410.05920, section 3).
 
-A space that serves as a loss should put renditions of one sound together (clustering rule) and put noisy
-speech the farther away the more noise there is (SNR rule).
+In features for a loss, renditions of one sound should form a cluster (clustering rule), and the distance to
+clean speech should grow with the noise (SNR rule).
 """
 
 from collections.abc import Sequence
@@ -23,21 +23,21 @@ SNRS = tuple(range(30, -6, -5))
 def sound_clusters(
     encode: HiddenStates, wav: torch.Tensor, *, sounds: int = 32, draws: int = 8, seed: int = 0
 ) -> dict[str, tuple[float, float, float]]:
-    """Clustering rule: does k-means find the sounds again?
+    """Clustering rule: agreement of k-means clusters with the sounds.
 
-    FINALLY has a synthesiser say the same text in many voices.  Here the voices are real speech at nine
-    speeds, which moves pitch and formants (and the position) and leaves the sound.
+    FINALLY synthesises the same text in many voices.  Here the voices are real speech at nine speeds, which
+    changes pitch and formants (and the position) but not the sound.
 
     Args:
         encode: the encoder.
         wav: (B, T); sounds are instants of active speech in it.
-        sounds: clusters in a draw; each has a member a voice.
+        sounds: clusters in a draw, each with one member for every voice.
         draws: random choices of sounds.
         seed: of choices and k-means.
 
     Returns:
-        By state, the adjusted Rand index of clusters and sounds (1: found again, 0: chance): mean, and lowest
-        and highest of the draws.
+        By state, the adjusted Rand index of clusters and sounds (1: equal, 0: chance): mean, lowest and
+        highest of the draws.
     """
     lengths = torch.full((len(wav),), wav.shape[1])
     spoken = [encode(change_speed(wav, lengths, [v] * len(wav))[0]) for v in VOICES]
@@ -45,7 +45,7 @@ def sound_clusters(
     rng = np.random.default_rng([seed, 1])
     labels = np.repeat(np.arange(sounds), len(VOICES))
     found: dict[str, list[float]] = {name: [] for name in encode.names}
-    half = encode.layers.min_samples / 2  # frame i looks at half a field around i hop + half
+    half = encode.layers.min_samples / 2  # the centre of frame i is at i hop + half
     for _ in range(draws):
         where = rng.permutation(np.argwhere(active[:, encode.rate // 4 : -encode.rate // 4]))[:sounds]
         rows, instants = where[:, 0], where[:, 1] + encode.rate // 4
@@ -63,7 +63,7 @@ def sound_clusters(
 def noise_monotony(
     encode: HiddenStates, speech: torch.Tensor, noise: torch.Tensor, snrs: Sequence[float] = SNRS
 ) -> dict[str, dict[str, float | list[float]]]:
-    """SNR rule: does a frame's distance from the clean one grow with the noise?
+    """SNR rule: how a frame's distance from the clean frame grows with the noise.
 
     Args:
         encode: the encoder.

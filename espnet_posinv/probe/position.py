@@ -1,4 +1,4 @@
-"""How much of a frame is its position: three measures on the hidden states of a frozen encoder."""
+"""How much a frame depends on its position: three measures on the hidden states of a frozen encoder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from espnet_posinv.probe.ssl_quality import position_r2
 
 
 def read_out(x: torch.Tensor, folds: int = 4, seed: int = 0) -> dict[str, tuple[float, float, float]]:
-    """R^2 of a linear read-out of the frame index from one frame, on utterances held out in turn.
+    """R^2 of a linear prediction of the frame index from one frame, on held-out utterances.
 
     Args:
         x: (U, N, D) states of U different utterances.
-        folds: parts that are held out one after another.
+        folds: of the cross-validation.
         seed: of the control.
 
     Returns:
-        ``{"r2": ..., "shuffled": ...}``, each (mean, lowest, highest) over the folds.  The control has the
-        frames of every utterance in random order; it is 0 or below if nothing but chance is read.
+        ``{"r2": ..., "shuffled": ...}``, each (mean, lowest, highest) over the folds.  "shuffled" is a
+        control with the frames of each utterance in random order; its expected value is 0 or below.
 
     Raises:
-        ValueError: fewer utterances than two for each fold.
+        ValueError: fewer than two utterances for each fold.
     """
     if len(x) < 2 * folds:
         raise ValueError(f"{len(x)} utterances: {folds} folds need {2 * folds} or more")
@@ -42,7 +42,7 @@ def read_out(x: torch.Tensor, folds: int = 4, seed: int = 0) -> dict[str, tuple[
 
 @dataclass
 class IndexDistances:
-    """Mean squared distances of frames of different utterances, by how far apart their indices are.
+    """Mean squared distances of frames of different utterances, by the difference of their indices.
 
     Args:
         lags: (N,) mean over pairs of utterances and frames with ``|i - j|`` = 0, 1, ...
@@ -68,10 +68,10 @@ def index_distances(x: torch.Tensor, gap: int) -> IndexDistances:
 
     Args:
         x: (U, N, D) states of U different utterances.
-        gap: frames; what "other index" means.
+        gap: smallest difference of indices, in frames, that counts as another index.
 
     Raises:
-        ValueError: fewer than three utterances, or no frames that are so far apart.
+        ValueError: fewer than three utterances, or a gap that is not below the number of frames.
     """
     count, frames, _ = x.shape
     if count < 3 or not 0 < gap < frames:
@@ -105,25 +105,25 @@ def index_distances(x: torch.Tensor, gap: int) -> IndexDistances:
 def shift_changes(
     encode: HiddenStates, wav: torch.Tensor, states: States, other: dict[str, float], hops: Sequence[int]
 ) -> dict[str, dict[str, list[float]]]:
-    """Change of a frame when its content comes `hops` frames later, over the distance to a foreign frame.
+    """Change of a frame when its content is moved by `hops` frames, over the distance of unrelated frames.
 
-    Silence in front moves the content.  It is also new context, so the control has the same silence behind:
-    the content stays where it is.
+    Silence before the speech moves the content.  The silence is also new context, so a control has the same
+    silence after the speech, which does not move the content.
 
     Args:
         encode: the encoder.
         wav: (B, T).
         states: of ``wav``.
         other: mean squared distance of frames of different utterances, by state.
-        hops: how far the content is moved, frames.
+        hops: frames by which the content is moved.
 
     Returns:
-        ``{state: {"front": [one per shift], "behind": [...]}}``.
+        ``{state: {"before": [one per shift], "after": [...]}}``.
     """
-    result = {name: {"front": [], "behind": []} for name in encode.names}
+    result = {name: {"before": [], "after": []} for name in encode.names}
     for k in hops:
-        for side, silence in (("front", {"before": k}), ("behind", {"after": k})):
-            for name, moved in encode(wav, **silence).items():
+        for side in ("before", "after"):
+            for name, moved in encode(wav, **{side: k}).items():
                 change = (moved - states[name]).square().sum(-1).mean().item()
                 result[name][side].append(change / other[name])
     return result

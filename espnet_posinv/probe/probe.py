@@ -1,6 +1,6 @@
-"""The position probe: is the loss of this frozen encoder positional, in which layer, and can it be exploited?
+"""The position probe: how much a loss on a frozen encoder depends on position, by layer and criterion.
 
-Everything is measured on real speech; nothing is trained but linear read-outs and waveforms.
+Everything is measured on real speech; only linear predictors and waveforms are trained.
 """
 
 import json
@@ -13,7 +13,7 @@ import torch
 
 from espnet_posinv.criterions import PAPER, criterion_class
 from espnet_posinv.kaldi.entry import fingerprint
-from espnet_posinv.kaldi.parallel import told
+from espnet_posinv.kaldi.parallel import time_left
 from espnet_posinv.kaldi.scp import read_scp
 from espnet_posinv.probe.exploit import exploit
 from espnet_posinv.probe.hidden import HiddenStates, read_speech, stationary_crops
@@ -22,23 +22,24 @@ from espnet_posinv.probe.position import index_distances, read_out, shift_change
 from espnet_posinv.probe.ssl_quality import logmel
 from espnet_posinv.ssl.fingerprint import encoder_fingerprint
 
-INPUT = "log-mel"  # the row of what goes in: what a frame's content alone tells of its position
+FORMAT = 2  # of probe.json; results of another format are measured again
+INPUT = "log-mel"  # row of the encoder's input, as a baseline: content without encoder
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How much is measured; the defaults take minutes on two cores with an encoder of a few million weights.
+    """Size of the probe; the defaults take minutes on two cores with an encoder of a few million weights.
 
     Args:
-        utterances: stretches of speech for position; a quarter of them for the layer rules.
-        seconds: length of a stretch.
-        gap: seconds between indices that count as different.
-        hops: by how many frames content is moved.
-        criterions: that are descended; empty for none.
-        exploit_utterances: waveforms that descend together.
+        utterances: segments of speech for position; a quarter of them for the layer rules.
+        seconds: length of a segment.
+        gap: smallest difference in seconds of indices that count as different.
+        hops: frames by which content is moved.
+        criterions: to minimise by gradient descent; empty for none.
+        exploit_utterances: waveforms optimised together.
         exploit_seconds: their length.
         steps: of a descent.
-        seed: of every draw.
+        seed: of all random draws.
         device: of the encoder.
     """
 
@@ -61,14 +62,14 @@ def probe(
 
     Args:
         upstream: the encoder; see :func:`espnet_posinv.ssl.load_encoder`.
-        data: Kaldi data directory with wav.scp; with spk1.scp beside it, that is the speech and the
-            difference the noise (speech-shaped noise otherwise).
-        settings: how much is measured.
-        say: takes a line at each step.
+        data: Kaldi data directory with wav.scp; if there is spk1.scp, it is the speech and the difference is
+            the noise (else speech-shaped noise).
+        settings: size of the probe.
+        say: receives a line of progress at each step.
 
     Returns:
-        What :func:`espnet_posinv.probe.report.write_probe` writes: plain types only, None where a value does
-        not exist.
+        The result for :func:`espnet_posinv.probe.report.write_probe`: plain types only, None for undefined
+        values.
 
     Raises:
         DataError: the data directory is unusable or too small.
@@ -82,19 +83,19 @@ def probe(
     speech, noise = read_speech(data, rate)
     signals = [speech] if noise is None else [speech, noise]
     wav, *noises = stationary_crops(signals, int(s.seconds * rate), s.utterances, s.seed)
-    say(f"{encode.label}: {len(wav)} stretches of {s.seconds:g} s of {len(speech)} utterances")
+    say(f"{encode.label}: {len(wav)} segments of {s.seconds:g} s of {len(speech)} utterances")
 
     started = time.monotonic()
     states = encode(wav)
     pace = (time.monotonic() - started) / (s.utterances * s.seconds)  # of the encoder, a second of audio
-    say(f"at this pace {told(pace * _audio_to_encode(s))}")
+    say(f"at this pace {time_left(pace * _audio_to_encode(s))}")
     frames = states["0"].shape[1]
     mel = torch.stack([logmel(x) for x in wav.numpy()])[:, :frames]
     gap = round(s.gap * per_second)
     rows: dict[str, dict] = {}
     for name, x in {INPUT: mel, **states}.items():
         rows[name] = read_out(x, seed=s.seed) | {"index": asdict(index_distances(x, gap))}
-    say("position read out, distances by index")
+    say("position predicted, distances by index")
     other = {name: rows[name]["index"]["other"] for name in states}
     half = {name: x[: s.utterances // 2] for name, x in states.items()}
     for name, change in shift_changes(encode, wav[: s.utterances // 2], half, other, s.hops).items():
@@ -119,7 +120,7 @@ def probe(
         "label": encode.label,
         "data": str(data),
         "settings": asdict(s),
-        "stretches": len(wav),
+        "segments": len(wav),
         "frames_per_second": per_second,
         "noise": "of the data" if noises else "speech-shaped",
         "snrs": list(SNRS),
@@ -130,7 +131,7 @@ def probe(
 
 
 def _audio_to_encode(s: Settings) -> float:
-    """Seconds of audio that the rest of a probe encodes, about; a gradient costs twice as much again."""
+    """Approximate seconds of audio that the rest of a probe encodes; a gradient counts twice."""
     shifts = (len(s.hops) + 1) * s.utterances // 2 * s.seconds
     rules = 20 * max(8, s.utterances // 4) * s.seconds
     descents = 4 * len(s.criterions) * s.steps * s.exploit_utterances * s.exploit_seconds
@@ -138,8 +139,8 @@ def _audio_to_encode(s: Settings) -> float:
 
 
 def inputs(upstream: str, data: str | Path, settings: Settings) -> dict:
-    """All that a probe's numbers depend on, as JSON has it: files of encoder and audio, settings."""
+    """All inputs of a probe, JSON-compatible: fingerprints of encoder and audio, settings."""
     lists = [Path(data) / name for name in ("wav.scp", "spk1.scp")]
     audio = [fingerprint(read_scp(path)) for path in lists if path.exists()]
-    found = {"encoder": encoder_fingerprint(upstream), "audio": audio, "settings": asdict(settings)}
-    return json.loads(json.dumps(found))
+    found = {"format": FORMAT, "encoder": encoder_fingerprint(upstream), "audio": audio}
+    return json.loads(json.dumps({**found, "settings": asdict(settings)}))

@@ -1,4 +1,4 @@
-"""A position probe as a section of a report: curves, two tables, and what their columns mean."""
+"""A position probe as a section of a report: curves, two tables, and explanations of their columns."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from espnet_posinv.files import atomic_write
+from espnet_posinv.files import write_json
 from espnet_posinv.probe.probe import INPUT
 from espnet_posinv.report.document import Line, Panel, Panels, Section, Table, interval
 from espnet_posinv.report.markdown import write_study
@@ -16,7 +16,7 @@ GREY, BLUE, ORANGE, GREEN = "#777777", "#0072b2", "#d55e00", "#009e73"
 
 
 def read_probe(folder: str | Path, expected: dict) -> dict | None:
-    """The probe in `folder` if it was made of these inputs."""
+    """The result in `folder` if it has these inputs, else None."""
     try:
         result = json.loads((Path(folder) / "probe.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -27,42 +27,40 @@ def read_probe(folder: str | Path, expected: dict) -> dict | None:
 def write_probe(result: dict, folder: str | Path) -> None:
     """Write probe.json, probe.md, probe.png, and section.json for the report of an experiment."""
     folder = Path(folder)
-    with atomic_write(folder / "probe.json") as file:
-        json.dump(result, file, indent=1, allow_nan=False)
-        file.write("\n")
+    write_json(folder / "probe.json", result, allow_nan=False)
     write_study(section(result), folder, "probe")
 
 
 def section(result: dict) -> Section:
-    """The curves and tables of a probe, with what each column means."""
+    """The curves and tables of a probe, with explanations of the columns."""
     settings = result["settings"]
     alt = f"Position probe of {result['label']}: the tables below as curves"
     panels = [*_state_panels(result), *_descent_panel(result["exploit"])]
     blocks = [
-        f"{result['upstream']} on {result['data']}: {result['stretches']} stretches of "
+        f"{result['upstream']} on {result['data']}: {result['segments']} segments of "
         f"{settings['seconds']:g} s, {result['seconds']} s of computation.",
         Panels("probe", alt, panels, 3, own_legends=True),
         _states(result),
-        "Position read from one frame: R² of a linear read-out of a frame's index, on held-out utterances "
-        "(mean and range of four folds); shuffled: the same with the frames of each utterance in random "
-        f"order. Row {INPUT} is what the content itself tells.",
-        "Distance at the same position: mean squared distance of frames of different utterances at one index "
-        f"over that at indices {settings['gap']:g} s or more apart, with its 95 % interval (jackknife over "
-        "utterances). 1: position does not matter; 1 minus the value is the share of the distance that is "
+        "R² of the frame index: a linear prediction of the index from one frame, on held-out utterances "
+        "(mean and range of four folds); shuffled: with the frames of each utterance in random order. Row "
+        f"{INPUT} is a baseline without encoder.",
+        "Distance ratio: mean squared distance of frames of different utterances at the same index, divided "
+        f"by that at indices {settings['gap']:g} s or more apart, with its 95 % interval (jackknife over "
+        "utterances). 1: no effect of position; 1 minus the value is the share of the distance due to "
         "position.",
-        "Change: mean squared change of a frame when silence is put before the speech, so that its content "
-        "comes later, or after it, which moves nothing; 1 is the distance to a frame of another utterance.",
-        "Two rules of FINALLY (arXiv 2410.05920) for the layer to compare. Same sounds cluster: adjusted "
-        "Rand index of k-means clusters and sounds, each at nine speeds. Distance grows with noise: rank "
-        "correlation of a frame's distance from the clean one with the noise.",
+        "Change: mean squared change of a frame when silence before the speech moves its content, or, as a "
+        "control, when the silence is after the speech; 1 is the distance to a frame of another utterance.",
+        "Two rules of FINALLY (arXiv 2410.05920) for the choice of a layer. Rand index: agreement of k-means "
+        "clusters with sounds, each at nine speeds. Rank correlation: of a frame's distance from the clean "
+        "frame with the noise level.",
     ]
     if result["exploit"]:
         text = (
-            "Noise with the spectrum of speech is changed by gradient descent on its samples "
-            f"({settings['steps']} updates) to lower each criterion. How far the criterion falls, how much "
-            "of that fall is left when the clean speech is encoded later, and how much nearer the log-mel "
-            "spectrogram comes to that of the speech: a loss that falls through position, or without "
-            "becoming more like speech, can be deceived."
+            "Gradient descent on the samples of noise with the spectrum of speech "
+            f"({settings['steps']} updates) lowers each criterion. The table shows the decrease of the "
+            "criterion; the share of it that remains when the clean speech is encoded at a later position; "
+            "and the decrease of the log-mel distance to the speech. A criterion that decreases through "
+            "position, or without the noise becoming more like speech, can be exploited."
         )
         blocks.append(Section("Can noise lower the loss?", [text, _descents(result)]))
     return Section(f"Position probe: {result['label']}", blocks)
@@ -74,29 +72,26 @@ def _states(result: dict) -> Table:
     for name, row in result["states"].items():
         cells = [_range(row["r2"]), f"{row['shuffled'][0]:.2f}", interval(_ratio(row), ".3f")]
         if "shift" in row:
-            front, behind = row["shift"]["front"], row["shift"]["behind"]
-            cells += [f"{value:.3f}" for value in (front[0], front[-1], behind[-1])]
+            moved, control = row["shift"]["before"], row["shift"]["after"]
+            cells += [f"{value:.3f}" for value in (moved[0], moved[-1], control[-1])]
             cells += [_range(row["clusters"]), f"{row['noise']['spearman']:.2f}"]
         rows.append([name, *cells, *["-"] * (8 - len(cells))])
-    head = ["hidden state", "position read from one frame, R²", "R², frames shuffled"]
-    head += ["distance at the same position / at others"]
-    head += [f"change, {_frames(hops[0])} later", f"change, {_frames(hops[-1])} later"]
-    head += [
-        f"change, silence after ({_frames(hops[-1])})",
-        "same sounds cluster",
-        "distance grows with noise",
-    ]
-    return Table(head, rows)
+    head = ["hidden state", "R² of the frame index", "R², shuffled frames"]
+    head += ["distance ratio, same / other position"]
+    head += [f"change, speech moved by {_frames(hop)}" for hop in (hops[0], hops[-1])]
+    head += [f"change, {_frames(hops[-1])} of silence after the speech (control)"]
+    return Table([*head, "Rand index of sounds", "rank correlation of distance and noise"], rows)
 
 
 def _descents(result: dict) -> Table:
     shifts = next(iter(result["exploit"].values()))["shifts"]
-    head = ["criterion", "fall of the loss, %", *(f"of it left {_frames(k)} later, %" for k in shifts)]
+    head = ["criterion", "decrease of the loss, %"]
+    head += [f"share of it, speech moved by {_frames(k)}, %" for k in shifts]
     rows = [
         [name, *(_percent(share) for share in (row["fall"], *row["kept"], row["spectrum"]))]
         for name, row in result["exploit"].items()
     ]
-    return Table([*head, "log-mel distance removed, %"], rows)
+    return Table([*head, "decrease of the log-mel distance, %"], rows)
 
 
 def _state_panels(result: dict) -> list[Panel]:
@@ -104,7 +99,7 @@ def _state_panels(result: dict) -> list[Panel]:
     states = {name: row for name, row in rows.items() if "shift" in row}  # without the log-mel spectrogram
 
     def over(names, label: str, colour: str, values, style: str = "o-") -> Line:
-        """Values of each state, or their (mean, low, high)."""
+        """Values of each state, or (mean, low, high) of them."""
         values = np.array([np.atleast_1d(v) for v in values], float)
         bars = [values[:, 1].tolist(), values[:, 2].tolist()] if values.shape[1] == 3 else []
         return Line(label, colour, style, list(range(len(names))), values[:, 0].tolist(), *bars)
@@ -122,26 +117,31 @@ def _state_panels(result: dict) -> list[Panel]:
         profiles.append(Line(name, colour, "-", seconds.tolist(), lags.tolist()))
     moved, hops = [], result["settings"]["hops"]
     for k, (hop, colour) in enumerate(zip(hops, _colours("plasma", len(hops)), strict=True)):
-        for side, label, style in (("front", f"{_frames(hop)} later", "o-"), ("behind", "_control", "x:")):
+        for side, label, style in (("before", f"by {_frames(hop)}", "o-"), ("after", "_control", "x:")):
             changes = (row["shift"][side][k] for row in states.values())
             values = [change if change > 1e-6 else np.nan for change in changes]  # less is rounding
             moved.append(over(states, label, colour, values, style))
-    moved.append(Line("silence after the speech", GREY, "x:", [], []))
+    moved.append(Line("silence after the speech (control)", GREY, "x:", [], []))
     noise = [row["noise"]["spearman"] for row in states.values()]
     rules = [
-        over(states, "same sounds cluster", GREEN, [row["clusters"] for row in states.values()]),
-        over(states, "distance grows with noise", ORANGE, noise, "s-"),
+        over(states, "Rand index of sounds", GREEN, [row["clusters"] for row in states.values()]),
+        over(states, "rank correlation with noise", ORANGE, noise, "s-"),
     ]
-    where, apart = "hidden state", "difference of position, s"
+    where, apart = "hidden state", "difference of indices, s"
     every, few = [name.replace("-", "-\n") for name in rows], list(states)
     top = max(1.1, *(1.05 * row["index"]["high"] for row in rows.values()))
     return [
-        Panel("Can the position be read from one frame?", where, "R², held out", read, every, [-0.2, 1.05]),
+        Panel("Prediction of the index from one frame", where, "R², held out", read, every, [-0.2, 1.05]),
         Panel(
-            "How much of the distance is position?", where, "same / other position", [ratio], every, [0, top]
+            "Distance of frames of different utterances",
+            where,
+            "same / other index",
+            [ratio],
+            every,
+            [0, top],
         ),
-        Panel("Frames of different utterances", apart, "distance / mean", profiles, None, [0, None]),
-        Panel("The same speech, later", where, "change / distance to others", moved, few, None, True),
+        Panel("Distance by difference of indices", apart, "distance / mean", profiles, None, [0, None]),
+        Panel("The same speech, moved", where, "change / distance to others", moved, few, None, True),
         Panel("Which layer to compare?", where, "Rand index, rank correlation", rules, few, [-0.05, 1.05]),
     ]
 
@@ -159,11 +159,11 @@ def _descent_panel(rows: dict[str, dict]) -> list[Panel]:
         return []
     shifts = next(iter(rows.values()))["shifts"]
     ticks = [
-        "fall of\nthe loss",
-        *(f"left, {k}\nframes\nlater" for k in shifts),
-        "log-mel\ndistance\nremoved",
+        "loss",
+        *(f"loss,\nmoved by\n{_frames(k)}" for k in shifts),
+        "log-mel\ndistance",
     ]
-    return [Panel("Can noise lower the loss?", "", "% (95 % interval)", lines, ticks)]
+    return [Panel("Can noise lower the loss?", "", "decrease, % (95 % interval)", lines, ticks)]
 
 
 def _colours(name: str, count: int) -> list[str]:

@@ -1,8 +1,7 @@
-"""What a frozen encoder's features are good for, against log-mel, MFCC and one another.
+"""How good a frozen encoder's features are, compared with log-mel and MFCC.
 
-Four measures: characters that a linear CTC layer reads off the frames; words told apart across speakers
-(ABX); distance to the clean features as noise grows; and how well the position of a frame can be read
-linearly.
+Four measures: character error rate of a linear CTC layer; ABX error of words across speakers; distance to the
+clean features as noise grows; and R^2 of a linear prediction of the frame index.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""How soft-DTW aligns each version of an utterance with the slower clean speech."""
+"""Soft-DTW alignments of each version of an utterance with the clean speech at another speed."""
 
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,9 @@ NEAR = 3  # frames
 
 
 class Alignments(NamedTuple):
-    """One panel for each version: its name, drawing, loss, and share of the alignment near the content.
+    """One panel for each version: name, drawing, loss, share of the alignment near the true position.
 
-    Where the encoder of the training cannot be used, `error` says why.
+    `error` is the message if the encoder of the training cannot be loaded.
     """
 
     example: Utterance
@@ -32,7 +32,7 @@ class Alignments(NamedTuple):
 
 
 def alignments(experiment: Experiment, example: Utterance) -> Alignments | None:
-    """Alignments by the first system with ssl_softdtw; None without one."""
+    """Alignments by the first system with ssl_softdtw; None if there is none."""
     system = next((s for s in experiment.systems.values() if s.criterion == "ssl_softdtw"), None)
     if system is None:
         return None
@@ -46,14 +46,17 @@ def alignments(experiment: Experiment, example: Utterance) -> Alignments | None:
             label = f"Alignment of {name} with clean speech at speed {SPEED:g}"
             draw = partial(draw_alignment, path=path, speed=SPEED)
             panels.append((name, Markup(themed_svg(f"align{k}", label, draw, (3.0, 2.8))), loss, near))
-    except (ValueError, OSError) as error:  # the encoder may have been moved away: no reason to have no page
+    except (
+        ValueError,
+        OSError,
+    ) as error:  # the encoder may have been moved; the page is made without alignments
         return Alignments(example, error=str(error))
     encoder, gamma = Path(criterion.upstream).name, criterion.softdtw_options["gamma"]
     return Alignments(example, encoder=encoder, gamma=gamma, panels=tuple(panels))
 
 
 def align(criterion, clean: np.ndarray, signal: np.ndarray, speed: float) -> tuple[np.ndarray, float, float]:
-    """How soft-DTW aligns a signal with the clean speech at another speed.
+    """Align a signal with the clean speech at another speed by soft-DTW.
 
     Args:
         criterion: an SSLSoftDTWLoss.
@@ -62,8 +65,8 @@ def align(criterion, clean: np.ndarray, signal: np.ndarray, speed: float) -> tup
         speed: factor of the clean speech.
 
     Returns:
-        Expected alignment (N, M); the criterion's value for this speed; the share of the alignment that
-        is within `NEAR` frames of where the content is.
+        Expected alignment (N, M); the criterion's value for this speed; the share of the alignment within
+        `NEAR` frames of the true position.
     """
     import torch
 
@@ -82,7 +85,7 @@ def align(criterion, clean: np.ndarray, signal: np.ndarray, speed: float) -> tup
 
 
 def draw_alignment(axis, path: np.ndarray, speed: float) -> None:
-    """The expected alignment, and as a dashed line where the content is."""
+    """The expected alignment, and the true position as a dashed line."""
     colour = tuple(int(COLOURS["ssl_softdtw"][k : k + 2], 16) for k in (1, 3, 5))
     pixels = np.zeros((*path.T.shape, 4), np.uint8)
     pixels[..., :3] = colour

@@ -1,7 +1,7 @@
-"""A report as data: sections of paragraphs, tables, pictures and curves, which Markdown and HTML render.
+"""A report as data: sections of paragraphs, tables, pictures and curves, for Markdown and HTML.
 
-A study (probe, convergence, ablation) leaves its section in its folder; the report of an experiment reads it
-there.
+A study (probe, convergence, ablation) writes its section into its folder, where the report of an experiment
+reads it.
 """
 
 import json
@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_posinv.files import atomic_write
+from espnet_posinv.files import write_json
 from espnet_posinv.kaldi.scp import DataError
 
 FILE = "section.json"
@@ -18,14 +18,14 @@ FILE = "section.json"
 
 @dataclass
 class Strong:
-    """A cell that stands out."""
+    """A highlighted cell."""
 
     text: str
 
 
 @dataclass
 class Table:
-    """Rows under a head; the first cell of a row says what the row is about."""
+    """A table; the first cell of a row is its label."""
 
     head: list[str]
     rows: list[list]  # of str and Strong
@@ -55,7 +55,7 @@ class Line:
 
 @dataclass
 class Panel:
-    """Curves over one pair of axes; over named places where there are `ticks`."""
+    """Curves over one pair of axes; `ticks` names the positions on the x axis."""
 
     title: str
     xlabel: str
@@ -68,10 +68,7 @@ class Panel:
 
 @dataclass
 class Panels:
-    """Panels side by side; `name` is that of their picture in a Markdown file.
-
-    One legend serves all panels, or each has its own.
-    """
+    """Panels side by side, with one legend or one each; `name` is their picture's in a Markdown file."""
 
     name: str
     alt: str
@@ -82,7 +79,7 @@ class Panels:
 
 @dataclass
 class Listing:
-    """YAML behind a title that opens it."""
+    """YAML text that a click on its title shows."""
 
     title: str
     text: str
@@ -90,7 +87,7 @@ class Listing:
 
 @dataclass
 class Section:
-    """A heading and what stands below it: str (paragraphs) and the classes above, and further sections."""
+    """A heading and its contents: str (paragraphs), the classes above, and further sections."""
 
     title: str
     blocks: list
@@ -100,21 +97,20 @@ KINDS = {kind.__name__: kind for kind in (Strong, Table, Picture, Line, Panel, P
 
 
 def write_section(section: Section, folder: Path) -> None:
-    """Write ``section.json`` into `folder`; pictures are named by their places in it."""
+    """Write ``section.json`` into `folder`; paths of pictures become relative to it."""
 
     def content(part) -> dict:
         moved = {"path": os.path.relpath(part.path, folder)} if isinstance(part, Picture) else {}
         return {"kind": type(part).__name__, **vars(part), **moved}
 
-    with atomic_write(folder / FILE) as file:
-        json.dump(section, file, indent=1, default=content)
+    write_json(folder / FILE, section, default=content)
 
 
 def read_sections(experiments: Path) -> list[Section]:
-    """The sections of all studies of an experiment folder, one for each encoder where there are several.
+    """The sections of all studies in an experiment folder.
 
     Raises:
-        DataError: a file that no study wrote, or a picture is missing.
+        DataError: an invalid file, or a missing picture.
     """
     order = ("convergence", "convergence/*", "probe/*", "ablation")
     paths = [path for pattern in order for path in sorted(experiments.glob(f"{pattern}/{FILE}"))]
@@ -128,7 +124,7 @@ def _read(path: Path) -> Section:
             found.path = str(path.parent / found.path)
             if not Path(found.path).is_file():
                 raise DataError(f"{path}: no picture {found.path}; run the study again")
-        elif isinstance(found, Panels):  # studies of several encoders have pictures of one name
+        elif isinstance(found, Panels):  # studies of several encoders have pictures of the same name
             found.name = f"{path.parent.name}_{found.name}"
         return found
 
@@ -139,7 +135,7 @@ def _read(path: Path) -> Section:
 
 
 def interval(value, form: str = ".1f") -> str:
-    """``13.8 [8.5, 20.7]`` of a value and the ends of its interval; "-" where there is none."""
+    """``13.8 [8.5, 20.7]``, a value and its interval; "-" without a value."""
     if value[0] is None or not math.isfinite(value[0]):
         return "-"
     return f"{value[0]:{form}} [{value[1]:{form}}, {value[2]:{form}}]"

@@ -1,4 +1,4 @@
-"""What a result depends on besides its configuration: versions, machine, state of the repository."""
+"""Versions, machine and repository state, which results depend on besides their configuration."""
 
 import datetime
 import os
@@ -34,7 +34,7 @@ def environment() -> dict[str, str]:
 
 
 def git_state(folder: Path) -> str:
-    """Short hash of HEAD, with "+ changes" where tracked files differ; "unknown" outside a repository."""
+    """Short hash of HEAD, with "+ changes" if tracked files differ; "unknown" outside a repository."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""All that a report shows of an experiment, read once; Markdown and HTML render it."""
+"""The data of a report: all results of an experiment, read once, for Markdown and HTML."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.report.document import Section, read_sections
 from espnet_posinv.report.scores import Cell, Grid, TaskScores, load_signal, load_tasks, load_wer
 from espnet_posinv.report.systems import System, read_systems
+from espnet_posinv.scoring.wer import UNITS
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Places:
         data: ``<test set>/utt2noise`` and ``utt2snr``; for sound also ``wav.scp``, ``spk1.scp`` and ``text``.
         experiments: an ESPnet folder for each system; studies and other tasks.
         test_sets: columns, in order.
-        clean_set: the one without noise; its noisy row is the clean speech itself. May be empty.
+        clean_set: the test set without noise, whose noisy row is the clean speech itself; may be empty.
     """
 
     scores: Path
@@ -42,7 +43,7 @@ class Experiment:
     places: Places
     systems: dict[str, System]
     words: dict[str, Grid]  # by recogniser
-    lps: dict[str, Grid]  # by recogniser of phones: errors against what it hears in clean speech
+    lps: dict[str, Grid]  # by recogniser of phones: errors against its output for clean speech
     signal: dict[str, dict[str, dict[str, tuple]]]
     tasks: list[TaskScores]
     studies: list[Section]
@@ -53,8 +54,8 @@ class Experiment:
         return [s for s in self.systems.values() if any(t.valid.updates for t in s.trainings)]
 
     def took_part(self, recogniser: str) -> tuple[list[str], list[str]]:
-        """Systems with this recogniser's encoder in their loss, or one that it taught; those of which that is
-        not known. None of either: held out."""
+        """Systems trained with this recogniser's encoder, or a student of it, in the loss; systems for which
+        this is unknown. Both empty: the recogniser is held out."""
         settings = first_cell(self.words[recogniser]).recogniser or {"model": recogniser}
         parts = {
             s.name: parts_in_training(settings, [s.upstream]) for s in self.systems.values() if s.upstream
@@ -63,7 +64,7 @@ class Experiment:
 
 
 def first_cell(grid: Grid) -> Cell:
-    """Any cell: what all of them share stands in each."""
+    """Any cell, for the fields that all cells share."""
     return next(iter(next(iter(grid.values())).values()))
 
 
@@ -74,12 +75,8 @@ def load(places: Places) -> Experiment:
         DataError: there are no scores, or they do not fit together.
     """
     words = _load_recognisers(places.scores, places.test_sets)
-    # Recognisers of phones and characters first: on an SSL model, trained on clean speech, they judge as the
-    # paper does.
-    units = ("phones", "characters", "words")
-    words = dict(
-        sorted(words.items(), key=lambda x: units.index(first_cell(x[1]).unit))
-    )
+    # Recognisers on SSL models, trained on clean speech as in the paper, come first.
+    words = dict(sorted(words.items(), key=lambda item: _place(first_cell(item[1]))))
     if not words:
         raise DataError(f"{places.scores}: no scores of {' '.join(places.test_sets)}; run stage 8")
     lps = _load_recognisers(places.scores / "lps", places.test_sets)
@@ -105,6 +102,11 @@ def load(places: Places) -> Experiment:
         tasks,
         read_sections(places.experiments),
     )
+
+
+def _place(cell: Cell) -> tuple[int, bool]:
+    """Position of a recogniser in the report."""
+    return list(UNITS)[::-1].index(cell.unit), (cell.recogniser or {}).get("backend") != "ssl_ctc"
 
 
 def _load_recognisers(scores: Path, test_sets: list[str]) -> dict[str, Grid]:

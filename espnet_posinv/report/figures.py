@@ -24,7 +24,7 @@ def save_wer(experiment: Experiment, path: Path) -> None:
     places, words = experiment.places, experiment.words
     systems = [s for s in experiment.systems.values() if any(s.name in grid for grid in words.values())]
     styles, seen = {}, []
-    for system in systems:  # those of one colour differ by hatching
+    for system in systems:  # systems of one colour differ by hatching
         hatch = HATCHES[seen.count(system.colour) % len(HATCHES)]
         styles[system.name] = {"facecolor": COLOURS[system.colour], "hatch": hatch, "edgecolor": "white"}
         seen.append(system.colour)
@@ -62,7 +62,7 @@ def save_wer(experiment: Experiment, path: Path) -> None:
 
 
 def draw_panel(axis, panel: Panel, own_legend: bool = False) -> None:
-    """The curves of a panel; what lies between `low` and `high` as a band, over named places as bars."""
+    """The curves of a panel; `low` to `high` is drawn as a band, or as bars if there are `ticks`."""
     for line in panel.lines:
         colour = COLOURS.get(line.colour, line.colour)
         style = {"alpha": 0.6, "lw": 1.2} if line.style == "--" else {"ms": 3, "lw": 1.6}
@@ -105,7 +105,7 @@ def save_panels(panels: Panels, path: Path) -> None:
 
 
 def legend(panels: Panels) -> dict[str, str]:
-    """Colours by label of the legend of all panels, of labels that have one colour in all of them."""
+    """Colours by label of the common legend, for labels with one colour in all panels."""
     colours: dict[str, set[str]] = {}
     for line in (line for panel in panels.panels for line in panel.lines if not panels.own_legends):
         colours.setdefault(line.label, set()).add(line.colour)
@@ -119,13 +119,13 @@ def _plain(axis, grid: str = "both") -> None:
 
 
 def _legend_below(figure, handles: list, labels: list[str]) -> None:
-    entry = 0.6 + 0.09 * max(map(len, labels))  # inches that the longest one takes
+    entry = 0.6 + 0.09 * max(map(len, labels))  # inches of the longest one
     columns = max(1, int(figure.get_figwidth() / entry))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def pyplot():
-    """matplotlib.pyplot, drawing without a display, which a batch job has not."""
+    """matplotlib.pyplot, drawing without a display."""
     import matplotlib
 
     matplotlib.use("Agg")

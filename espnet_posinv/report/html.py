@@ -1,7 +1,7 @@
-"""report.html of an experiment: one file to look at and listen to, with nothing beside it.
+"""report.html of an experiment: one self-contained file with tables, curves and audio.
 
-Its tables are those of RESULTS.md. Error rates, sound and curves are drawn for the page, and follow its width
-and whether it is light or dark.
+Its tables are those of RESULTS.md. Bars and curves are drawn for the page: they follow its width and its
+light or dark colours.
 """
 
 import mimetypes
@@ -22,6 +22,7 @@ from espnet_posinv.report.experiment import Experiment
 from espnet_posinv.report.figures import draw_panel, legend
 from espnet_posinv.report.listen import examples
 from espnet_posinv.report.media import data_uri, themed_svg
+from espnet_posinv.report.word_tables import word_errors
 
 
 def write_html_report(
@@ -33,7 +34,7 @@ def write_html_report(
         experiment: of :func:`espnet_posinv.report.experiment.load`.
         output: the HTML file.
         title: its heading.
-        utterances: to listen to, from each test set with noise; 0: none, and no alignments.
+        utterances: how many to listen to from each test set with noise; 0: none, and no alignments.
 
     Raises:
         DataError: audio of an utterance is missing.
@@ -84,9 +85,9 @@ def _svg(panel: Panel, own_legend: bool, name: str) -> Markup:
 
 
 def _recogniser(experiment: Experiment, name: str) -> dict:
-    """Its tables, and what its bars are drawn from."""
+    """Tables and bars of one recogniser."""
     grid = experiment.words[name]
     rates = {system: {t: cell.wer() for t, cell in row.items()} for system, row in grid.items()}
     scale = max(rate[2] for row in rates.values() for rate in row.values())
-    found = tables.word_errors(experiment, name)
+    found = word_errors(experiment, name)
     return {"found": found, "grid": grid, "rates": rates, "scale": max(scale, 1e-9)}

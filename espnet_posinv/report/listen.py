@@ -1,4 +1,4 @@
-"""A few utterances to listen to: noisy, every system, clean, with what recognisers made of them."""
+"""A few utterances to listen to: noisy, enhanced by each system, and clean, with transcripts."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
 class Transcript(NamedTuple):
-    """What a recogniser heard: pieces are (kind, heard words, spoken words), kind as jiwer names it."""
+    """A recogniser's output as pieces (kind, recognised words, spoken words), kind as jiwer names it."""
 
     recogniser: str
     pieces: list[tuple[str, str, str]]
@@ -25,7 +25,7 @@ class Transcript(NamedTuple):
 
 @dataclass
 class Track:
-    """One version of an utterance; audio and picture are data URIs, empty where the audio was not kept."""
+    """One version of an utterance; audio and picture are data URIs, empty if the audio was not kept."""
 
     name: str
     colour: str
@@ -45,7 +45,7 @@ class Utterance:
     reference: str
     seconds: float
     tracks: list[Track]
-    signals: dict[str, np.ndarray]  # of the tracks whose audio is there
+    signals: dict[str, np.ndarray]  # of the tracks with audio
 
 
 def examples(experiment: Experiment, count: int) -> tuple[str, list[Utterance]]:
@@ -60,8 +60,8 @@ def examples(experiment: Experiment, count: int) -> tuple[str, list[Utterance]]:
 def choose(experiment: Experiment, test_set: str, count: int) -> tuple[str, list[tuple[str, str]]]:
     """Utterances evenly spread over all, ordered by how much fine-tuning changed their errors.
 
-    The order is by the errors per word of the last system, less those of the one it started from (else
-    noisy): the first is helped most, the last is harmed most, so nothing is picked by ear.
+    The order is by the errors per word of the last system minus those of the model its training started from
+    (or of noisy): most improved first, most worsened last.
 
     Returns:
         The rule in words, and pairs of an utterance and its place in the order.
@@ -75,8 +75,8 @@ def choose(experiment: Experiment, test_set: str, count: int) -> tuple[str, list
     change = (after.errors - before.errors) / np.maximum(after.words, 1)
     order = sorted(range(len(after.ids)), key=lambda k: (change[k], after.ids[k]))
     ranks = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
-    rule = f"ordered by errors per word of {last} less those of {first}, as {recogniser} heard them: "
-    rule += "from most helped to most harmed"
+    rule = f"ordered by errors per word of {last} minus those of {first}, by {recogniser}: "
+    rule += "from most improved to most worsened"
     return rule, [
         (after.ids[order[r]], f"{r + 1} of {len(order)}, WER {100 * change[order[r]]:+.0f} points")
         for r in ranks
@@ -117,19 +117,19 @@ def load_utterance(experiment: Experiment, test_set: str, name: str, why: str) -
         tracks.append(track)
     conditions = load_conditions(places.data, test_set, [name])
     return Utterance(
-        name,
-        test_set,
-        ", ".join(str(value[0]) for value in conditions.values()),
-        why,
-        read_scp(places.data / test_set / "text", empty_values=True)[name],
-        len(signals["clean"]) / SAMPLE_RATE,
-        tracks,
-        {track.name: signals[track.name] for track in tracks if track.name in signals},
+        name=name,
+        test_set=test_set,
+        conditions=", ".join(str(value[0]) for value in conditions.values()),
+        why=why,
+        reference=read_scp(places.data / test_set / "text", empty_values=True)[name],
+        seconds=len(signals["clean"]) / SAMPLE_RATE,
+        tracks=tracks,
+        signals={track.name: signals[track.name] for track in tracks if track.name in signals},
     )
 
 
 def transcript(recogniser: str, score: dict, unit: str) -> Transcript:
-    """The heard words of ``{"ref", "hyp", "S", "D", "I", "N"}`` with their errors."""
+    """The recognised words of ``{"ref", "hyp", "S", "D", "I", "N"}``, aligned with the spoken ones."""
     import jiwer
 
     spoken, heard = score["ref"].split(), score["hyp"].split()

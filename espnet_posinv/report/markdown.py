@@ -8,6 +8,7 @@ from espnet_posinv.report import tables
 from espnet_posinv.report.document import Listing, Panels, Picture, Section, Strong, Table, write_section
 from espnet_posinv.report.experiment import Experiment
 from espnet_posinv.report.figures import save_panels, save_wer
+from espnet_posinv.report.word_tables import word_errors
 
 
 def write_report(experiment: Experiment, output: str | Path, *, title: str = "Results") -> None:
@@ -18,7 +19,7 @@ def write_report(experiment: Experiment, output: str | Path, *, title: str = "Re
     words: list = [
         "Error rates in per cent with the 95 % interval of a bootstrap over utterances, and in brackets "
         "substitutions / deletions / insertions. Several seeds of a system are averaged for each utterance. "
-        "Differences are paired; where their interval leaves out zero, they are bold.",
+        "Differences are paired, and bold if their interval excludes zero.",
         Picture(str(images / "wer.png"), "Error rates by test set and system"),
     ]
     if experiment.places.clean_set:
@@ -26,7 +27,7 @@ def write_report(experiment: Experiment, output: str | Path, *, title: str = "Re
             f"In {experiment.places.clean_set} the noisy row is the clean speech itself, unprocessed."
         )
     for name in experiment.words:
-        found = tables.word_errors(experiment, name)
+        found = word_errors(experiment, name)
         blocks = [found.note, found.rates, *found.differences, *found.conditions]
         words.append(Section(f"{name}, {found.measure}", blocks))
     parts = [
@@ -49,7 +50,7 @@ def write_study(section: Section, folder: Path, name: str) -> None:
 
 
 def write_markdown(section: Section, output: str | Path, images: Path) -> None:
-    """Write a section as a file of its own; pictures that are not yet in `images` are brought there."""
+    """Write a section as a file of its own; pictures from other folders are copied to `images`."""
     with atomic_write(output) as file:
         file.write("\n\n".join(_section(section, 1, images, Path(output).parent)) + "\n")
 

@@ -1,4 +1,4 @@
-"""Pictures and sound within a page: SVG in the page's colours, spectrograms, audio, as data URIs."""
+"""Pictures and audio within a page, as data URIs: SVG in the page's colours, spectrograms, audio."""
 
 import base64
 import io
@@ -11,22 +11,22 @@ import numpy as np
 from espnet_posinv.report.figures import COLOURS, pyplot
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
-INK = "#131415"  # drawn with; becomes the colour of the page's text
+INK = "#131415"  # of drawings; replaced by the colour of the page's text
 VARIABLES = {INK: "currentColor", "#dddddd": "var(--line)"} | {
     colour.lower(): f"var(--{name})" for name, colour in COLOURS.items()
 }
 WINDOW, HOP = 512, 100  # samples
-RANGE = 75.0  # dB below the loudest point that are told apart
+RANGE = 75.0  # dB of the colour scale
 
 
 def themed_svg(name: str, label: str, draw: Callable, size: tuple[float, float] = (4.2, 2.7)) -> str:
-    """An inline SVG whose colours are those of the page around it, light or dark.
+    """An inline SVG with the colours of the page, light or dark.
 
     Args:
-        name: unique on the page, a word; begins its ids.
-        label: what a screen reader says.
+        name: a unique word on the page, prefix of the SVG's ids.
+        label: for screen readers.
         draw: called with matplotlib's axes.
-        size: inches, for proportion and size of text.
+        size: in inches; determines proportions and text size.
     """
     plt = pyplot()
     ink = dict.fromkeys(
@@ -52,7 +52,7 @@ def themed_svg(name: str, label: str, draw: Callable, size: tuple[float, float] 
 
 
 def audio_uri(samples: np.ndarray) -> str:
-    """FLAC, which loses nothing, of (T,) at 16 kHz in [-1, 1]."""
+    """Lossless FLAC of (T,) at 16 kHz in [-1, 1]."""
     import soundfile
 
     buffer = io.BytesIO()
@@ -82,7 +82,7 @@ def _decibels(samples: np.ndarray) -> np.ndarray:
     padded = np.pad(samples, WINDOW // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW))).T ** 2
-    # Pairs of bands, 62.5 Hz: as many as there are pixels to show them.
+    # Pairs of bands, 62.5 Hz: one for each pixel.
     return 10 * np.log10(power[:-1].reshape(WINDOW // 4, 2, -1).mean(1) + 1e-9)
 
 

@@ -1,7 +1,7 @@
-"""Scores of a recipe, read back: ``<recogniser, signal or task>/<system>/<test set>.json``.
+"""Reads the scores of a recipe: ``<recogniser, signal or task>/<system>/<test set>.json``.
 
-A fine-tuned system trained with several seeds has folders ``<system>_seed<k>``. Its errors are averaged over
-the seeds for each utterance, so that its interval is one over utterances, as that of every other system.
+A system trained with several seeds has folders ``<system>_seed<k>``. Its errors are averaged over the seeds
+for each utterance, so that its interval is one over utterances, like that of other systems.
 """
 
 import json
@@ -17,7 +17,7 @@ from espnet_posinv.scoring.bootstrap import difference_interval, rate_interval
 
 SNR_BAND = 5.0  # dB
 CONDITIONS = {"group": "utt2group", "language": "utt2lang", "noise": "utt2noise", "SNR": "utt2snr"}
-FIXED_SNRS = 8  # so many different SNRs of a set are named one by one, more in bands
+FIXED_SNRS = 8  # up to this number of SNRs in a set, each is shown; more are grouped into bands
 
 
 @dataclass
@@ -29,8 +29,8 @@ class Cell:
     words: np.ndarray  # (n,)
     counts: dict[str, float]  # S, D, I summed over utterances, mean over seeds
     seeds: int
-    recogniser: dict | None  # settings, where known
-    unit: str  # what is counted: words, characters or phones
+    recogniser: dict | None  # settings, if known
+    unit: str  # words, characters or phones
 
     def wer(self, where: np.ndarray | None = None) -> tuple[float, float, float]:
         """Error rate in per cent with its 95 % interval, of all utterances or those of a mask."""
@@ -54,14 +54,14 @@ def members(folder: Path, test_set: str) -> dict[str, list[Path]]:
 
 
 def _runs(folder: Path, test_sets: list[str]) -> Iterator[tuple[str, str, list[dict]]]:
-    """System, test set, and what the file of each seed holds."""
+    """System, test set, and the contents of each seed's file."""
     for test_set in test_sets:
         for system, paths in members(folder, test_set).items():
             yield system, test_set, [read_scores(path) for path in paths]
 
 
 def read_scores(path: Path) -> dict:
-    """A file of scores, its path added under "path"."""
+    """The contents of a file of scores, with its path under "path"."""
     try:
         return {**json.loads(path.read_text(encoding="utf-8")), "path": path}
     except (json.JSONDecodeError, TypeError) as error:
@@ -72,7 +72,7 @@ def load_wer(folder: str | Path, test_sets: list[str]) -> Grid:
     """Word errors of one recogniser.
 
     Raises:
-        DataError: systems were scored on different utterances, references or units.
+        DataError: systems were scored with different utterances, references or units.
     """
     table: Grid = {}
     first: dict[str, tuple] = {}
@@ -111,7 +111,7 @@ def _cell(runs: list[dict]) -> Cell:
 def load_signal(folder: str | Path, test_sets: list[str]) -> dict[str, dict[str, dict[str, tuple]]]:
     """Signal metrics: ``{system: {test set: {metric: (mean, low, high, undefined)}}}``, over all seeds.
 
-    Values are averaged over seeds for each utterance; mean is None where no utterance has one.
+    Values are averaged over seeds for each utterance; mean is None if no utterance has a value.
     """
     table: dict[str, dict[str, dict[str, tuple]]] = {}
     for system, test_set, runs in _runs(Path(folder), test_sets):
@@ -159,11 +159,11 @@ def load_tasks(folder: str | Path, test_sets: list[str]) -> list[TaskScores]:
 
 
 def load_conditions(data_dir: str | Path, test_set: str, ids: list[str]) -> dict[str, np.ndarray]:
-    """Noise kind and SNR of each utterance, its language and group where the set has several.
+    """Noise kind and SNR of each utterance, and language and group if the set has several.
 
     Returns:
         ``{"noise": (n,), "SNR": (n,) like "5 dB" or "0 to 5 dB", "group": (n,), "language": (n,)}``, as far
-        as utt2noise, utt2snr, utt2group and utt2lang exist; the last two where they tell utterances apart.
+        as utt2noise, utt2snr, utt2group and utt2lang exist; the last two if there are several values.
 
     Raises:
         DataError: a scored utterance is not in them, or an SNR is not a number.
@@ -186,7 +186,7 @@ def load_conditions(data_dir: str | Path, test_set: str, ids: list[str]) -> dict
 
 
 def _snr_names(path: Path, table: dict[str, str], ids: list[str]) -> np.ndarray:
-    """Each SNR by its value where they were drawn from a few, else by its band, the last one with its end."""
+    """Names of SNRs: values if there are few different ones, else bands."""
     values = np.empty(len(ids))
     for k, i in enumerate(ids):
         try:

@@ -1,4 +1,4 @@
-"""The systems of an experiment folder: what each one is, read from its configuration, seeds put together."""
+"""The systems of an experiment folder, from their configurations; seeds of a system are combined."""
 
 import re
 from collections.abc import Iterable
@@ -11,17 +11,10 @@ from espnet_posinv.report.training import Training, read_training
 BASELINE = "ssl_mse"
 SEED = re.compile(r"(.+)_seed(\d+)")
 ENCODER_KEYS = ("layers", "layer_weights", "normalize_input")
-# Keys of config.yaml that say where, on what and under which names, not how a model is trained.
+# Keys of config.yaml without influence on the trained model.
 PLACES = {
-    "criterions",
-    "seed",
-    "config",
-    "output_dir",
-    "version",
-    "log_level",
-    "ngpu",
-    "num_workers",
-    "resume",
+    *("criterions", "seed", "config", "output_dir", "version", "log_level"),
+    *("ngpu", "num_workers", "resume"),
 }
 
 
@@ -30,8 +23,8 @@ class System:
     """A row of the tables: the noisy speech, a model, or a fine-tuning with all its seeds.
 
     Args:
-        name: its folder's, without the seed.
-        trainings: one for each seed; none where nothing is known of it.
+        name: of its folder, without the seed.
+        trainings: one for each seed; empty if unknown.
     """
 
     name: str
@@ -39,27 +32,27 @@ class System:
 
     @property
     def config(self) -> dict:
-        """That of its first seed."""
+        """The configuration of its first seed."""
         return self.trainings[0].config if self.trainings else {}
 
     @property
     def loss(self) -> dict:
-        """The part of its configuration about its loss in the space of an encoder; empty without one."""
+        """The entry of its SSL criterion in its configuration; empty if there is none."""
         return next((item for item in self.config.get("criterions") or [] if item["name"] in CLASSES), {})
 
     @property
     def criterion(self) -> str | None:
-        """Our criterion that it was fine-tuned with; None: with none."""
+        """The SSL criterion of its fine-tuning, or None."""
         return self.loss.get("name")
 
     @property
     def upstream(self) -> str:
-        """The encoder in its loss, as ``whisper:FOLDER``; "" without one."""
+        """The encoder in its loss, like ``whisper:FOLDER``; "" if there is none."""
         return (self.loss.get("conf") or {}).get("upstream") or ""
 
     @property
     def start(self) -> str:
-        """The system whose weights its training began with."""
+        """The system whose weights initialised its training."""
         paths = [Path(str(item).split(":")[0]) for item in self.config.get("init_param") or []]
         return family(paths[0].parent.name) if paths else ""
 
@@ -69,7 +62,7 @@ class System:
         return "noisy" if self.name == "noisy" else self.criterion or "pretrained"
 
     def settings(self) -> dict:
-        """What decides its training, besides criterion, encoder and seed."""
+        """The settings of its training, without criterion, encoder and seed."""
         kept = {k: v for k, v in self.config.items() if k not in PLACES and not k.startswith("dist_")}
         conf = self.loss.get("conf") or {}
         others = [item for item in self.config.get("criterions") or [] if item["name"] not in CLASSES]
@@ -96,7 +89,7 @@ def read_systems(folders: Iterable[Path], names: Iterable[str] = ()) -> dict[str
 
     Args:
         folders: of experiments.
-        names: of further systems, without seeds.
+        names: of further systems, without seed.
     """
     found = {name: System(name) for name in names}
     for folder in sorted(map(Path, folders), key=lambda path: (len(path.name), path.name)):
@@ -112,7 +105,7 @@ def read_systems(folders: Iterable[Path], names: Iterable[str] = ()) -> dict[str
 
 
 def baseline_of(system: System, systems: Iterable[System]) -> System | None:
-    """The system with ssl_mse through the same encoder whose other settings differ in the fewest keys."""
+    """The system with ssl_mse through the same encoder that differs in the fewest other settings."""
     if not system.criterion:
         return None
     found = [s for s in systems if s.criterion == BASELINE and s.upstream == system.upstream]

@@ -1,18 +1,16 @@
-"""The tables, curves and listings of a report, as sections that Markdown and HTML render alike."""
+"""The sections of a report besides the error rates: data, signal metrics, tasks, trainings, environment."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import yaml
 
-from espnet_posinv.report.document import Line, Listing, Panel, Panels, Section, Strong, Table, interval
+from espnet_posinv.report.document import Line, Listing, Panel, Panels, Section, Table, interval
 from espnet_posinv.report.environment import environment
 from espnet_posinv.report.experiment import Experiment, first_cell
-from espnet_posinv.report.scores import CONDITIONS, Cell, Grid, load_conditions, read_scores
-from espnet_posinv.report.systems import System, baseline_of
-from espnet_posinv.scoring.wer import UNITS
+from espnet_posinv.report.scores import Cell, load_conditions
+from espnet_posinv.report.systems import System
+from espnet_posinv.report.word_tables import sorted_bands
 
 SIGNAL_HEADS = {
     "pesq": "PESQ",
@@ -38,143 +36,19 @@ def environment_section() -> Section:
 
 
 def data_section(experiment: Experiment) -> Section:
-    """What the test sets hold."""
+    """Size, noises and SNRs of the test sets."""
     rows = []
     grid = next(iter(experiment.words.values()))
     for test_set, cell in next(iter(grid.values())).items():
         conditions = load_conditions(experiment.places.data, test_set, cell.ids)
         noises = ", ".join(sorted(set(conditions.get("noise", [])))) or "-"
-        snrs = ", ".join(_sorted_bands(conditions["SNR"])) if "SNR" in conditions else "-"
+        snrs = ", ".join(sorted_bands(conditions["SNR"])) if "SNR" in conditions else "-"
         rows.append([test_set, str(len(cell.ids)), f"{cell.words.sum():.0f}", noises, snrs])
     return Section("Test sets", [Table(["set", "utterances", first_cell(grid).unit, "noises", "SNR"], rows)])
 
 
-@dataclass
-class WordErrors:
-    """What one recogniser heard: whether it was held out, and its tables."""
-
-    name: str
-    measure: str  # WER, CER or PER
-    took_part: list[str]
-    not_known: list[str]  # systems of which it cannot be said
-    note: str
-    rates: Table
-    differences: list  # paragraphs and tables
-    conditions: list[Table]
-
-
-def word_errors(experiment: Experiment, recogniser: str) -> WordErrors:
-    """Error rates of one recogniser: all, differences to baselines, by condition."""
-    grid, places = experiment.words[recogniser], experiment.places
-    cell = first_cell(grid)
-    rows = [
-        [system, str(next(iter(row.values())).seeds), *(_rate(row.get(t)) for t in places.test_sets)]
-        for system, row in grid.items()
-    ]
-    using, unknown = experiment.took_part(recogniser)
-    note = "Held out: no part of it was used in training."
-    if using:
-        who = ", ".join(using)
-        note = f"Took part in training: its encoder is in the loss of {who}, or taught the one that is."
-    elif unknown:
-        note = (
-            "Not known whether it was held out: its weights and those in the loss of "
-            f"{', '.join(unknown)} are not both here to be compared."
-        )
-    if (cell.recogniser or {}).get("compute_type", "").startswith("int8"):
-        note += " Its int8 arithmetic may give other words on another processor."
-    settings = {k: str(v)[:12] if k.endswith("sha256") else v for k, v in (cell.recogniser or {}).items()}
-    settings.pop("weights", None)
-    if settings:
-        note += f" Settings: {', '.join(f'{key} {settings[key]}' for key in sorted(settings))}."
-    conditions = (
-        _by_condition(experiment, grid, test_set, condition)
-        for condition in CONDITIONS
-        for test_set in (places.test_sets if condition in ("group", "language") else places.noisy_sets)
-    )
-    return WordErrors(
-        recogniser,
-        UNITS[cell.unit],
-        using,
-        unknown,
-        note,
-        Table(["system", "seeds", *places.test_sets], rows),
-        list(_differences(experiment, grid)),
-        [table for table in (_substitutions(experiment, recogniser), *conditions) if table],
-    )
-
-
-def _substitutions(experiment: Experiment, recogniser: str) -> Table | None:
-    """What the recogniser most often writes for other words, in clean speech if there is some."""
-    places = experiment.places
-    test_set = places.clean_set or places.test_sets[0]
-    path = places.scores / recogniser / "noisy" / f"{test_set}.json"
-    found = read_scores(path).get("substitutions") if path.exists() else None
-    if not found:
-        return None
-    rows = [[row["ref"], row["hyp"], str(row["times"])] for row in found]
-    caption = f"Commonest substitutions in {test_set}, noisy: spellings among them are no errors of hearing"
-    return Table(["transcript", "recognised", "times"], rows, caption)
-
-
-def _differences(experiment: Experiment, grid: Grid) -> Iterator:
-    """A table for each kind of baseline."""
-    systems = [experiment.systems[name] for name in grid]
-    tuned = [s for s in systems if s.criterion]
-    starts = {s.name: experiment.systems.get(s.start) for s in systems}
-    mses = {s.name: baseline_of(s, systems) for s in tuned}
-    names = ", ".join(dict.fromkeys(s.name for s in starts.values() if s and s.name in grid))
-    noisy = dict.fromkeys(grid, experiment.systems.get("noisy"))
-    for caption, baselines in (
-        ("Difference to noisy, no enhancement", noisy),
-        (f"Difference to {names}, which fine-tuning started from", starts),
-        ("Difference to ssl_mse through the same encoder", mses),
-    ):
-        rows, unequal = [], []
-        for system in systems:
-            baseline = baselines.get(system.name)
-            if baseline is None or baseline is system or baseline.name not in grid:
-                continue
-            pairs = (
-                (grid[system.name].get(t), grid[baseline.name].get(t)) for t in experiment.places.test_sets
-            )
-            rows.append([system.name, *(_difference(*pair) for pair in pairs)])
-            if baselines is mses and system.differences(baseline):
-                unequal.append(
-                    f"{system.name} and {baseline.name}: {', '.join(system.differences(baseline))}"
-                )
-        if rows:
-            yield Table(["system", *experiment.places.test_sets], rows, caption)
-        if unequal:
-            yield f"Settings that differ as well, between {'; '.join(unequal)}."
-    unknown = [s.name for s in systems if not s.trainings and s.name != "noisy"]
-    if unknown:
-        folder = experiment.places.experiments
-        yield f"How these were trained is unknown, {folder} has no config.yaml of them: {', '.join(unknown)}."
-
-
-def _by_condition(experiment: Experiment, grid: Grid, test_set: str, condition: str) -> Table | None:
-    """Error rates by noise kind or SNR; None where the set has no such list."""
-    cells = {system: row[test_set] for system, row in grid.items() if test_set in row}
-    if not cells:
-        return None
-    first = next(iter(cells.values()))
-    values = load_conditions(experiment.places.data, test_set, first.ids).get(condition)
-    if values is None:
-        return None
-    columns = _sorted_bands(values) if condition == "SNR" else sorted(set(values))
-    masks = [values == column for column in columns]
-    words = [first.words[mask].sum() for mask in masks]
-    head = [f"{column} ({count:.0f} {first.unit})" for column, count in zip(columns, words, strict=True)]
-    rows = [
-        [system, *(interval(c.wer(m)) if n else "-" for m, n in zip(masks, words, strict=True))]
-        for system, c in cells.items()
-    ]
-    return Table(["system", *head], rows, f"{test_set} by {condition}")
-
-
 def lps_section(experiment: Experiment) -> Section | None:
-    """Levenshtein phone similarity to clean speech (Pirklbauer et al., ITG 2023); None without a recogniser of phones."""
+    """Levenshtein phone similarity (Pirklbauer et al., ITG 2023); None without a recogniser of phones."""
     sets = experiment.places.test_sets
     parts = []
     for recogniser, grid in experiment.lps.items():
@@ -183,14 +57,15 @@ def lps_section(experiment: Experiment) -> Section | None:
     if not parts:
         return None
     words = (
-        "100 - PER in per cent, 95 % interval, between the phones that a recogniser hears in a system's output and "
-        "those that it hears in the clean speech. It needs no transcripts. Below 0 where it hears many more phones."
+        "100 - PER in per cent with its 95 % interval, where PER compares the phones recognised in a "
+        "system's output with those recognised in the clean speech. No transcripts are needed. The value is "
+        "below 0 if there are many more phones than in the clean speech."
     )
     return Section("LPS (Levenshtein phone similarity)", [words, *parts])
 
 
 def signal_section(experiment: Experiment) -> Section | None:
-    """Signal metrics, a table for each test set; None where there are none."""
+    """Signal metrics, a table for each test set; None if there are none."""
     tables, undefined = [], 0
     for test_set in experiment.places.test_sets:
         found = {system: row[test_set] for system, row in experiment.signal.items() if test_set in row}
@@ -212,23 +87,19 @@ def signal_section(experiment: Experiment) -> Section | None:
         )
     if undefined:
         blocks.append(
-            "Undefined: utterances for which a metric has no value, as SI-SDR of the clean speech itself or "
-            "PESQ of silence; means are over the others."
+            "Undefined: utterances without a value, for instance SI-SDR of the clean speech itself or PESQ "
+            "of silence; means are over the others."
         )
     return Section("Signal metrics", blocks)
 
 
 def task_section(experiment: Experiment) -> Section | None:
-    """Other tasks: of several seeds the mean and the range, of one the 95 % interval, if there is one."""
+    """Other tasks: mean and range over several seeds; for one seed the 95 % interval, if there is one."""
     blocks = []
     test_sets = experiment.places.test_sets
     for task in experiment.tasks:
         rows = [
-            [
-                system,
-                str(len(next(iter(row.values())))),
-                *(_task(row.get(test_set)) for test_set in test_sets),
-            ]
+            [system, str(len(next(iter(row.values())))), *(_task(row.get(t)) for t in test_sets)]
             for system, row in task.values.items()
         ]
         note = ", ".join(f"{key} {value}" for key, value in task.settings.items() if value not in ("", None))
@@ -238,7 +109,7 @@ def task_section(experiment: Experiment) -> Section | None:
 
 
 def training_section(experiment: Experiment) -> Section | None:
-    """A row for each training, and its curves; None where nothing was trained."""
+    """A row for each training, and its curves; None if nothing was trained."""
     rows, panels = [], []
     for system in experiment.trained:
         lines = []
@@ -264,7 +135,7 @@ def training_section(experiment: Experiment) -> Section | None:
         return None
     head = ["experiment", "criterion", "encoder", "learning rate", "seed", "updates"]
     head += ["lowest validation loss (at update)", "minutes"]
-    words = "Training dashed, validation solid, a line for each seed. Criterions have different units."
+    words = "Training loss dashed, validation loss solid, one line a seed. Criterions have different units."
     alt = "Loss on training and validation data against updates, a panel for each system"
     return Section(
         "Training",
@@ -273,7 +144,7 @@ def training_section(experiment: Experiment) -> Section | None:
 
 
 def configurations(systems: list[System]) -> list[Listing]:
-    """What each system was trained with."""
+    """The configuration of each system's training."""
     listings = []
     for system in systems:
         config = system.config
@@ -284,29 +155,11 @@ def configurations(systems: list[System]) -> list[Listing]:
     return listings
 
 
-def _sorted_bands(values: np.ndarray) -> list[str]:
-    return sorted(set(values), key=lambda band: float(band.split()[0]))
-
-
-def _rate(cell: Cell | None) -> str:
-    if cell is None:
-        return "-"
-    return f"{interval(cell.wer())} ({' / '.join(f'{cell.counts[key]:.4g}' for key in 'SDI')})"
-
-
 def _lps(cell: Cell | None) -> str:
     if cell is None:
         return "-"
     rate, low, high = cell.wer()
     return interval((100 - rate, 100 - high, 100 - low))
-
-
-def _difference(cell: Cell | None, baseline: Cell | None) -> str | Strong:
-    if cell is None or baseline is None:
-        return "-"
-    value = cell.difference(baseline)
-    text = interval(value, "+.1f")
-    return Strong(text) if value[1] > 0 or value[2] < 0 else text
 
 
 def _signal(name: str, value: tuple) -> str:

@@ -1,4 +1,4 @@
-"""What the folder of an ESPnet experiment tells: how it was trained, and its curves."""
+"""Configuration and learning curves from the folder of an ESPnet experiment."""
 
 import itertools
 from pathlib import Path
@@ -11,7 +11,7 @@ from espnet_posinv.kaldi.scp import DataError
 
 
 class Curve(NamedTuple):
-    """One scalar of a training: after how many updates, at what wall time in seconds, its value."""
+    """One scalar of a training: numbers of updates, wall times in seconds, values."""
 
     updates: list[int]
     times: list[float]
@@ -30,7 +30,7 @@ class Training(NamedTuple):
     def minutes(self) -> float | None:
         """Wall time from the first epoch's end to the last's, scaled to all epochs; None for one epoch.
 
-        The time of an epoch is taken as the median, so that a training stopped and resumed counts right.
+        The time of an epoch is the median, so that interruptions do not count.
         """
         times = self.valid.times
         if len(times) < 2:
@@ -40,7 +40,7 @@ class Training(NamedTuple):
 
 
 def read_training(folder: str | Path) -> Training:
-    """The training of a folder; of an imported model it has no curves.
+    """The training of a folder; an imported model has no curves.
 
     Raises:
         DataError: there is no config.yaml.
@@ -54,10 +54,7 @@ def read_training(folder: str | Path) -> Training:
 
 
 def read_scalars(folder: Path) -> dict[str, Curve]:
-    """TensorBoard's scalars of a folder; of a step that was logged several times, the latest value.
-
-    An epoch that was begun again after a kill is logged twice.
-    """
+    """TensorBoard's scalars of a folder; the latest value of a step that was logged twice (after a kill)."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     if not folder.is_dir():

@@ -1,9 +1,9 @@
 """Confidence intervals by resampling utterances with replacement (Bisani and Ney, ICASSP 2004).
 
-A set of n utterances is redrawn; the rate of the redrawn set is the sum of its errors over the sum of its
-words. Redrawing n of n with replacement gives utterance i a multinomial number of copies, so a resample is a
-vector of weights and all rates are two matrix products. Differences between systems use the same weights for
-both (paired): the difficulty of an utterance, common to both, cancels.
+A resample draws n of n utterances with replacement; its rate is the sum of its errors over the sum of its
+words. The numbers of copies of the utterances are multinomial, so a resample is a vector of weights, and all
+rates are two matrix products. Differences between systems use the same weights for both (paired), so that the
+common difficulty of an utterance cancels.
 """
 
 import functools
@@ -54,7 +54,7 @@ def difference_interval(
 
     Returns:
         ``rate(errors) - rate(baseline)`` and the 2.5th and 97.5th percentile; the difference is significant
-        at 5 % if they have one sign.
+        at 5 % if both have the same sign.
     """
     errors, words = _checked(errors, words)
     baseline, _ = _checked(baseline, words)
@@ -68,7 +68,7 @@ def _rates(errors: np.ndarray, words: np.ndarray, samples: int, seed: int) -> np
     rates = []
     for weights in _weights(len(words), samples, seed):
         denominator = weights @ words
-        # A resample without any word has no rate; it is drawn when most utterances are empty, or never.
+        # A resample without words has no rate; it occurs only if most utterances are empty.
         kept = denominator > 0
         rates.append((weights @ errors)[kept] / denominator[kept, None])
     return np.concatenate(rates)
@@ -82,7 +82,7 @@ def _weights(n: int, samples: int, seed: int) -> Iterator[np.ndarray]:
 
 @functools.lru_cache(maxsize=8)
 def _block(n: int, size: int, seed: int, k: int) -> np.ndarray:
-    """Weights (size, n); kept, since a report asks for the same test sets again and again."""
+    """Weights (size, n); cached, since a report uses the same test sets repeatedly."""
     generator = np.random.default_rng([seed, k])
     return generator.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float32)
 

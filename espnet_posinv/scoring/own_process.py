@@ -1,4 +1,4 @@
-"""Calling what may kill its process, or write where it should not."""
+"""Calls of functions that may crash their process or write outside their memory."""
 
 import multiprocessing
 import signal
@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 
 class Died(Exception):
-    """The call killed its process; says by which signal."""
+    """The call's process was killed, by the named signal."""
 
 
 def in_own_process(function: Callable[..., Result], *args) -> Result:

@@ -1,4 +1,4 @@
-"""NIST's sclite beside our counts: its report, and its totals checked against ours.
+"""Scoring with NIST's sclite, and comparison of its totals with ours.
 
 Both align words at least cost, but sclite's costs are 4 for a substitution, 3 for an insertion or deletion.
 With E our minimum of errors and E' sclite's, ``3 E' <= its cost <= cost of our alignment <= 4 E``: so
@@ -23,17 +23,17 @@ def find_sclite() -> str | None:
 
 
 def run_sclite(scores: dict[str, dict], folder: str | Path) -> dict:
-    """Have sclite score what we scored.
+    """Score the same texts with sclite.
 
     Args:
-        scores: by utterance, with ref and hyp as compared and our counts (:func:`~.wer.score_texts`).
+        scores: by utterance, with normalised ref and hyp and our counts (:func:`~.wer.score_texts`).
         folder: gets ref.trn, hyp.trn and sclite's report result.txt.
 
     Returns:
         sclite's sums ``{"S", "D", "I", "N", "sentences", "report"}``.
 
     Raises:
-        DataError: sclite is not installed or fails, or its totals cannot be those of the same texts.
+        DataError: sclite is not installed or fails, or its totals do not fit ours.
     """
     program = find_sclite()
     if not program:
@@ -79,7 +79,7 @@ def _check(sums: dict, scores: dict[str, dict], folder: Path) -> None:
 
 
 def _safe(name: str) -> str:
-    """An utterance's id; brackets would end it for sclite."""
+    """An utterance's id, if it has no brackets or blanks, which sclite does not accept."""
     if re.search(r"[()\s]", name):
         raise DataError(f"utterance {name!r}: sclite takes no ids with brackets or blanks")
     return name

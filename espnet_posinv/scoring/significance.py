@@ -1,7 +1,7 @@
 """Is one system better than another on the same utterances? Two tests of the paired error counts.
 
-Both look at ``d_i = errors of the system - errors of the baseline`` in utterance i and take utterances as
-independent of each other. They complement the paired bootstrap interval of ``bootstrap.py``.
+Both use ``d_i = errors of the system - errors of the baseline`` in utterance i and assume that utterances are
+independent. They complement the paired bootstrap interval of ``bootstrap.py``.
 """
 
 import math
@@ -9,16 +9,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-FEW = 20  # utterances that differ, below which the normal distribution has no business
+FEW = 20  # with fewer differing utterances the normal approximation is not used
 
 
 def matched_pairs(errors: Sequence[float], baseline: Sequence[float]) -> dict:
     """Matched-pairs test of Gillick and Cox (ICASSP 1989), each utterance being a segment.
 
     ``Z = mean(d) / (std(d) / sqrt(n))`` is compared with the normal distribution, two-sided; std with n - 1.
-    Where fewer than `FEW` utterances differ, p is that of :func:`permutation`, which is exact.
-    NIST's sc_stats (MAPSSWE) cuts utterances into more segments, at words that both systems got right; an
-    utterance as a whole needs no alignment and no independence within it.
+    If fewer than `FEW` utterances differ, p is that of :func:`permutation`, which is exact. NIST's sc_stats
+    (MAPSSWE) divides utterances into segments at words that both systems recognised; whole utterances need no
+    alignment and no independence within them.
 
     Args:
         errors: (n,) errors of the system by utterance.
@@ -32,7 +32,7 @@ def matched_pairs(errors: Sequence[float], baseline: Sequence[float]) -> dict:
     """
     d = _differences(errors, baseline)
     spread = d.std(ddof=1)
-    if spread == 0:  # the same difference everywhere: none, or one without any doubt
+    if spread == 0:  # equal differences in all utterances
         z = 0.0 if d[0] == 0 else math.copysign(math.inf, d[0])
     else:
         z = float(d.mean() / (spread / math.sqrt(len(d))))
@@ -47,8 +47,9 @@ def matched_pairs(errors: Sequence[float], baseline: Sequence[float]) -> dict:
 
 
 def permutation(errors: Sequence[int], baseline: Sequence[int]) -> dict:
-    """Paired permutation test: if the systems were alike, each d_i could as well be -d_i (Fisher; Edgington,
-    Randomization Tests).
+    """Paired permutation test (Fisher; Edgington, Randomization Tests).
+
+    If the systems were equal, d_i and -d_i would be equally likely.
 
     p is the share of all sign patterns whose \\|sum(d)\\| reaches the observed one, exact for any number of
     utterances.
@@ -60,14 +61,14 @@ def permutation(errors: Sequence[int], baseline: Sequence[int]) -> dict:
         ``{"p", "exact", "differing"}``, the last being the number of utterances with d != 0.
 
     Raises:
-        ValueError: as there, or errors that are no whole numbers.
+        ValueError: as there, or errors that are not whole numbers.
     """
     d = _differences(errors, baseline)
     return {"p": _sign_flips(d), "exact": True, "differing": int(np.count_nonzero(d))}
 
 
 def _sign_flips(d: np.ndarray) -> float:
-    """P(|sum of +-d_i| >= |sum of d_i|): whole numbers have few sums, whose distribution is a convolution."""
+    """P(|sum of +-d_i| >= |sum of d_i|), from the exact distribution of the sum, a convolution."""
     steps = np.abs(d[d != 0])
     if (steps != np.round(steps)).any():
         raise ValueError("numbers of errors must be whole")

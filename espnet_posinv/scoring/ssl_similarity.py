@@ -1,4 +1,4 @@
-"""Likeness of two recordings in the representations of an SSL model, whatever the timing."""
+"""Similarity of two recordings in an SSL model's features, independent of timing."""
 
 import functools
 import os
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet_posinv.scoring.signal import Undefined, require_sound
+from espnet_posinv.scoring.metrics import Undefined, require_sound
 
 
 @dataclass(frozen=True)
 class SpeechBERTScore:
     """SpeechBERTScore (Saeki et al., arXiv 2401.16812): its precision, between -1 and 1.
 
-    ``(1 / N') sum_j max_i cos(x'_j, x_i)``: each frame of the enhanced speech takes the most similar frame of
-    the clean speech, wherever it stands, so that no position is compared. The paper uses WavLM-large, layer
-    14. An enhancer that was trained through the same model is favoured: take another one.
+    ``(1 / N') sum_j max_i cos(x'_j, x_i)``: each frame of the enhanced speech is compared with the most
+    similar frame of the clean speech, at any position. The paper uses WavLM-large, layer 14. The score
+    favours an enhancer that was trained through the same model, so use another one.
 
     Args:
         upstream: SSL model, see :func:`~espnet_posinv.ssl.encoder.load_encoder`.
@@ -26,7 +26,7 @@ class SpeechBERTScore:
     layer: int = -1
 
     def __call__(self, clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
-        """``{"speech_bert_score": value}`` of two waveforms (T,), 16 kHz; undefined for less than a frame."""
+        """``{"speech_bert_score": value}`` of waveforms (T,), 16 kHz; undefined if shorter than a frame."""
         import torch
 
         require_sound(clean=clean, enhanced=enhanced)

@@ -1,18 +1,18 @@
-"""The commonest substitutions of a recogniser: what is a spelling and no error of hearing shows there."""
+"""The most frequent substitutions of a recogniser, among which differences of spelling show."""
 
 from collections import Counter
 from collections.abc import Iterable
 
 
 def commonest_substitutions(pairs: Iterable[tuple[str, str]], most: int = 10) -> list[dict]:
-    """Words of the references and what stands for them in the hypotheses, the most frequent first.
+    """Substituted words of the references with their hypotheses, the most frequent first.
 
-    Neighbouring errors of an alignment count as one, so that "one fifty" against "150" is found as such. What
-    occurs once is left out.
+    Adjacent errors of an alignment count as one, so that "one fifty" for "150" is one substitution.
+    Substitutions that occur once are left out.
 
     Args:
         pairs: reference and hypothesis, words between blanks.
-        most: how many at most.
+        most: largest number of rows.
 
     Returns:
         ``[{"ref", "hyp", "times"}]``.
@@ -29,15 +29,15 @@ def commonest_substitutions(pairs: Iterable[tuple[str, str]], most: int = 10) ->
         return []
     out = jiwer.process_words([ref for ref, _ in pairs], [hyp for _, hyp in pairs])
     for ref, hyp, chunks in zip(out.references, out.hypotheses, out.alignments, strict=True):
-        said: list[str] = []
-        heard: list[str] = []
+        spoken: list[str] = []
+        recognised: list[str] = []
         for chunk in [*chunks, None]:
             if chunk is None or chunk.type == "equal":
-                if said and heard:
-                    found[" ".join(said), " ".join(heard)] += 1
-                said, heard = [], []
+                if spoken and recognised:
+                    found[" ".join(spoken), " ".join(recognised)] += 1
+                spoken, recognised = [], []
                 continue
-            said += ref[chunk.ref_start_idx : chunk.ref_end_idx]
-            heard += hyp[chunk.hyp_start_idx : chunk.hyp_end_idx]
+            spoken += ref[chunk.ref_start_idx : chunk.ref_end_idx]
+            recognised += hyp[chunk.hyp_start_idx : chunk.hyp_end_idx]
     ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     return [{"ref": ref, "hyp": hyp, "times": n} for (ref, hyp), n in ordered[:most] if n > 1]

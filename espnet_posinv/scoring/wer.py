@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from espnet_posinv.files import atomic_write
+from espnet_posinv.files import write_json
 from espnet_posinv.kaldi.scp import DataError, entries, read_scp
 from espnet_posinv.scoring.bootstrap import difference_interval, rate_interval
 from espnet_posinv.scoring.sclite import run_sclite
@@ -46,20 +46,20 @@ def score_texts(
         references: transcript by id.
         hypotheses: recogniser's output by id.
         language: rules of normalisation, see :func:`~espnet_posinv.text.normalize.normalize`.
-        missing: what a reference without hypothesis is: "error", or "deletions" of all its words.
-        unit: what is counted: "words"; "characters" of the words, blanks aside; "phones", which hypotheses
-            hold between blanks.
-        lexicon: for phones, the dictionary that the transcripts are looked up in
+        missing: how a reference without hypothesis counts: as an "error", or as "deletions" of all its words.
+        unit: "words"; "characters" of the words, without blanks; "phones", separated by blanks in the
+            hypotheses.
+        lexicon: for phones, the pronunciations of the transcripts
             (:func:`~espnet_posinv.text.lexicon.pronouncer`); "" if the references are phones themselves.
-        normalizer: a function of yours instead of the language's rules, ``FILE.py:FUNCTION``
+        normalizer: your own function instead of the language's rules, ``FILE.py:FUNCTION``
             (:func:`~espnet_posinv.text.own.load_normalizer`).
 
     Returns:
         ``{id: {"S", "D", "I", "N", "ref", "hyp"}}``, ids sorted, texts as compared.
 
     Raises:
-        DataError: an id on one side only (a hypothesis without reference always), all named up to ten; words
-            of a language that is written without blanks.
+        DataError: a hypothesis without reference, or a reference without hypothesis; words of a language that
+            is written without blanks.
     """
     if unit not in UNITS:
         raise DataError(f"unit {unit!r}: there are {', '.join(UNITS)}")
@@ -91,7 +91,7 @@ def score_texts(
 
 
 def _writers(unit: str, language: str, lexicon: str, normalizer: str):
-    """How reference and hypothesis become units between blanks."""
+    """Functions that turn reference and hypothesis into units between blanks."""
     own = load_normalizer(normalizer) if normalizer else None
 
     def words(text: str) -> str:
@@ -100,15 +100,15 @@ def _writers(unit: str, language: str, lexicon: str, normalizer: str):
     def characters(text: str) -> str:
         return " ".join(words(text).replace(" ", ""))
 
-    def as_it_is(text: str) -> str:
+    def unchanged(text: str) -> str:
         return " ".join(text.split())
 
     if unit != "phones":
         return (words, words) if unit == "words" else (characters, characters)
     if lexicon in ("", GIVEN):
-        return as_it_is, as_it_is
+        return unchanged, unchanged
     pronounce = pronouncer(lexicon)
-    return lambda text: " ".join(phones_of(spell(text, language), pronounce)), as_it_is
+    return lambda text: " ".join(phones_of(spell(text, language), pronounce)), unchanged
 
 
 def compare(scores: dict[str, dict], baseline: dict[str, dict]) -> dict:
@@ -118,7 +118,7 @@ def compare(scores: dict[str, dict], baseline: dict[str, dict]) -> dict:
         ``{"difference", "interval95", "matched_pairs", "permutation"}``, rates in per cent.
 
     Raises:
-        DataError: other utterances or references.
+        DataError: different utterances or references.
     """
     if {k: v["ref"] for k, v in scores.items()} != {k: v["ref"] for k, v in baseline.items()}:
         raise DataError("scored on different utterances or transcripts; score both on one test set")
@@ -164,19 +164,19 @@ def score_files(
 ) -> dict:
     """Score one Kaldi text against another and write a JSON file.
 
-    It holds the pooled counts, the counts and texts of each utterance, the rules of normalisation, and what
-    ``decode.json`` beside the hypothesis says of the recogniser.
+    The file holds the pooled counts, the counts and texts of each utterance, the rules of normalisation, and
+    the recogniser's settings from ``decode.json`` beside the hypothesis.
 
     Args:
         reference, hypothesis, output: files.
-        language, missing, unit, lexicon, normalizer: see :func:`score_texts`; unit None and lexicon ""
-            take what the recogniser's settings say: phones and their lexicon of a recogniser of phones, else
+        language, missing, unit, lexicon, normalizer: see :func:`score_texts`; unit None and lexicon "" are
+            set from the recogniser's settings: phones and their lexicon for a recogniser of phones, else
             words.
         against: such JSON files of other systems to compare with, see :func:`compare`.
-        sclite: also have sclite score, in the folder `output` with ".sclite" in place of ".json".
+        sclite: also score with sclite, in the folder `output` with ".sclite" in place of ".json".
 
     Returns:
-        What was written, but for the single utterances.
+        The contents of the file without the single utterances.
 
     Raises:
         DataError: see :func:`score_texts`, :func:`pool`, :func:`compare`.
@@ -189,7 +189,7 @@ def score_files(
     unit = unit or "words"
     how = {"language": language, "unit": unit, "lexicon": lexicon, "normalizer": normalizer}
     scores = score_texts(*tables, missing=missing, **how)
-    cut_off = Path(hypothesis).with_name("cut_off")  # transcripts at the recogniser's limit
+    cut_off = Path(hypothesis).with_name("cut_off")  # transcripts that reached the recogniser's limit
     result = {
         "total": pool(scores),
         "recogniser": recogniser,
@@ -207,21 +207,20 @@ def score_files(
         result["comparisons"] = {str(path): _compare_file(scores, path) for path in against}
     if sclite:
         result["sclite"] = run_sclite(scores, Path(output).with_suffix(".sclite"))
-    with atomic_write(output) as file:
-        json.dump({**result, "utterances": scores}, file, indent=1, ensure_ascii=False)
+    write_json(output, {**result, "utterances": scores}, ensure_ascii=False)
     return result
 
 
 def _notes(
     result: dict, scores: dict[str, dict], tables: list[dict[str, str]], language: str
 ) -> Iterator[str]:
-    """What a reader of the rate must know."""
+    """Notes on the rate."""
     if len(scores) < FEW:
         yield f"only {len(scores)} utterances: the bootstrap's interval is too narrow"
     if absent := len(tables[0].keys() - tables[1].keys()):
         yield f"{absent} references without hypothesis: all of their words are deletions"
     if empty := sum(not score["N"] for score in scores.values()):
-        yield f"{empty} references without a word: what is recognised there counts as insertions"
+        yield f"{empty} references without a word: words recognised there count as insertions"
     if cut_off := len(result["cut_off"]):
         yield f"{cut_off} transcripts reached the recogniser's limit of tokens and may lack words"
     digits = sum(any(c.isdigit() for c in score["ref"] + score["hyp"]) for score in scores.values())

@@ -3,11 +3,11 @@
     from espnet_posinv.softdtw import SoftDTW, soft_alignment, soft_dtw, soft_dtw_divergence
 
     loss = soft_dtw_divergence(x, y, gamma=0.1)  # frames (B, N, D), (B, M, D) -> (B,), smallest (0) for x = y
-    loss = soft_dtw(x, y, x_lengths=n, y_lengths=m)  # a padded batch: its padding is neither read nor changed
-    loss = soft_dtw(cost=costs, band=20)  # your own costs (B, N, M), near the diagonal only
-    E = soft_alignment(x, y)[0]  # (N, M), where x_i and y_j meet: plt.imshow(E)
+    loss = soft_dtw(x, y, x_lengths=n, y_lengths=m)  # a padded batch; the padding is not read
+    loss = soft_dtw(cost=costs, band=20)  # your own costs (B, N, M), within a band around the diagonal
+    E = soft_alignment(x, y)[0]  # (N, M), the expected alignment: plt.imshow(E)
 
-README.md beside this file says how to read the modules.
+README.md in this folder explains the modules.
 """
 
 from espnet_posinv.softdtw.functional import SoftDTW, soft_alignment, soft_dtw, soft_dtw_divergence

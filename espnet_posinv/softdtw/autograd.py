@@ -1,6 +1,7 @@
-"""Frames -> costs -> soft-DTW and back, as two autograd functions (the matrix products: `products.py`)."""
+"""Frames -> costs -> soft-DTW and their gradients, as autograd functions (matrix products: `products.py`)."""
 
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,11 +11,20 @@ from espnet_posinv.softdtw.backends import kernels_for, products_for
 from espnet_posinv.softdtw.problem import Problem
 
 
-class NoSecondDerivative(Function):
-    """A gradient, unchanged, whose own derivative by anything that it was computed from raises.
+class Settings(NamedTuple):
+    """How costs are made of frames, and soft-DTW of costs; `band` -1: none."""
 
-    torch's `once_differentiable` asks only whether the incoming gradient carries a graph, which it does not
-    after ``loss.sum()``: a gradient penalty would then be constant, without a word.
+    gamma: float
+    band: int
+    cosine: bool
+    divergence: bool = False
+
+
+class NoSecondDerivative(Function):
+    """Passes a gradient on unchanged; raises when the gradient itself is differentiated.
+
+    torch's `once_differentiable` only checks whether the incoming gradient carries a graph, which it does not
+    after ``loss.sum()``: a gradient penalty would then silently be constant.
     """
 
     @staticmethod
@@ -27,12 +37,12 @@ class NoSecondDerivative(Function):
 
 
 def _once(grad, *sources):
-    """`NoSecondDerivative` where somebody asks for one (`create_graph`)."""
+    """`NoSecondDerivative` if a graph of the gradient is wanted (`create_graph`)."""
     return NoSecondDerivative.apply(grad, *sources) if torch.is_grad_enabled() else grad
 
 
 def _save(ctx, state: tuple, tensors: tuple):
-    """Tensors where autograd frees them after use; the CPU's state, small arrays, on `ctx`: it is quicker."""
+    """Keep tensors with autograd, which frees them after use, and the CPU's small arrays on `ctx`: faster."""
     plan = bool(state) and not isinstance(state[0], Tensor)
     ctx.plan = state if plan else ()
     ctx.save_for_backward(*tensors, *(() if plan else state))
@@ -62,26 +72,26 @@ class FrameLoss(Function):
     """Frames x (B, N, D), y (B, M, D) -> soft-DTW or its divergence (B,)."""
 
     @staticmethod
-    def forward(ctx, x, y, x_lengths, y_lengths, gamma, band, cosine, divergence):
-        multiply = products_for(x)
-        pairs = [(0, 1), (0, 0), (1, 1)] if divergence else [(0, 1)]
+    def forward(ctx, x, y, x_lengths, y_lengths, settings: Settings):
+        multiply, cosine, divergence = products_for(x), settings.cosine, settings.divergence
+        groups = [(0, 1), (0, 0), (1, 1)] if divergence else [(0, 1)]
         with _alone(x):
             sides = [multiply.frame_factor(frames, cosine) for frames in (x, y)]
-            costs = [multiply.frame_costs(sides[a], sides[b], cosine) for a, b in pairs]
-        problem = Problem(costs, x_lengths, y_lengths, gamma, band)
+            costs = [multiply.frame_costs(sides[a], sides[b], cosine) for a, b in groups]
+        problem = Problem(costs, x_lengths, y_lengths, settings.gamma, settings.band)
         values, state = kernels_for(problem).forward(problem, keep=any(ctx.needs_input_grad[:2]))
         _save(ctx, state, (x, y, *sides[0], *sides[1], x_lengths, y_lengths, *costs))
-        ctx.options = gamma, band, cosine, len(costs), len(sides[0])
+        ctx.settings, ctx.counts = settings, (len(costs), len(sides[0]))
         loss = values[0] - 0.5 * (values[1] + values[2]) if divergence else values[0]
         return loss.to(torch.promote_types(x.dtype, torch.float32))
 
     @staticmethod
     def backward(ctx, seed):
-        gamma, band, cosine, groups, count = ctx.options
+        (groups, count), cosine = ctx.counts, ctx.settings.cosine
         x, y, *rest = ctx.saved_tensors
         x_side, y_side = rest[:count], rest[count : 2 * count]
         x_lengths, y_lengths, *rest = rest[2 * count :]
-        problem = Problem(rest[:groups], x_lengths, y_lengths, gamma, band)
+        problem = Problem(rest[:groups], x_lengths, y_lengths, ctx.settings.gamma, ctx.settings.band)
         need_x, need_y = ctx.needs_input_grad[:2]
         multiply = products_for(x)
         with torch.no_grad(), _alone(x):
@@ -97,7 +107,7 @@ class FrameLoss(Function):
             grad_x = multiply.frame_gradient(x_parts, x, cosine) if need_x else None
             grad_y = multiply.frame_gradient(y_parts, y, cosine) if need_y else None
         grads = [g if g is None else _once(g, seed, x, y) for g in (grad_x, grad_y)]
-        return *grads, None, None, None, None, None, None
+        return *grads, None, None, None
 
 
 def alignment(problem: Problem) -> Tensor:
@@ -111,7 +121,7 @@ def alignment(problem: Problem) -> Tensor:
 
 
 def valid_frames(x: Tensor, y: Tensor, x_lengths: Tensor, y_lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Zeros in the padding: a NaN that stands there must not reach a matrix product (0 times NaN is NaN)."""
+    """Zeros in the padding: a NaN there must not reach a matrix product (0 times NaN is NaN)."""
 
     def clean(frames, lengths):
         padding = torch.arange(frames.shape[1], device=frames.device) >= lengths[:, None]
@@ -121,10 +131,10 @@ def valid_frames(x: Tensor, y: Tensor, x_lengths: Tensor, y_lengths: Tensor) -> 
 
 
 def centred(x: Tensor, y: Tensor, y_lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Both without the mean frame of y; the padding of y must be 0.
+    """x and y minus the mean frame of y; the padding of y must be 0.
 
-    Squared distances and their gradients do not change, but |x|^2 + |y|^2 - 2 x.y keeps the digits that a
-    common offset would take.
+    Squared distances and their gradients do not change, but |x|^2 + |y|^2 - 2 x.y does not lose the digits
+    that an offset common to all frames would cost.
     """
     with torch.no_grad():
         dtype = torch.promote_types(y.dtype, torch.float32)
@@ -133,9 +143,9 @@ def centred(x: Tensor, y: Tensor, y_lengths: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unit_frames(x: Tensor) -> Tensor:
-    """x / |x|, in float32 at least; a frame of zeros has no direction: it stays 0 and gets no gradient.
+    """x / |x|, in float32 or wider; a frame of zeros stays 0 and gets no gradient.
 
-    So does one whose norm is below 1e-18, whose square is no normal float32.  NaN where |x|^2 overflows.
+    The same holds for a norm below 1e-18, whose square is no normal float32.  NaN where |x|^2 overflows.
     """
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
@@ -152,6 +162,6 @@ def frame_costs(x: Tensor, y: Tensor, cosine: bool) -> Tensor:
 
 @contextmanager
 def _alone(x: Tensor):
-    """On the device of x, which need not be the current one, and in the dtypes given: autocast is off."""
+    """On the device of x, even if another is current, and without autocast."""
     with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):
         yield

@@ -1,4 +1,4 @@
-"""Which module computes what, by the device of the tensors (imported when first needed)."""
+"""The backend modules for the device of the tensors, imported at their first use."""
 
 import warnings
 from functools import cache
@@ -26,7 +26,7 @@ def _kernels(device_type: str):
 
 
 def products_for(x: Tensor):
-    """The module that multiplies frames; a grid of CUDA has room for 65535 pairs."""
+    """The module for products of frames; a CUDA grid has room for 65535 pairs."""
     narrow = x.dtype != torch.float64 and len(x) < 1 << 16
     if narrow and x.device.type == "cuda" and _has_tensor_cores(x.device.index):
         from espnet_posinv.softdtw.cuda import products
@@ -37,18 +37,18 @@ def products_for(x: Tensor):
 
 @cache
 def _has_tensor_cores(device: int) -> bool:
-    """Whether the card has some for us, and Triton, which torch brings on Linux, can compile for it."""
+    """Whether the card has usable tensor cores, and Triton (part of torch on Linux) can compile for it."""
     if find_spec("triton") is None or torch.cuda.get_device_capability(device) < (8, 0):
         return False
     try:
         from espnet_posinv.softdtw.cuda.products import frame_factor
 
-        # The answer is kept: it must not depend on a mode, such as FakeTensorMode, that is on right now.
+        # The result is cached: it must not depend on a mode that is active now, such as FakeTensorMode.
         with _disable_current_modes(), torch.inference_mode(False), torch.cuda.device(device):
             frame_factor(torch.zeros(1, 1, 1, device="cuda"), False)
-    except Exception as error:  # it wants a C compiler and Python's headers, and says so in many ways
+    except Exception as error:  # of many types, for instance without a C compiler or Python's headers
         reason = f"{type(error).__name__}: {error}"
-        text = f"soft-DTW: matrix products in float32, which take longer: Triton fails here, {reason}"
+        text = f"soft-DTW: slower matrix products in float32 are used, since Triton fails: {reason}"
         warnings.warn(text, stacklevel=2)
         return False
     return True

@@ -1,4 +1,4 @@
-"""numba's `njit` with a cache on disk that no file system and no interrupted process turns into an error."""
+"""numba's `njit` with a disk cache; problems of the cache cause a warning, never an error."""
 
 import warnings
 import zlib
@@ -8,8 +8,8 @@ from pathlib import Path
 from numba import njit
 from numba.core.caching import FunctionCache
 
-# numba would use a cached kernel as long as the kernel's own file stays the same.  This number is part of the
-# key, so that a change of any function that is compiled into it counts too.
+# numba reuses a cached kernel while the kernel's own file is unchanged.  This number, part of the key, also
+# covers changes of all functions that are compiled into it.
 SOURCES = zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))))
 
 
@@ -18,10 +18,10 @@ class _Cache(FunctionCache):
         return (*super()._index_key(signature, codegen), SOURCES)
 
     def load_overload(self, signature, target_context):
-        """The compiled function, or None; a file that cannot be read is forgotten, to be written again."""
+        """The compiled function, or None; an unreadable file is deleted, to be written again."""
         try:
             return super().load_overload(signature, target_context)
-        except Exception:  # an interrupted process or a full disk cut it off: unpickling fails in many ways
+        except Exception:  # the file is truncated: unpickling raises many types
             try:
                 self.flush()
             except OSError as error:
@@ -30,29 +30,29 @@ class _Cache(FunctionCache):
     def save_overload(self, signature, data):
         try:
             super().save_overload(signature, data)
-        except Exception as error:  # a full disk, or an index that can neither be read nor replaced
+        except Exception as error:  # a full disk, or an index that cannot be read or replaced
             _warn_once(f"{type(error).__name__}: {error}")
 
 
 @cache
 def _warn_once(reason: str) -> None:
     warnings.warn(
-        f"soft-DTW: every process compiles anew, for some ten seconds: numba cannot keep what it compiles "
-        f"({reason}); set NUMBA_CACHE_DIR to a folder that can be written to",
+        f"soft-DTW: numba cannot cache its compiled code ({reason}), so every process compiles again for "
+        "about ten seconds; set NUMBA_CACHE_DIR to a writable folder",
         RuntimeWarning,
         stacklevel=2,
     )
 
 
 def compiled(**options):
-    """Decorator: `njit` without the GIL, kept on disk where that is possible."""
+    """Decorator: `njit` without the GIL, cached on disk if possible."""
 
     def decorate(function):
         dispatcher = njit(nogil=True, **options)(function)
         try:
             dispatcher._cache = _Cache(function)
-        except (RuntimeError, OSError):  # numba's error names one function of several
-            _warn_once("no folder for its cache can be written to")
+        except (RuntimeError, OSError):  # numba's own message names one function only
+            _warn_once("no folder for its cache is writable")
         return dispatcher
 
     return decorate

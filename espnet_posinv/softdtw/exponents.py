@@ -1,22 +1,22 @@
-"""Z as mantissa and exponent: the arithmetic that makes soft-DTW fast and exact, and its limits.
+"""Z as mantissa and exponent: the arithmetic of the kernels, and its limits.
 
-Instead of R the kernels carry Z = exp(-R / gamma), in which the recurrence (`reference.py`) is a plain sum
+Instead of R the kernels compute Z = exp(-R / gamma), for which the recurrence (`reference.py`) is a plain sum
 
     Z[i,j] = 2^(c D[i,j]) (Z[i-1,j-1] + Z[i-1,j] + Z[i,j-1]),     c = -log2(e) / gamma.
 
-Z spans thousands of powers of two, so each Z is m 2^e with a mantissa 1 <= m < 2 of its own and an integer e.
-Adding three such numbers means shifting them to the largest exponent; renormalising the sum means moving its
-exponent bits from m to e.  That is integer arithmetic and a handful of multiplications, where a softmin in R
-takes three exponentials and a logarithm on the critical path.  It is also exact where R is not: rounding is
-relative to Z, so R errs by gamma 2^-24 per step, however large R / gamma has grown.
+Z spans thousands of powers of two, so each Z is stored as m 2^e with a mantissa 1 <= m < 2 and an integer e.
+To add three such numbers, they are shifted to the largest exponent; to renormalise the sum, its exponent bits
+are moved from m to e.  That takes integer arithmetic and a few multiplications, where a softmin of R takes
+three exponentials and a logarithm on the critical path.  It is also more exact: rounding is relative to Z, so
+the error of R is gamma 2^-24 per step, however large R / gamma is.
 
 2^(c D) is split at the nearest integer n = round(c D): n goes to the exponent and 2^(c D - n), a polynomial,
 to the mantissa.  Adding 1.5 2^23 to c D leaves n in the low bits of the sum.  c comes in two parts, c_hi +
 c_lo, and c_hi D - n is rounded once (FMA), or the fraction would be noise for small gamma.
 
-The gradient's weights are w_k = Z_k / (Z_diag + Z_up + Z_left).  They are stored as w_diag and w_up, and the
-third is their complement, so that they sum to one without drift; where a predecessor vanishes, its weight is
-exactly 0, so no gradient leaks into a forbidden cell.
+The gradient's weights are w_k = Z_k / (Z_diag + Z_up + Z_left).  w_diag and w_up are stored, and the third is
+1 minus their sum, so that they sum to one exactly.  The weight of a predecessor with Z = 0 is exactly 0, so
+no gradient reaches a forbidden cell.
 """
 
 import math
@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 LOG2_E = 1.4426950408889634
-DONE, UNREACHABLE, INVALID, WIDE = range(4)  # what came of a matrix; WIDE: its exponents may not fit
+DONE, UNREACHABLE, INVALID, WIDE = range(4)  # states of a matrix; WIDE: its exponents may not fit
 
 
 class Arithmetic(NamedTuple):
@@ -45,7 +45,7 @@ class Arithmetic(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What `judge` compares with: the largest |c D|, what exponents may span, and the floor, as floats."""
+    """Limits for `judge`, as floats: the largest |c D|, the range of exponents, and the floor."""
 
     power: float
     span: float
@@ -53,12 +53,12 @@ class Limits(NamedTuple):
 
 
 def exponent_floor(bits: int) -> int:
-    """Exponent of Z = 0 for integers of `bits` bits: half the range, so that a floor may fall once more."""
+    """Exponent of Z = 0 for integers of `bits` bits: half the range, so that it can be lowered once more."""
     return -(2 ** (bits - 2)) + 2 ** (bits - 8)
 
 
 def forbidden_drop(bits: int) -> int:
-    """What a forbidden cell takes off the exponent, to be below every reachable cell."""
+    """Decrease of a forbidden cell's exponent, which puts it below every reachable cell."""
     return 2 ** (bits - 2)
 
 
@@ -85,9 +85,9 @@ def arithmetic(gamma: float, double: bool) -> Arithmetic:
 def exp2_coefficients(mantissa_bits: int) -> list[float]:
     """Polynomial for 2^f, |f| <= 1/2, to the precision of a format.
 
-    Taylor's series, of which Chebyshev polynomials take one term after the other: that of degree n is as
-    small as one with its leading coefficient can be.  Interpolation would do the same, but where it solves
-    for coefficients in float64 they come out wrong by up to 16 units of their last place.
+    Taylor's series, economised: Chebyshev polynomials remove its highest terms one by one, with the smallest
+    error.  Interpolation would be as good, but solving for its coefficients in float64 gives errors of up to
+    16 units in the last place.
     """
     degree = 6 if mantissa_bits == 23 else 12
     series = [math.log(2) ** k / math.factorial(k) for k in range(2 * degree)]
@@ -104,9 +104,9 @@ def judge(last, extremes, steps, gamma, limits):
     last: mantissa and exponent of its last cell.  extremes: its largest -D and largest finite D, both >= 0.
     steps: of a longest path, rows + columns.
 
-    Exponents stay between -A and P, with A and P the sums of the largest positive and negative costs (and of
-    log2 3) over a longest path.  A forbidden cell falls by `forbidden_drop` from at most P and can rise again
-    by P.  It remains below all reachable cells, and no integer overflows, while A + 2 P < forbidden_drop.
+    Exponents are between -A and P, where A and P are the sums of the largest positive and negative costs (and
+    of log2 3) over a longest path.  A forbidden cell falls by `forbidden_drop` from at most P and can rise
+    again by P.  It stays below all reachable cells, and no integer overflows, while A + 2 P < forbidden_drop.
     """
     power = LOG2_E / gamma
     negative, positive = extremes[0] * power, extremes[1] * power

@@ -1,4 +1,4 @@
-"""What a backend is asked to solve."""
+"""The input of a backend."""
 
 from typing import NamedTuple
 
@@ -9,10 +9,10 @@ class Problem(NamedTuple):
     """A batch of pairs of sequences, with one cost matrix for each pair, or three.
 
     costs: [(B, N, M)], contiguous, float32 or float64; for a divergence also x against x (B, N, N) and y
-        against y (B, M, M).  These two groups are symmetric and are folded along their diagonals: a path that
-        would step across walks along its mirror image instead, on the diagonal the upper neighbour counts
-        twice, in place of the left one, and cells below are forbidden.  Half the work is gone, and their
-        alignments are folded too, T[i,j] = E[i,j] + E[j,i] for i < j, T[i,i] = E[i,i].
+        against y (B, M, M).  These two groups are symmetric and folded along their diagonals: cells below the
+        diagonal are forbidden, each path is replaced by its mirror image above, and on the diagonal the upper
+        neighbour counts twice, in place of the left one.  This halves the work.  Their alignments are folded
+        too: T[i,j] = E[i,j] + E[j,i] for i < j, T[i,i] = E[i,i].
     x_lengths, y_lengths: int64 (B,), on the same device.
     band: Sakoe-Chiba band (`reference.row_interval`), or -1.
     """

@@ -1,4 +1,4 @@
-"""Frames -> costs, and alignments -> gradients, by torch's matrix products (`cuda_products.py` has the same).
+"""Frames -> costs, and alignments -> gradients, by torch's matrix products (on tensor cores: `cuda/`).
 
 The squared Euclidean cost of all pairs of frames is |x_i|^2 + |y_j|^2 - 2 x_i.y_j, one matrix product;
 nothing of size N M D is ever made.  With E = d loss / dD, its gradient is another one:
@@ -13,9 +13,9 @@ from torch import Tensor
 
 
 def frame_factor(x: Tensor, cosine: bool) -> tuple[Tensor, ...]:
-    """What products need of frames (B, N, D): the frames, in float32 at least, and |x_i|^2 (B, N).
+    """Inputs of the products: frames (B, N, D), in float32 or wider, and |x_i|^2 (B, N).
 
-    Not the square of a rounded root, whose error would be that of the costs.
+    The squares are summed here: squares of rounded norms would add errors to the costs.
     """
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     return (x, x.new_full((1, 1), 0.5) if cosine else x.square().sum(-1))
@@ -25,12 +25,14 @@ def frame_costs(x: tuple[Tensor, ...], y: tuple[Tensor, ...], cosine: bool) -> T
     """Costs (B, N, M) of two factors."""
     (x, x_norms), (y, y_norms) = x, y
     sums = x_norms[..., None] + y_norms[:, None]
-    product = torch.baddbmm if cosine else Tensor.baddbmm_  # a single number cannot become the result
+    product = (
+        torch.baddbmm if cosine else Tensor.baddbmm_
+    )  # in place only if `sums` has the shape of the result
     return product(sums, x, y.mT, alpha=-1 if cosine else -2).clamp_(min=0)
 
 
 def alignment_factor(E: Tensor, seed: Tensor) -> tuple[Tensor, ...]:
-    """What products need of seed (B,) times alignments, E (B, N, M)."""
+    """Inputs of the products: seed (B,) times alignments, E (B, N, M)."""
     return (E,)
 
 

@@ -1,4 +1,4 @@
-"""The definition of soft-DTW, in float64 and plain loops: every faster kernel is measured against this one.
+"""The definition of soft-DTW, in float64 and plain loops; all faster kernels are tested against it.
 
 For a cost matrix D (N, M) and gamma > 0 (Cuturi & Blondel, arXiv 1703.01541, eq. 1 and algorithm 1)
 
@@ -10,9 +10,9 @@ w_k = exp(-a_k / gamma) / sum_l exp(-a_l / gamma), the derivatives of softmin (a
 
     E[i,j] = w_diag[i+1,j+1] E[i+1,j+1] + w_up[i+1,j] E[i+1,j] + w_left[i,j+1] E[i,j+1],  E[N-1,M-1] = 1.
 
-E[i,j] is the probability that a random alignment path passes through cell (i, j).  The weights are kept as
-the forward pass found them: computing them again from R, as algorithm 2 is usually written, loses as many
-digits as R has before the decimal point of R / gamma.
+E[i,j] is the probability that a random alignment path passes through cell (i, j).  The weights are stored in
+the forward pass: recomputed from R, as algorithm 2 is usually written, they would lose as many digits as R /
+gamma has before its decimal point.
 """
 
 import math

@@ -1,5 +1,5 @@
-"""Tasks other than recognition that enhanced speech is put to: audio and labels go in, a score comes out.
+"""Tasks other than recognition for enhanced speech: scores from audio and labels.
 
 A task is a frozen dataclass of its settings (:class:`~espnet_posinv.tasks.task.Task`). To add one, write such
-a class into one file that ends with ``TASK = TheClass``: ``score_task --task my.module`` finds it.
+a class into a module that ends with ``TASK = TheClass``; ``posinv score task --task my.module`` loads it.
 """

@@ -1,4 +1,4 @@
-"""Classification of utterances, as of emotions: linear, on frozen SSL features, across speakers."""
+"""Classification of utterances, for instance of emotions: linear, on frozen SSL features, across speakers."""
 
 from dataclasses import asdict, dataclass
 
@@ -12,16 +12,16 @@ from espnet_posinv.tasks.task import Data
 
 @dataclass(frozen=True)
 class Classification:
-    """Settings; labels are whatever an ``utt2label`` file says (utt2emotion, utt2lang, ...).
+    """Settings; labels come from any file of lines ``utterance label`` (utt2emotion, utt2lang, ...).
 
-    As in SUPERB's emotion recognition (arXiv 2105.01051) the mean frame of an utterance is classified
-    linearly, and speakers are kept apart: each fold's speakers are tested by a classifier that was trained on
-    the others'. It is trained on clean audio where that is given, else on the audio under test.
+    As in SUPERB's emotion recognition (arXiv 2105.01051), a linear classifier takes the mean frame of an
+    utterance. Cross-validation over speakers: each fold's speakers are classified by a model trained on the
+    other speakers, on clean audio if given, else on the audio under test.
 
     Args:
         model: see :func:`~espnet_posinv.tasks.embedding.embed`.
         layer: of an SSL model.
-        folds: groups of speakers; at most one for each speaker.
+        folds: number of groups of speakers, at most the number of speakers.
         penalty: C of the logistic regression; smaller is stronger.
     """
 
@@ -42,7 +42,7 @@ class Classification:
         """Accuracy and mean recall of the classes in per cent; intervals over utterances.
 
         Raises:
-            DataError: no speakers, fewer than two, or a fold that would be trained on one class.
+            DataError: fewer than two speakers, or a fold with one class only in training.
         """
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import GroupKFold
@@ -59,7 +59,7 @@ class Classification:
         folds = min(self.folds, len(set(speakers)))
         if folds < 2:
             raise DataError(
-                f"two speakers are needed, to test on other voices than were learnt; got {speakers[0]}"
+                f"two speakers are needed, to test on other voices than in training; got {speakers[0]}"
             )
         found = np.empty(len(names), dtype=labels.dtype)
         for train, test in GroupKFold(folds).split(learnt, groups=speakers):
@@ -84,7 +84,7 @@ class Classification:
                 "speakers": len(set(speakers)),
                 "folds": folds,
                 "recalls": recalls,
-                "largest class": 100 * float(counts.max() / len(names)),  # accuracy of always saying it
+                "largest class": 100 * float(counts.max() / len(names)),  # accuracy of a constant answer
             },
             "utterances": {
                 name: {"label": str(label), "found": str(guess)}

@@ -12,19 +12,19 @@ from torch import nn
 
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.sample_rate import SAMPLE_RATE
-from espnet_posinv.scoring.signal import Undefined
+from espnet_posinv.scoring.metrics import Undefined
 
 HOP, BANDS = 160, 40
-WINDOW, STEP = 160, 77  # frames that the encoder was trained on, and between windows (1.3 of them a second)
-COVERAGE = 0.75  # of the last window that speech must fill
-LEVEL = -30.0  # dBFS that quieter recordings are brought to
+WINDOW, STEP = 160, 77  # frames of a training window, and between windows (1.3 a second)
+COVERAGE = 0.75  # least share of speech in the last window
+LEVEL = -30.0  # dBFS: quieter recordings are amplified to this level
 
 
 def embed(model: str, wav: np.ndarray, layer: int = -1) -> np.ndarray:
     """Vector (D,) of one utterance (T,), float32, 16 kHz.
 
     Args:
-        model: ``ge2e:PATH``, the wheel of the package Resemblyzer or pretrained.pt out of it; or an SSL
+        model: ``ge2e:PATH``, the wheel of the package Resemblyzer or its pretrained.pt; or an SSL
             model as in :func:`~espnet_posinv.ssl.encoder.load_encoder`, whose frames are averaged.
         layer: hidden state of an SSL model.
 
@@ -47,9 +47,9 @@ def embed(model: str, wav: np.ndarray, layer: int = -1) -> np.ndarray:
 class SpeakerEncoder(nn.Module):
     """The d-vector encoder of GE2E (arXiv 1710.10467) as the package Resemblyzer trained it.
 
-    Three LSTM layers over mel spectrograms of 1.6 s; the last state, projected, rectified and of length 1,
-    averaged over windows. Its library also cuts out silences by a voice detector first; here nothing is cut,
-    because a detector would treat noisy, enhanced and clean recordings differently.
+    Three LSTM layers over mel spectrograms of 1.6 s; the last state is projected, rectified, scaled to length
+    1 and averaged over windows. The library also removes silences with a voice activity detector, which is
+    not done here, because it would treat noisy, enhanced and clean recordings differently.
     """
 
     def __init__(self):
@@ -72,7 +72,7 @@ class SpeakerEncoder(nn.Module):
 
         level = 20 * np.log10(max(np.sqrt(np.mean(wav.astype(float) ** 2)), 1e-12))
         if level < -200:
-            raise Undefined("silent; a voice has none")
+            raise Undefined("silent")
         wav = wav * np.float32(10 ** (max(0.0, LEVEL - level) / 20))
         starts = window_starts(len(wav))
         wav = np.pad(wav, (0, max(0, (starts[-1] + WINDOW) * HOP - len(wav))))

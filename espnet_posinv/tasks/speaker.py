@@ -1,4 +1,4 @@
-"""Speaker verification: have two recordings one speaker? Equal error rate of the cosine of their vectors."""
+"""Speaker verification: equal error rate of the cosine between vectors of two recordings."""
 
 from dataclasses import asdict, dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from espnet_posinv.kaldi.lines import fields_of
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.scoring.bootstrap import LEVEL, rate_interval
-from espnet_posinv.scoring.signal import Undefined
+from espnet_posinv.scoring.metrics import Undefined
 from espnet_posinv.tasks.embedding import embed
 from espnet_posinv.tasks.task import Data
 
@@ -16,15 +16,15 @@ from espnet_posinv.tasks.task import Data
 class SpeakerVerification:
     """Settings; labels are speakers (utt2spk).
 
-    A trial compares an enrolled utterance, clean where clean audio is given, with another one under test. All
-    pairs with one speaker are trials, and as many others as `nontargets`, drawn at random. With clean audio
-    the cosine of an utterance to its own clean recording is given, too: how much of the voice is left.
+    A trial compares an enrolled utterance, clean if clean audio is given, with another one under test. All
+    pairs of one speaker are trials, and `nontargets` random pairs of two speakers. With clean audio, the mean
+    cosine between an utterance and its own clean recording is computed too.
 
     Args:
         model: see :func:`~espnet_posinv.tasks.embedding.embed`.
         layer: of an SSL model.
-        trials: file of lines ``enrolled tested target|nontarget`` or ``1|0 enrolled tested`` in their place.
-        nontargets: trials with two speakers, at most.
+        trials: file of lines ``enrolled tested target|nontarget`` or ``1|0 enrolled tested`` to use instead.
+        nontargets: largest number of trials with two speakers.
         seed: of their choice and of the interval's resamples.
     """
 
@@ -78,7 +78,7 @@ class SpeakerVerification:
         return {"total": total, "facts": facts, "utterances": utterances}
 
     def _trials(self, names: list[str], speakers: np.ndarray, ordered: bool):
-        """Indices of the enrolled and tested utterance of each trial, and whether it has one speaker."""
+        """Indices of the enrolled and tested utterance of each trial, and whether they have one speaker."""
         if self.trials:
             return self._read_trials(names)
         first, second = np.triu_indices(len(names), 1)
@@ -109,9 +109,7 @@ class SpeakerVerification:
 def equal_error_rate(
     scores: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None
 ) -> tuple[float, float]:
-    """Rate at which as many targets are rejected as nontargets accepted, and the threshold there.
-
-    Both rates are steps of the threshold; between two neighbouring thresholds they are joined by a line.
+    """The equal error rate, by linear interpolation between neighbouring thresholds, and the threshold.
 
     Args:
         scores: (n,) higher for targets.
@@ -119,23 +117,21 @@ def equal_error_rate(
         weights: (n,) of trials; default: ones.
 
     Returns:
-        A rate between 0 and 1, and the score nearest to the crossing.
+        A rate between 0 and 1, and the score at the crossing.
     """
-    order = np.argsort(-scores, kind="stable")
-    scores, target = scores[order], target[order]
-    weights = np.ones(len(scores)) if weights is None else weights[order]
-    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))  # trials of one score go together
-    accepted = np.append(0.0, np.cumsum(weights * ~target)[last] / (weights * ~target).sum())
-    rejected = np.append(1.0, 1 - np.cumsum(weights * target)[last] / (weights * target).sum())
+    from sklearn.metrics import roc_curve
+
+    accepted, found, thresholds = roc_curve(target, scores, sample_weight=weights, drop_intermediate=False)
+    rejected = 1 - found
     k = int(np.argmax(accepted >= rejected))
     gap, next_gap = rejected[k - 1] - accepted[k - 1], accepted[k] - rejected[k]
     share = gap / (gap + next_gap)
     rate = accepted[k - 1] + share * (accepted[k] - accepted[k - 1])
-    return float(rate), float(scores[last[k - 1]])
+    return float(rate), float(thresholds[k])
 
 
 def _interval(scores, target, first, second, speakers: int, seed: int, samples: int = 500):
-    """Percentiles of the EER over resamples of speakers, both sides of a trial being weighted."""
+    """Percentiles of the EER over resamples of speakers, which weight both sides of a trial."""
     generator = np.random.default_rng(seed)
     rates = []
     for _ in range(samples):

@@ -1,7 +1,6 @@
-"""What every task shares: its interface, and from wav.scp files and labels to a JSON file of scores."""
+"""The interface of tasks, and scoring from wav.scp files and labels to a JSON file."""
 
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,22 +9,22 @@ from typing import Protocol
 import numpy as np
 
 from espnet_posinv.asr.backend import find_class, from_spec
-from espnet_posinv.files import atomic_write
+from espnet_posinv.files import write_json
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
-from espnet_posinv.scoring.signal import Undefined
+from espnet_posinv.scoring.metrics import Undefined
 
 TASKS = ("speaker", "classify")
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a task is scored on.
+    """The input of a task's score.
 
     Args:
         vectors: a vector for each utterance of the audio under test.
-        clean: those of the same utterances before noise and enhancement; empty if not given.
+        clean: vectors of the same utterances before noise and enhancement; empty if not given.
         labels: of each utterance.
         speakers: of each utterance; empty if not given.
     """
@@ -40,20 +39,20 @@ class Task(Protocol):
     """Settings of a task; hashable and picklable, so that each process can load the model once."""
 
     def settings(self) -> dict:
-        """JSON-like values that determine the score."""
+        """JSON-compatible values that determine the score."""
 
     def embed(self, wav: np.ndarray) -> np.ndarray:
         """A vector (D,) for one utterance (T,), float32, 16 kHz.
 
         Raises:
-            Undefined: the utterance has none; it is counted, named, and left out.
+            Undefined: there is no vector; the utterance is reported and left out.
         """
 
     def evaluate(self, data: Data) -> dict:
         """Scores: ``{"total": {NAME: {"value", "low", "high"}}, "facts": {...}, "utterances": {...}}``.
 
-        Values are per cent or plain numbers, low and high a 95 % interval or None. Facts are counts that a
-        reader needs; utterances hold what single utterances contribute.
+        Values are per cent or plain numbers, low and high a 95 % interval or None. Facts are counts;
+        utterances hold the results of single utterances.
         """
 
 
@@ -79,16 +78,16 @@ def score(
     """Score a task on a set of utterances and write a JSON file.
 
     Args:
-        task: what is scored.
+        task: the task.
         wav_scp: audio under test, mono, 16 kHz.
-        labels: file ``utterance label``; it may hold more utterances.
+        labels: file ``utterance label``; may hold more utterances.
         output: JSON file.
         clean_scp: the same utterances before noise and enhancement, for tasks that learn or enrol on them.
         utt2spk: speakers, for tasks that must keep them apart.
         nj: processes.
 
     Returns:
-        What ``evaluate`` returned, and under "undefined" why which utterances were left out.
+        The result of ``evaluate``, with reasons of omitted utterances under "undefined".
 
     Raises:
         DataError: utterances without label, speaker or clean audio; audio that cannot be read.
@@ -116,8 +115,7 @@ def score(
     record = {"settings": task.settings(), "clean": clean_scp is not None, "labels": Path(labels).name}
     if undefined:
         record["undefined"] = result["undefined"] = undefined
-    with atomic_write(output) as file:
-        json.dump({**record, **result}, file, indent=1, ensure_ascii=False)
+    write_json(output, {**record, **result}, ensure_ascii=False)
     return result
 
 
@@ -143,6 +141,6 @@ def _embed_one(task: Task, item: tuple[str, str]) -> np.ndarray | str:
             raise DataError(f"{entry}: the model gives no finite vector")
     except Undefined as error:
         return str(error)
-    except Exception as error:  # whatever a model raises, the user must learn where
+    except Exception as error:  # of any type: name the utterance
         raise DataError(f"utterance {name}: {error}") from error
     return vector

@@ -1,6 +1,6 @@
-"""Text: what counts as the same words, how words are spoken (both in `normalize`), and phones (`lexicon`).
+"""Text: normalisation for scoring, spelling for recognisers (both in `normalize`), and phones (`lexicon`).
 
-Normalisation is that of kept packages: Whisper's normalisers (package whisper-normalizer, combining marks
+The normalisation uses maintained packages: Whisper's normalisers (whisper-normalizer, with combining marks
 kept), text2num for numbers in words, num2words and indic-numtowords for numbers in digits, Babel's CLDR data
-for how a language writes thousands and decimals. What they lack is in `english` and `numbers`.
+for thousands and decimal signs. `english` and `numbers` add what they lack.
 """

@@ -1,8 +1,8 @@
-"""English: Whisper's normaliser, and what it lacks.
+"""English: Whisper's normaliser, with additions.
 
-The package knows titles, contractions, British spellings, and numbers in words and digits ("eighteen sixty"
-is 1860). It drops symbols that somebody says, takes a letter between quotes for a contraction, and leaves
-"1 2 3" and "one two three" different.
+The package handles titles, contractions, British spellings, and numbers in words and digits ("eighteen sixty"
+is 1860). But it drops symbols that are spoken, treats a letter between quotes as a contraction, and leaves "1
+2 3" and "one two three" different.
 """
 
 import functools
@@ -20,7 +20,7 @@ ABBREVIATIONS = {
     r"(?<![\p{L}\d])[-−](?=\d)": "minus ",
     r"\ba (?=(?:hundred|thousand|million|billion)\b)": "one ",
 }
-# One word or two, as the normaliser writes them; both sides of a comparison pass through it
+# Spelled as one word or two, in the normaliser's spelling; applied to both sides of a comparison
 EQUIVALENT = {
     "call back": "callback",
     "cell phone": "cellphone",
@@ -53,17 +53,17 @@ _EQUIVALENT = regex.compile(r"\b(" + "|".join(sorted(EQUIVALENT, key=len, revers
 
 
 def normalize_english(text: str) -> str:
-    """Words as Whisper's normaliser writes them, of a cleaned text (:func:`~.letters.clean`)."""
+    """A cleaned text (:func:`~.letters.clean`) in the spelling of Whisper's normaliser."""
     text = regex.sub(
         r"(?<![\p{L}\p{N}])'|'(?![\p{L}\p{N}])", " ", expand(text)
     )  # quotes; inside a word they stay
     text = regex.sub(r"(?<![\d.,])0+(?=\d)", lambda match: "zero " * len(match[0]), text)  # 007
     text = _whisper()(text)
-    # It writes "one" for 1, and joins numbers in words alone: one two three is 123, so 1 2 3 is, too
+    # It writes "one" for 1, and joins numbers in words only: one two three is 123, so make 1 2 3 the same
     text = regex.sub(r"\bone(?=(?: one)* \d)|(?<=\d (?:one )*)one\b", "1", text)
     text = regex.sub(r"(?<=(?:^| )\d+) (?=\d+(?: |$))", "", text)
     text = _EQUIVALENT.sub(lambda match: EQUIVALENT[match[0]], text)
-    # Of ... a dot is left
+    # it leaves a dot of ...
     return " ".join(word for word in text.split() if regex.search(r"[\p{L}\p{N}]", word))
 
 
@@ -79,7 +79,7 @@ def expand(text: str) -> str:
 def titles(text: str) -> str:
     """Abbreviated titles in full, by the package's list: mr becomes mister."""
     for pattern, word in _whisper().replacers.items():
-        if word.endswith(" "):  # so does the list tell titles from contractions
+        if word.endswith(" "):  # titles in the list, unlike contractions, end in a blank
             text = regex.sub(pattern + r"\.?", word, text)
     return text
 

@@ -1,11 +1,11 @@
-"""Characters: one spelling for each, words of letters and marks, scripts without blanks."""
+"""Characters: one code for each, words of letters and marks, scripts without blanks."""
 
 import unicodedata
 from collections.abc import Iterable
 
 import regex
 
-# What is typed for an apostrophe; NFKC would turn U+00B4 into a blank and an accent
+# Characters used as apostrophes; NFKC would turn U+00B4 into a blank and an accent
 APOSTROPHES = regex.compile(
     "[\u2018\u2019\u201b\u02bc\u02bb\u02b9\u02bd\u2032\u00b4`\uff07\ua78c\u055a\u05f3]"
 )
@@ -20,8 +20,8 @@ WITHOUT_BLANKS = regex.compile(
 def clean(text: str, language: str) -> str:
     """Lower case with one code for each character, apostrophe, digit and blank.
 
-    NFKC; what cannot be seen (soft hyphens, zero-width characters, byte-order marks: category Cf, and
-    variation selectors) is removed. Turkish and Azerbaijani have a dotted and a dotless i; elsewhere a
+    NFKC; invisible characters (soft hyphens, zero-width characters, byte-order marks: category Cf, and
+    variation selectors) are removed. Turkish and Azerbaijani have a dotted and a dotless i; elsewhere a
     capital with a dot is an i.
     """
     text = regex.sub(r"[\p{Cf}\ufe00-\ufe0f]", "", text)
@@ -37,16 +37,16 @@ def clean(text: str, language: str) -> str:
 
 
 def words(text: str) -> str:
-    """What is left when all but letters, their marks, numbers and the apostrophes in words becomes blank."""
+    """Words: letters with their marks, numbers and inner apostrophes; all else becomes blank."""
     text = regex.sub(r"[^\p{L}\p{M}\p{N}']|(?<![\p{L}\p{M}\p{N}])\p{M}+", " ", text)
     text = INSIDE.sub(LETTER_APOSTROPHE, text).replace("'", " ")
     return " ".join(text.replace(LETTER_APOSTROPHE, "'").split())
 
 
 def lacks_blanks(texts: Iterable[str]) -> bool:
-    """Whether most letters are of a script that is written without blanks between words, and none are there.
+    """Whether most letters are of a script without blanks between words, and the texts have no blanks.
 
-    Texts that somebody cut into words have blanks: most of those with two letters or more.
+    Texts that were segmented into words have blanks in most texts of two letters or more.
     """
     letters = foreign = long = cut = 0
     for text in texts:

@@ -11,16 +11,19 @@ GIVEN = "given"  # in place of a lexicon: the transcripts are phones
 
 
 def pronouncer(lexicon: str) -> Callable[[str], tuple[str, ...] | None]:
-    """A function from a word, as normalised text has it, to its phones; None for one it does not know.
+    """A function from a word of normalised text to its phones, or None for an unknown word.
 
     Args:
-        lexicon: a file (see :func:`read_lexicon`), or "g2p_en" for English: the CMU dictionary, and for other
-            words the network of that package, which knows a pronunciation for any word of a to z; or "given":
-            what stands between blanks is a phone.
+        lexicon: a file (see :func:`read_lexicon`); or "g2p_en" for English: the CMU dictionary, and for other
+            words of a to z that package's network; or "given": the words are phones. Several separated by
+            commas: the first one that has the word is used.
 
     Raises:
-        DataError: no such file, or g2p_en without the data it needs.
+        DataError: no such file, or g2p_en without its data.
     """
+    if "," in lexicon:
+        names = lexicon.split(",")  # each is read when a word needs it
+        return lambda word: next((phones for name in names if (phones := pronouncer(name)(word))), None)
     if lexicon == GIVEN:
         return lambda word: (word,)
     if lexicon == "g2p_en":
@@ -32,7 +35,7 @@ def phones_of(text: str, pronounce: Callable[[str], tuple[str, ...] | None]) -> 
     """Phones of a normalised text, word after word.
 
     Raises:
-        DataError: words without pronunciation, all named up to ten.
+        DataError: words without pronunciation; up to ten are listed.
     """
     found = {word: pronounce(word) for word in text.split()}
     if lacking := [word for word, phones in found.items() if phones is None]:
@@ -46,9 +49,9 @@ def phones_of(text: str, pronounce: Callable[[str], tuple[str, ...] | None]) -> 
 def read_lexicon(path: str | Path) -> dict[str, tuple[str, ...]]:
     """The first pronunciation of each word of a dictionary file; words in lower case.
 
-    Lines are ``WORD PHONE PHONE ...``, between blanks or tabs: Kaldi's lexicon.txt (a probability after the
-    word, as in lexiconp.txt, is passed over), LibriSpeech's lexicon and the CMU dictionary, whose further
-    pronunciations ``word(2)`` and comments ``;;;`` are left out.
+    Lines are ``WORD PHONE PHONE ...`` with blanks or tabs: Kaldi's lexicon.txt or lexiconp.txt (probabilities
+    are ignored), LibriSpeech's lexicon or the CMU dictionary (further pronunciations ``word(2)`` and comments
+    ``;;;`` are ignored).
 
     Raises:
         DataError: a word without phones, or no word at all.

@@ -1,6 +1,6 @@
-"""What is a spelling and not a word must not be an error: two texts of the same words become the same.
+"""Text normalisation, so that differences of spelling do not count as errors.
 
-Recognisers write "Mr. Smith left in 1860" where a transcript says "MISTER SMITH LEFT IN EIGHTEEN SIXTY".
+For instance, a recogniser writes "Mr. Smith left in 1860" for "MISTER SMITH LEFT IN EIGHTEEN SIXTY".
 """
 
 import functools
@@ -20,7 +20,7 @@ NOTES = r"[<\[][^>\]]*[>\]]|\([^)]+?\)"  # [noise], (laughs), as Whisper's norma
 def normalize(text: str, language: str = "en") -> str:
     """Words to compare, separated by one blank.
 
-    English numbers are digits, as in Whisper's normaliser; those of other languages are words.
+    English numbers become digits, as in Whisper's normaliser; numbers of other languages become words.
 
     Args:
         text: a transcript or a recogniser's output.
@@ -39,9 +39,9 @@ def normalize(text: str, language: str = "en") -> str:
 
 
 def spell(text: str, language: str = "en") -> str:
-    """Words as they are spoken, in letters: for a recogniser's units, and to look up in a dictionary.
+    """Words as spoken, in letters, for a recogniser's units and for lexicons.
 
-    Numbers are read out; four English digits and more without a comma singly, as telephone numbers are.
+    Numbers become words; four or more English digits without a comma are read singly, like telephone numbers.
 
     Args:
         text, language: as in :func:`normalize`.
@@ -61,12 +61,12 @@ def code(language: str) -> str:
 
 
 def reads_numbers(language: str) -> bool:
-    """Whether digits and numbers in words become the same."""
+    """Whether digits and numbers in words are normalised to the same words."""
     return can_read(code(language))
 
 
 def describe(language: str) -> dict:
-    """Rules and versions, for the record that stands beside a score."""
+    """Rules and versions, for the record beside a score."""
     record = {"language": language, "packages": {name: version(name) for name in PACKAGES}}
     record["unicode"] = unicodedata.unidata_version
     if code(language) == "en":

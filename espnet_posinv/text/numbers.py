@@ -1,8 +1,8 @@
-"""Numbers in the words of a language: thousands and decimals as it writes them, read out by num2words.
+"""Numbers in words, for all languages of num2words and indic-numtowords.
 
-Digits and words that say the same become the same words: digits are read out, text2num (French, German,
+Equal numbers in digits and in words become the same words: digits are read out, text2num (French, German,
 Spanish, Portuguese, Italian, Dutch) finds the numbers in all words, and these are read out again. So
-"tausend", "eintausend" and "1.000" are one.
+"tausend", "eintausend" and "1.000" become the same.
 """
 
 import functools
@@ -20,7 +20,7 @@ LONGEST = 15  # digits of a number; longer ones are read digit by digit
 
 
 def unify(text: str, language: str) -> str:
-    """Numbers in digits and in words as the same words; digits stay where no package knows the language.
+    """Normalise numbers in digits and in words to the same words; digits stay if no package has the language.
 
     Args:
         text: in lower case, with its punctuation, digits 0 to 9 (:func:`~.letters.clean`).
@@ -45,7 +45,7 @@ def can_read(language: str) -> bool:
 
 
 def read_out(text: str, language: str) -> str:
-    """Digits as words, the rest as it is; arguments as in :func:`unify`."""
+    """Replace digits by words; arguments as in :func:`unify`."""
     if not regex.search(r"\d", text) or not can_read(language):
         return text
     decimal, group = _symbols(language)
@@ -75,7 +75,7 @@ def _read(match: regex.Match, language: str) -> str:
 
 @functools.lru_cache(maxsize=10000)
 def _say(number: int | float, language: str) -> str | None:
-    """A number in words, or None."""
+    """A number in words; None if no package can say it."""
     try:
         if language == "am" and number > 999:  # num2words may not come to an end
             return None
@@ -94,7 +94,7 @@ def _say(number: int | float, language: str) -> str | None:
 
 
 def _symbols(language: str) -> tuple[str, str]:
-    """Decimal and group symbol (CLDR); a blank that groups is plain here, as NFKC leaves it."""
+    """Decimal and group symbol (CLDR); blanks as group symbols become plain ones, as by NFKC."""
     try:
         group = get_group_symbol(language)
     except UnknownLocaleError:

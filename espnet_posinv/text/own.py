@@ -1,4 +1,4 @@
-"""A normaliser of the user's own, by name."""
+"""The user's own normaliser, by name."""
 
 import importlib
 import importlib.util
@@ -10,7 +10,7 @@ from espnet_posinv.kaldi.scp import DataError
 
 
 def load_normalizer(name: str) -> Callable[[str], str]:
-    """The function that a recipe names: it takes a text and returns its words with a blank between them.
+    """Load a function that takes a text and returns its words, separated by blanks.
 
     Args:
         name: ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``.

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from espnet_posinv.ablation.grid import _ranges, read_ablation, run_ablation
+from espnet_posinv.ablation.grid import read_ablation
+from espnet_posinv.ablation.run import run_ablation
 from espnet_posinv.cli import command
+from espnet_posinv.launch.request import consecutive
 from espnet_posinv.recipe.config import ConfigError
 
 main = command("ablate")
@@ -209,7 +211,7 @@ def test_dry_run_and_collecting_nothing(recipe, capsys):
 
 
 def test_ranges_have_no_gaps():
-    assert _ranges([1, 2, 3, 5, 7, 8]) == [(1, 3), (5, 5), (7, 8)]
+    assert consecutive([1, 2, 3, 5, 7, 8]) == [(1, 3), (5, 5), (7, 8)]
 
 
 def test_example_of_the_mini_recipe_expands():

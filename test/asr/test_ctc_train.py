@@ -12,7 +12,7 @@ import torch
 from espnet_posinv import cli
 from espnet_posinv.asr import ctc_train
 from espnet_posinv.asr.ctc_data import Features, Utterance, batches, read_set
-from espnet_posinv.asr.ctc_head import Head, hidden_states, load
+from espnet_posinv.asr.ctc_head import Head, hidden_states, load, with_weights
 from espnet_posinv.asr.ssl_ctc import SSLCTC
 from espnet_posinv.asr.units import Units
 from espnet_posinv.kaldi.scp import DataError, read_scp
@@ -206,12 +206,12 @@ def test_killed_it_goes_on_to_the_same_weights(tiny, tmp_path, monkeypatch, caps
     monkeypatch.setattr(ctc_train._Loop, "save", real)
     capsys.readouterr()
     train_tiny(tiny, tmp_path / "cut", "--cache-gb", "0")
-    assert "going on at step 5" in capsys.readouterr().out
+    assert "resuming at step 5" in capsys.readouterr().out
     whole, cut = (load(tmp_path / name)[2] for name in ("whole", "cut"))
     for name, value in whole.items():
         torch.testing.assert_close(cut[name], value, msg=name)
     with pytest.raises(
-        SystemExit, match=r"of a training with other plan; delete it or choose another folder"
+        SystemExit, match=r"from a training with other plan; delete it or choose another folder"
     ):
         train_tiny(tiny, tmp_path / "cut", "--seed", "1")
 
@@ -229,6 +229,20 @@ def test_other_weights_of_the_encoder_are_refused(tiny, tmp_path):
         SSLCTC(f"{tmp_path}/ctc", upstream=f"transformers:{tmp_path}/other").transcribe(
             np.zeros(8000, "float32")
         )
+
+
+@pytest.mark.parametrize("kind", ["linear", "blstm"])
+def test_each_weight_of_a_head_is_needed(kind):
+    def head():
+        return Head(3, 8, 5, kind=kind, hidden=4)
+
+    weights = head().state_dict()
+    for name, weight in weights.items():
+        for wrong in ({**weights, name: weight[:-1]}, {**weights, name: weight * float("nan")}):
+            with pytest.raises(DataError, match=name.replace(".", r"\.")):
+                with_weights(head(), wrong, "model.pt")
+        with pytest.raises(DataError, match="do not fit"):
+            with_weights(head(), {key: value for key, value in weights.items() if key != name}, "model.pt")
 
 
 def test_hidden_states_are_the_models(tiny):

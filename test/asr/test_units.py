@@ -62,6 +62,14 @@ def test_formats_of_dictionaries(tmp_path):
         pronouncer(str(tmp_path / "none"))
 
 
+def test_the_first_dictionary_that_knows_a_word(tmp_path):
+    (tmp_path / "a").write_text("one W AH N\n")
+    (tmp_path / "b").write_text("one X\ntwo T UW\n")
+    look_up = pronouncer(f"{tmp_path}/a,{tmp_path}/b")
+    assert [look_up(word) for word in ("one", "two", "three")] == [("W", "AH", "N"), ("T", "UW"), None]
+    assert pronouncer(f"{tmp_path}/a,g2p_en")("one") == ("W", "AH", "N")  # what is not needed is not loaded
+
+
 def test_g2p_en_knows_its_dictionary_and_any_other_word(tmp_path, monkeypatch):
     # Its data lies in archives of nltk; the dictionary here has one word, the network is the package's own
     pytest.importorskip("g2p_en", reason="g2p_en is installed with ESPnet")

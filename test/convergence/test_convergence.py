@@ -148,13 +148,13 @@ def recipe(tmp_path_factory, upstream):
     """An initial model and two fine-tunings of three epochs, with what ESPnet's trainer leaves behind."""
     from torch.utils.tensorboard import SummaryWriter
 
+    from espnet_posinv.enh.kept import INFERENCE
     from espnet_posinv.enh.nsnet2 import NSNet2Separator
-    from espnet_posinv.enh.nsnet2_import import CONFIG
 
     root = tmp_path_factory.mktemp("convergence")
     torch.manual_seed(0)
     model = NSNet2Separator(1, gru_size=12, linear_size=12)
-    config = {**CONFIG, "separator_conf": {"gru_size": 12, "linear_size": 12}}
+    config = {**INFERENCE, "separator": "nsnet2", "separator_conf": {"gru_size": 12, "linear_size": 12}}
 
     def save(path, scale):
         torch.save({f"separator.{name}": scale * value for name, value in model.state_dict().items()}, path)
@@ -233,7 +233,7 @@ def test_measured_values(recipe, measured, upstream):
     from espnet_posinv.criterions.batch import batch_info
     from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
     from espnet_posinv.enh.enhancer import Enhancer
-    from espnet_posinv.scoring.signal import si_sdr
+    from espnet_posinv.scoring.metrics import si_sdr
 
     assert list(measured) == ["ssl_mse_hubert_seed1", "ssl_softdtw_hubert_seed1"]
     point, scores = measured["ssl_softdtw_hubert_seed1"][2]
@@ -304,7 +304,7 @@ def test_report_of_measurements(recipe, experiments, measured, tmp_path):
     seeds, table = curves(measured, trained)
     names = ["wer", "si_sdr", "estoi", "ssl_mse", "ssl_mse_pad", "ssl_softdtw"]
     assert seeds == ["1"] and list(table) == names
-    assert "One seed: the intervals say nothing of others." in explanation(0.9, seeds)[1]
+    assert "One seed: the intervals do not include the variation between seeds." in explanation(0.9, seeds)[1]
     folder = tmp_path / "convergence"
     write_convergence(folder, measured, trained, setting="Here.", title="Title")
     (section,) = read_sections(tmp_path)

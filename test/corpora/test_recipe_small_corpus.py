@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from espnet_posinv.enh.demucs_import import their_name
 from espnet_posinv.enh.kept import as_trained
 from espnet_posinv.kaldi.check import check_data_dir
 from espnet_posinv.kaldi.scp import read_scp
+from espnet_posinv.text.normalize import spell
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "egs2/librispeech_demand/enh1"
@@ -56,6 +58,12 @@ def corpus(tmp_path_factory):
     small_corpus = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(small_corpus)
     small_corpus.make(folder, DOWNLOADS)
+    texts = [path.read_text() for path in folder.rglob("*.trans.txt")]
+    with tarfile.open(folder / "test-clean.tar.gz") as tar:
+        texts += [tar.extractfile(m).read().decode() for m in tar if m.name.endswith(".trans.txt")]
+    lines = (line.split(maxsplit=1)[1] for text in texts for line in text.splitlines())
+    words = sorted({word for line in lines for word in spell(line, "en").split()})
+    (folder / "lexicon.txt").write_text("".join(f"{word} {' '.join(word)}\n" for word in words))  # letters
     return folder
 
 
@@ -69,7 +77,7 @@ def recipe(request, corpus, tmp_path_factory):
     for name in ("run.sh", "enh.sh"):  # copies: a shell reads on in a file that someone edits meanwhile
         shutil.copy(RECIPE / name, folder)
     env = {**os.environ, "OMP_NUM_THREADS": "1", "WHISPER": str(whisper("tiny.en", DOWNLOADS))}
-    env |= {"LIBRISPEECH": str(corpus), "DEMAND": str(corpus)}
+    env |= {"LIBRISPEECH": str(corpus), "DEMAND": str(corpus), "LEXICON": str(corpus / "lexicon.txt")}
     if request.param == "slurm":
         env |= request.getfixturevalue("slurm_engine")
 
@@ -80,6 +88,7 @@ def recipe(request, corpus, tmp_path_factory):
         command += ["--finetune_args", f"{FEW} --set batch_bins=160000"]
         command += ["--upstreams", f"mini=transformers:{ROOT}/egs2/mini_debian/ssl1/mini_hubert"]
         command += ["--metrics", "si_sdr", "--asr_args", "--window 15"]
+        command += ["--head_args", "--steps 4 --eval-every 2 --hidden 8 --batch-seconds 20"]
         command += ["--probe_args", "--utterances 8 --seconds 1.5 --criterions", *more]
         done = subprocess.run(command, capture_output=True, text=True, env=env | variables)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -131,12 +140,19 @@ def test_trainings_used_noise_on_the_fly_and_the_start_model(done):
     assert not packed.get("preprocessor") and not packed["criterions"]
 
 
+UNITS = {"whisper-base": "words", "mini_characters_blstm": "words", "mini_phones_linear": "phones"}
+
+
 def test_scores_and_report(done):
     for system in ("noisy", "train_demucs64", TUNED):
         for name in SETS:
-            score = json.loads((done / f"exp/scores/whisper-base/{system}/{name}.json").read_text())
-            assert score["total"]["utterances"] == 8
+            for recogniser, unit in UNITS.items():
+                score = json.loads((done / f"exp/scores/{recogniser}/{system}/{name}.json").read_text())
+                assert score["total"]["utterances"] == 8 and score["unit"] == unit
     report = (done / "exp/RESULTS.md").read_text()
+    recognisers = re.findall(r"^### (\S+), (?:WER|PER)$", report, re.MULTILINE)
+    assert recognisers == ["mini_phones_linear", "mini_characters_blstm", "whisper-base"]
+    assert "## LPS" in report
     assert "test_clean_seen by noise" in report and "test_clean_unseen by SNR" in report
     assert re.search(r"^\| system(?: \| (?:5|10|20) dB \(\d+ words\))+ \|$", report, re.MULTILINE)
     assert f"| {TUNED} |" in report and "| train_demucs64 |" in report

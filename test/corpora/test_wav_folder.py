@@ -57,7 +57,7 @@ def test_one_speaker_shares_no_utterance(corpus):
     ("change", "message"),
     [
         (lambda c: write_texts(c, names(c)[1:]), r"recordings: s0/take 0-0; a line is like: take 0-0 what"),
-        (lambda c: (c / "texts").write_text("a b\na c\n"), "texts:2: 'a' stands there with two transcripts"),
+        (lambda c: (c / "texts").write_text("a b\na c\n"), "texts:2: 'a' has two transcripts"),
         (lambda c: (c / "texts").write_bytes("a é\n".encode("latin-1")), "texts: not UTF-8; convert"),
         (lambda c: [p.unlink() for p in c.rglob("*.wav")], "no recordings"),
         (lambda c: [p.unlink() for p in sorted(c.rglob("*.wav"))[2:]], "none is left for"),

@@ -85,7 +85,7 @@ def test_what_does_not_belong_together_is_refused(upstream, data, tmp_path, capl
         r"stored with an RMS of 0.\d+, but the training has it with 0.\d+": {"gain": 2.0, "speeds": [1.0]},
         r"the batch has no utterance ids": {"ids": None},
         r"either perturbed_ref or references": {"perturbed_ref": True},
-        r"every epoch draws other pads": {"cls": SSLMSEPadLoss},
+        r"each epoch draws new paddings": {"cls": SSLMSEPadLoss},
     }.items():
         with pytest.raises(ValueError, match=message):
             loss(**options)

@@ -60,6 +60,25 @@ def test_batches_follow_the_seed():
     assert not torch.equal(first[0], Mixer([speech(3)], noises(), Plan(batch=2, seconds=0.5, seed=4))()[0])
 
 
+def test_windows_without_speech_are_never_drawn():
+    silence = 1e-4 * torch.randn(60 * RATE, generator=torch.Generator().manual_seed(0))
+    plan = Plan(batch=8, seconds=1.0, level=(-26.0, -26.0))
+    mixer = Mixer([silence, speech(3), silence], noises(), plan)
+    assert len(mixer.places) and ((mixer.places > 59 * RATE) & (mixer.places < 63 * RATE)).all()
+    with pytest.raises(ValueError, match="no window of 1 s holds speech"):
+        Mixer([silence], noises(), plan)
+
+
+def test_a_noise_that_pauses_where_the_speech_is_does_not_become_a_bang():
+    part = torch.arange(9 * RATE) % (2 * RATE) < RATE // 2  # half a second of noise, then none
+    noise = 0.1 * torch.randn(9 * RATE, generator=torch.Generator().manual_seed(2)) * part
+    bursts = torch.cat([speech(0.6), torch.zeros(RATE // 2)]).repeat(4)
+    plan = Plan(batch=64, seconds=1.0, snr=(0.0, 0.0), level=(-26.0, -26.0), vary=False)
+    mix, clean = Mixer([bursts], {"pauses": noise}, plan)()
+    loudest = clean.square().unfold(1, 320, 320).mean(2).amax(1)
+    assert ((mix - clean).square().mean(1) <= 100 * loudest).all()
+
+
 def test_too_little_speech_is_told():
     with pytest.raises(ValueError, match="8000 samples of speech: a window takes 64000"):
         Mixer([speech(0.5)], noises(), Plan())

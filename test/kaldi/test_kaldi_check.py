@@ -291,7 +291,7 @@ def test_lists_of_something_else_are_left_alone(data):
     put(data, "far.list", "b-1\n")  # of ids alone, and of few of them: follows, and decides nothing
     said = []
     assert fix_data_dir(data, said.append, extra_utt_files=["noises.scp", "spk1.scp", "none.scp"])
-    assert f"{data}: noises.scp: keyed by no utterance: left as it is" in said
+    assert f"{data}: noises.scp: not keyed by utterance: left unchanged" in said
     assert problems(data, extra_utt_files=frozenset({"noises.scp", "enroll_spk1.scp"})) == []
     assert list(DataDir(data).utts) == ["a-1", "b-1"]
     assert {name: (data / name).read_text() for name in OTHERS} == OTHERS

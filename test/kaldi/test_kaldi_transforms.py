@@ -68,7 +68,7 @@ def test_more_than_there_are(data, count):
 
 
 def test_the_shortest_need_lengths(tmp_path):
-    with pytest.raises(DataError, match="no file tells how long"):
+    with pytest.raises(DataError, match="no file has the lengths"):
         sub.shortest(make(tmp_path / "data", UTTS), 2)
     counts = {utt: str(9 + k) for k, utt in enumerate(UTTS)}  # 9 < 10 as numbers
     assert sub.shortest(make(tmp_path / "d", UTTS, utt2num_samples=counts), 2) == UTTS[:2]
@@ -168,5 +168,5 @@ def test_speed_refuses(data, tmp_path):
         with pytest.raises(DataError, match=f"speed factor {factor}"):
             list(speed_perturbed(data, factor))
     packed = make(tmp_path / "d", ["a-1"], **{"wav.scp": {"a-1": "w.ark:17"}})
-    with pytest.raises(DataError, match=r"wav.scp: sp2-a-1: 'w.ark:17' lies in an archive"):
+    with pytest.raises(DataError, match=r"wav.scp: sp2-a-1: 'w.ark:17' is in an archive"):
         list(speed_perturbed(packed, 2))

@@ -255,7 +255,7 @@ def test_path_sh_is_sourced_in_jobs(slurm):
             ("--config", "conf/mine.conf"),
             "--config conf/mine.conf: no such file; without --config conf/slurm",
         ),
-        (("--nonsense", "1"), "say there what it is to your scheduler: option nonsense=* ... $0"),
+        (("--nonsense", "1"), "declare it there for your scheduler: option nonsense=* ... $0"),
         (("JOB=1:5000",), "this Slurm allows array numbers up to 1000"),
     ],
 )

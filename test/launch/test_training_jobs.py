@@ -121,5 +121,5 @@ def test_two_nodes_warned_and_requeued_end_the_same(slurm, data, undisturbed):
         assert f"task {rank}: Exited with exit code 99" in first
     assert "Stopped within epoch" in first
     second = (slurm.directory / "train.log").read_text()
-    assert "The training was resumed using" in second and "Going on within epoch" in second
+    assert "The training was resumed using" in second and "Resuming epoch" in second
     same(models(exp), undisturbed)

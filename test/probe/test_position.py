@@ -74,5 +74,5 @@ def test_crops_are_stationary_and_share_no_utterance():
     silent = (clean.abs() < 1e-6).float().mean(0)
     assert silent[:400].mean() == pytest.approx(0.25, abs=0.08)
     assert silent[1200:].mean() == pytest.approx(0.25, abs=0.08)
-    with pytest.raises(DataError, match="300 utterances do not fill two stretches"):
+    with pytest.raises(DataError, match="300 utterances do not fill two segments"):
         stationary_crops([speech], 1600 * 200, 4)

@@ -48,8 +48,8 @@ def test_moving_content_changes_conv_frames_by_nothing(upstream, tones):
     states = encode(tones)
     assert list(states) == ["conv", "0", "1"]
     found = shift_changes(encode, tones, states, dict.fromkeys(states, 1.0), [2, 10])
-    assert max(found["conv"]["front"] + found["conv"]["behind"]) < 1e-9
-    assert min(found["0"]["front"]) > 1e-6  # the position convolution looks into the silence
+    assert max(found["conv"]["before"] + found["conv"]["after"]) < 1e-9
+    assert min(found["0"]["before"]) > 1e-6  # the position convolution looks into the silence
     # The same with one frame's worth too much must not be the same: frames are really moved back
     wrong = encode(torch.nn.functional.pad(tones, (320, 0)))["conv"][:, : states["conv"].shape[1]]
     assert (wrong - states["conv"]).square().mean() > 1e-6
@@ -103,9 +103,9 @@ def test_command_writes_table_figure_and_numbers(upstream, tmp_path, capsys):
         main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
     options[3] = "1.5"
     main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
-    assert "| hidden state | position read from one frame, R²" in capsys.readouterr().out
+    assert "| hidden state | R² of the frame index" in capsys.readouterr().out
     result = json.loads((out / "probe.json").read_text())
-    assert result["noise"] == "of the data" and result["stretches"] == 12
+    assert result["noise"] == "of the data" and result["segments"] == 12
     assert set(result["states"]) == {"log-mel", "conv", "0", "1"}
     assert all(row["fall"][0] > 0 for row in result["exploit"].values()) and len(result["exploit"]) == 3
     assert (out / "probe.png").read_bytes().startswith(b"\x89PNG")

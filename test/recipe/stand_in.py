@@ -103,8 +103,9 @@ def score_words(args):
 
 
 def score_signal(args):
-    args = options(args)
-    write(args.output, digest(Path(args.ref_scp), Path(args.inf_scp), args.metrics))
+    args = options(args, ref_scp=1, inf_scp=1, output=1)
+    for ref, inf, output in zip(args.ref_scp, args.inf_scp, args.output, strict=True):
+        write(output, digest(Path(ref), Path(inf), args.metrics))
 
 
 def score_task(args):

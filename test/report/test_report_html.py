@@ -187,7 +187,7 @@ def test_numbers_and_accessible_tables(page, experiment):
     assert all(a.get("alt") for a in page.all("img")) and all(a.get("aria-label") for a in page.all("audio"))
     assert all(a.get("role") == "img" and a.get("aria-label") for a in page.all("svg"))
     assert "held out" in page.text and "2 seeds" in page.text and "Position probe" in page.text
-    assert "the encoder of the training could not be used" in page.text and "lost" in page.text
+    assert "the encoder of the training could not be loaded" in page.text and "lost" in page.text
 
 
 def test_choice_is_by_change_of_errors(experiment):
@@ -195,7 +195,7 @@ def test_choice_is_by_change_of_errors(experiment):
     rule, chosen = choose(experiment, "test_noisy", 3)
     after, before = (table[s]["test_noisy"].errors for s in ("ssl_softdtw_enc", "nsnet2"))
     change = after - before  # all have six words
-    assert "ssl_softdtw_enc less those of nsnet2" in rule
+    assert "ssl_softdtw_enc minus those of nsnet2" in rule
     assert change[int(chosen[0][0][1:])] == change.min() < 0 < change[int(chosen[-1][0][1:])] == change.max()
     assert sorted(change)[2] == change[int(chosen[1][0][1:])]
     assert chosen[0][1].startswith(f"1 of 5, WER {100 * change.min() / 6:+.0f}")

@@ -8,7 +8,8 @@ import soundfile as sf
 
 from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import DataError
-from espnet_posinv.scoring.signal import Undefined, dnsmos, estoi, pesq, pool, score_signals, si_sdr
+from espnet_posinv.scoring.metrics import Undefined, dnsmos, estoi, pesq, si_sdr
+from espnet_posinv.scoring.signal import pool, score_signals
 
 main = command("score", "signal")
 

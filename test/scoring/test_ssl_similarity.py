@@ -6,7 +6,7 @@ import soundfile as sf
 import torch
 
 from espnet_posinv.cli import command
-from espnet_posinv.scoring.signal import Undefined
+from espnet_posinv.scoring.metrics import Undefined
 from espnet_posinv.scoring.ssl_similarity import SpeechBERTScore
 
 main = command("score", "signal")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from espnet_posinv.cli import command
-from espnet_posinv.kaldi.parallel import told
+from espnet_posinv.kaldi.parallel import time_left
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.scoring.substitutions import commonest_substitutions
 from espnet_posinv.text.own import load_normalizer
@@ -62,4 +62,4 @@ def test_a_normaliser_that_is_not_there_is_named(texts, name):
     [(40, "40 s left"), (61, "2 min left"), (3600, "1 h 0 min left"), (9000, "2 h 30 min left")],
 )
 def test_time_left(seconds, words):
-    assert told(seconds) == words
+    assert time_left(seconds) == words

@@ -30,5 +30,5 @@ def test_products_in_the_interpreter():
 def test_a_card_for_which_triton_cannot_compile_takes_float32(monkeypatch):
     """Without a C compiler, say; here what fails is that there is no such card."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    with pytest.warns(UserWarning, match="products in float32, which take longer: Triton fails here, "):
+    with pytest.warns(UserWarning, match="slower matrix products in float32 are used, since Triton fails: "):
         assert not backends._has_tensor_cores.__wrapped__(99)

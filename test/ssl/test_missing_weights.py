@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from espnet_posinv.ssl import s3prl, transformers, whisper
+from espnet_posinv.ssl import load_encoder, s3prl, transformers, whisper
 from espnet_posinv.ssl import torchaudio as torchaudio_loader
 
 ALIKE = re.compile(r"layers\.[12]\.|layer_[12]/|conv_layers\.[2-6]\.")  # as those of the layers before
@@ -124,3 +124,13 @@ def test_where_nothing_says_how_input_is_prepared(folder):
     assert not (Path(folder("hubert")) / "preprocessor_config.json").exists()
     assert transformers.load(folder("hubert"))[1]["normalize_input"] is False
     assert transformers.load(folder("hubert", "large"))[1]["normalize_input"] is True
+
+
+def test_a_weight_that_is_not_finite_is_named(make_model, tmp_path):
+    make_model("hubert", "base", num_hidden_layers=1).save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    state = load_file(file)
+    state["encoder.layer_norm.weight"][3] = torch.nan
+    save_file(state, file, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"norm\.weight hold NaN or infinity"):
+        load_encoder(f"transformers:{tmp_path}")

@@ -228,6 +228,6 @@ def test_silence_has_no_voice(tmp_path):
         "--output",
         f"{tmp_path}/o.json",
     ]
-    with pytest.raises(SystemExit, match="no utterance has a vector, like a: silent; a voice has none"):
+    with pytest.raises(SystemExit, match="no utterance has a vector, like a: silent"):
         main(["--task", "speaker", "--model", f"ge2e:{WHEEL}", *files])
     assert not (tmp_path / "o.json").exists()

@@ -50,6 +50,10 @@ finetune_args=           # further settings of the fine-tuning, e.g. "--set max_
 se_args=                 # further settings of the training from scratch
 # Evaluation
 recognisers=             # NAME=BACKEND:MODEL of each recogniser, e.g. "whisper-base=whisper:downloads/whisper-base"
+heads=                   # recognisers to train on clean speech for each SSL model: "characters_blstm phones_linear" are SUPERB's
+head_args=               # further options of `posinv train-ctc`, e.g. "--steps 2000 --hidden 256"
+lexicon=g2p_en           # pronunciations for heads of phones: a file, g2p_en, or the first that knows a word: FILE,g2p_en
+lm=                      # n-gram language model (.arpa) for heads of characters
 asr_args=                # further options of `posinv decode`, e.g. "--beam-size 5"
 lang=en                  # language of the test sets
 normaliser=              # FILE.py:FUNCTION of your own instead of the language's rules of text normalisation
@@ -151,6 +155,15 @@ tuned=()
 for u in ${upstreams}; do for c in ${criterion}; do for s in ${seeds}; do
     tuned+=("${c}_${u%%=*}${tag:+_${tag}}_seed${s}")
 done; done; done
+own=()                   # recognisers that stage 7 trains
+for u in ${upstreams}; do for h in ${heads}; do
+    case ${h} in
+        characters_linear | characters_blstm | phones_linear | phones_blstm) ;;
+        *) echo "$0: --heads ${h}: there are characters_linear, characters_blstm, phones_linear, phones_blstm" >&2; exit 2 ;;
+    esac
+    own+=("${u%%=*}_${h}=ssl_ctc:${expdir}/asr/${u%%=*}_${h}$([[ -z ${lm} || ${h} = phones_* ]] || echo ",beam_size=50,lm=${lm}")")
+done; done
+judges="${own[*]} ${recognisers}"
 trained=("${tuned[@]}")
 [ -z "${finetuned}" ] || read -ra tuned <<< "${finetuned}"
 sets="${train_set} ${valid_set} ${test_sets}"
@@ -251,6 +264,25 @@ train_resident() {
         --seed "$2" --device "${device}" --output-dir "${dir}" ${resident} && touch "${dir}/.finished"
 }
 
+# Train the recogniser UNITS_HEAD on TAG=UPSTREAM with clean speech, unless finished.
+train_head() {
+    local dir=${expdir}/asr/${2%%=*}_$1 device=cpu t units=(--units characters --language "${lang}") pairs=()
+    [ "${ngpu}" = 0 ] || device=cuda
+    [[ $1 != phones_* ]] || units=(--units phones --lexicon "${lexicon}")
+    for t in "${train_set}" "${valid_set}"; do
+        [ -e "${raw}/${t}/text" ] || { echo "$0: --heads $1: no ${raw}/${t}/text to train it on" >&2; return 1; }
+        pairs+=("${raw}/${t}/spk1.scp" "${raw}/${t}/text")
+    done
+    if as_made "${dir}/config.json" --folder --value "head=$1 $2 ${units[*]//,/ } ${head_args}" \
+        --refuse "--redo true trains it again" --reads "${pairs[@]}"; then
+        echo "${dir}: finished"; return 0
+    fi
+    echo "${dir}: training, log in ${dir}/train.log"
+    submit "${cuda_cmd} --gpu $((ngpu > 0))" "${dir}/train.log" ${python} -m espnet_posinv train-ctc --upstream "${2#*=}" \
+        "${units[@]}" --head "${1#*_}" --device "${device}" --output-dir "${dir}" --train-scp "${pairs[0]}" \
+        --train-text "${pairs[1]}" --valid-scp "${pairs[2]}" --valid-text "${pairs[3]}" ${head_args}
+}
+
 # Jobs for a test set: one takes longer to start than to enhance a hundred utterances.
 parts() { local n=$((($(wc -l < "${raw}/$1/wav.scp") + 149) / 150)); echo $((n < nj ? n : nj)); }
 
@@ -282,47 +314,51 @@ heard_clean() {
     echo "${expdir}/decoded/${1%%=*}/noisy/${clean_set}/text"
 }
 
-# Score one system on one test set. Counting words takes no time; what computes for longer are jobs.
-score_one() {
-    local inf k task labels net r out text unit args heard ref=${raw}/$2/spk1.scp log=${scores}/log/%.$1.$2.log
-    inf=$(audio "$1" "$2")
-    for r in ${recognisers}; do
+# Count the errors of what each recogniser wrote for a system on a test set.
+score_words() {
+    local r out text unit args heard decoded
+    for r in ${judges}; do
         text=${raw}/$2/text unit=() args="${normaliser} ${wer_args}"
         if hears_phones "${r}"; then
             [ ! -e "${raw}/$2/text_phones" ] || text=${raw}/$2/text_phones
             args+=" $(lexicon "${r}")"
-        elif all_languages "${r}"; then
+        elif all_languages "${r}" && [ -e "${raw}/$2/utt2lang" ]; then
             unit=(--unit characters)
         else
             text=$(spoken "${text}" "$2")
         fi
-        heard=$(heard_clean "${r}" "$2") r=${r%%=*} out=${scores}/${r%%=*}/$1/$2.json
-        if [ -n "${heard}" ]; then
-            k=${scores}/lps/${r}/$1/$2.json
-            as_made "${k}" --reads "${heard}" "${expdir}/decoded/${r}/$1/$2/text" ||
-                ${python} -m espnet_posinv score words --ref "${heard}" --unit phones \
-                    --hyp "${expdir}/decoded/${r}/$1/$2/text" --output "${k}" > /dev/null || return 1
-        fi
-        as_made "${out}" --reads "${text}" "${expdir}/decoded/${r}/$1/$2/text" \
-            --value "lang=${lang}" --value "args=${args}" && continue
+        heard=$(heard_clean "${r}" "$2") r=${r%%=*} decoded=${expdir}/decoded/${r%%=*}/$1/$2/text
+        out=${scores}/lps/${r}/$1/$2.json
+        [ -z "${heard}" ] || as_made "${out}" --reads "${heard}" "${decoded}" ||
+            ${python} -m espnet_posinv score words --ref "${heard}" --unit phones --hyp "${decoded}" --output "${out}" \
+                > /dev/null || return 1
+        out=${scores}/${r}/$1/$2.json
+        as_made "${out}" --reads "${text}" "${decoded}" --value "lang=${lang}" --value "args=${args}" && continue
         ${python} -m espnet_posinv score words --ref "${text}" --language "${lang}" "${unit[@]}" \
-            --hyp "${expdir}/decoded/${r}/$1/$2/text" --output "${out}" --normalizer "${normaliser}" ${wer_args} || return 1
+            --hyp "${decoded}" --output "${out}" --normalizer "${normaliser}" ${wer_args} || return 1
     done
-    inf=$(spoken "${inf}" "$2") ref=$(spoken "${ref}" "$2")
-    out=${scores}/signal/$1/$2.json
-    as_made "${out}" --reads "${ref}" "${inf}" --value "metrics=${metrics}" --value "args=${signal_args}" ||
-        submit "${decode_cmd}" "${log//%/signal}" ${python} -m espnet_posinv score signal --metrics "${metrics}" \
-            --ref-scp "${ref}" --inf-scp "${inf}" --output "${out}" ${signal_args} || return 1
-    for k in ${tasks}; do
-        IFS=: read -r task labels net <<< "${k#*=}"
-        k=${k%%=*} out=${expdir}/tasks/${k%%=*}/$1/$2.json
-        as_made "${out}" --value "task=${task}:${net}" --reads "${inf}" "${ref}" "${raw}/$2/${labels}" \
-            "${raw}/$2/utt2spk" && continue
-        submit "${decode_cmd}" "${log//%/${k}}" ${python} -m espnet_posinv score task --task "${task}" --model "${net}" \
-            --labels "${raw}/$2/${labels}" --utt2spk "${raw}/$2/utt2spk" --wav-scp "${inf}" \
-            --clean-scp "${ref}" --output "${out}" || return 1
+}
+
+# Signal metrics and other tasks of a system on all test sets: jobs, since they compute for long.
+score_audio() {
+    local inf k t task labels net out ref triples=() log=${scores}/log/%.$1.log
+    for t in ${test_sets}; do
+        inf=$(spoken "$(audio "$1" "${t}")" "${t}") ref=$(spoken "${raw}/${t}/spk1.scp" "${t}") out=${scores}/signal/$1/${t}.json
+        as_made "${out}" --reads "${ref}" "${inf}" --value "metrics=${metrics}" --value "args=${signal_args}" ||
+            triples+=(--ref-scp "${ref}" --inf-scp "${inf}" --output "${out}")
+        for k in ${tasks}; do
+            IFS=: read -r task labels net <<< "${k#*=}"
+            k=${k%%=*} out=${expdir}/tasks/${k%%=*}/$1/${t}.json
+            as_made "${out}" --value "task=${task}:${net}" --reads "${inf}" "${ref}" "${raw}/${t}/${labels}" \
+                "${raw}/${t}/utt2spk" && continue
+            submit "${decode_cmd}" "${log//%/${k}.${t}}" ${python} -m espnet_posinv score task --task "${task}" \
+                --model "${net}" --labels "${raw}/${t}/${labels}" --utt2spk "${raw}/${t}/utt2spk" --wav-scp "${inf}" \
+                --clean-scp "${ref}" --output "${out}" || return 1
+        done
     done
-    echo "${scores}/signal/$1/$2.json: ${metrics}${tasks:+; tasks: ${tasks}}"
+    [ ${#triples[@]} = 0 ] || submit "${decode_cmd}" "${log//%/signal}" ${python} -m espnet_posinv score signal \
+        --metrics "${metrics}" ${signal_args} "${triples[@]}" || return 1
+    echo "${scores}/signal/$1: ${metrics}${tasks:+; tasks: ${tasks}}"
 }
 
 if ! ${list_stages} && ! ${dry_run}; then
@@ -412,13 +448,15 @@ fi
 systems=(noisy "${models[@]}" "${tuned[@]}")
 scores=${expdir}/scores
 audios=$(for t in ${test_sets}; do for m in "${systems[@]}"; do audio "${m}" "${t}"; done; done)
-texts=$(for r in ${recognisers}; do for t in ${test_sets}; do
+texts=$(for r in ${judges}; do for t in ${test_sets}; do
     each "${expdir}/decoded/${r%%=*}/%/${t}/text" "${systems[@]}"; done; done)
-scored=$(for r in ${recognisers} signal; do for t in ${test_sets}; do
+scored=$(for r in ${judges} signal; do for t in ${test_sets}; do
     each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done)
-if stage 7 "ASR decoding: ${recognisers}" --key "${lang} ${recognisers} ${asr_args}" \
-    --reads ${audios} --writes ${texts}; then
-    for r in ${recognisers}; do
+if stage 7 "ASR decoding: ${judges}" --key "${lang} ${judges} ${asr_args}${heads:+ ${lexicon} ${head_args}}" --reads ${audios} \
+    ${heads:+$(each "${raw}/%" "${train_set}" "${valid_set}")} --writes ${texts}; then
+    for u in ${upstreams}; do for h in ${heads}; do beside "${train_jobs}" train_head "${h}" "${u}"; done; done
+    all_done
+    for r in ${judges}; do
         pairs=()
         for t in ${test_sets}; do for m in "${systems[@]}"; do
             dir=${expdir}/decoded/${r%%=*}/${m}/${t} scp=$(audio "${m}" "${t}")
@@ -439,7 +477,10 @@ if stage 8 "scoring" --key "${lang} ${normaliser} ${metrics} ${tasks} ${wer_args
         n=$(sed -n '$=' $(each "${raw}/%/wav.scp" ${test_sets}))
         echo "DNSMOS of $((n * ${#systems[@]})) utterances takes about $((n * ${#systems[@]} / nj / 60 + 1)) min"
     fi
-    for t in ${test_sets}; do for m in "${systems[@]}"; do beside "${nj}" score_one "${m}" "${t}"; done; done
+    for m in "${systems[@]}"; do
+        beside "${nj}" score_audio "${m}"
+        for t in ${test_sets}; do beside "${nj}" score_words "${m}" "${t}"; done
+    done
     all_done
     stage_done
 fi

@@ -9,3 +9,7 @@ DEMAND=${DEMAND:-}
 DENOISER=${DENOISER:-}
 # The folder of a faster-whisper model that recognises
 WHISPER=${WHISPER:-}
+# LibriSpeech's pronouncing dictionary (openslr.org/11: librispeech-lexicon.txt)
+LEXICON=${LEXICON:-}
+# An n-gram language model in ARPA format for the recogniser of characters (openslr.org/11: 4-gram.arpa.gz); none: greedy
+LM=${LM:-}

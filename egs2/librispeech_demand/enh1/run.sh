@@ -37,7 +37,7 @@ esac
     echo "run.sh: --model ${model}: no conf/train_${model}.yaml; there are $(basename -as .yaml conf/train_*.yaml | sed s/train_// | xargs)" >&2
     exit 2
 }
-for name in LIBRISPEECH DEMAND DENOISER WHISPER; do
+for name in LIBRISPEECH DEMAND DENOISER WHISPER LEXICON LM; do
     [ -z "${!name}" ] || [ -e "${!name}" ] ||
         { echo "run.sh: ${name} is ${!name}, which does not exist; correct it in db.sh or the environment" >&2 && exit 2; }
 done
@@ -62,6 +62,7 @@ noises="--set preprocessor_conf.noise_scp=${datadir}/noise/train.scp"
     --finetune_config "conf/finetune_${model%%[0-9]*}.yaml" \
     --finetune_args "${noises} --set criterions.0.conf.layers=${layers} ${finetune_args} conf/common.yaml conf/train_${model}.yaml" \
     --upstreams "hubert=transformers:facebook/hubert-base-ls960" \
+    --heads "characters_blstm phones_linear" --lexicon "${LEXICON:-downloads/librispeech-lexicon.txt},g2p_en" --lm "${LM}" \
     --recognisers "whisper-base=whisper:${WHISPER:-downloads/whisper-base}" --asr_args "--window 30" \
     --ngpu 1 \
     "${args[@]}"

@@ -23,17 +23,16 @@ phones="whisper-tiny.en-phones=ssl_ctc:../asr1/heads/whisper_tiny_phones_blstm${
 packed="models/nsnet2_ssl_mse models/nsnet2_ssl_softdtw"  # 3000 updates on a GPU
 upstreams="mini_hubert=transformers:../ssl1/mini_hubert"
 asr_args="--window 15"
-recognisers="${phones} ${base}" se_config='' results=exp_${size}/RESULTS.md train=() metrics=pesq,estoi,si_sdr,dnsmos probe=''
+recognisers="${phones} ${base}" se_config='' results=exp_${size}/RESULTS.md train=() metrics=pesq,estoi,si_sdr probe=''  # DNSMOS: a second an utterance
 case ${size} in
     quick)
         epochs=2 updates=5 recognisers="${phones} ${tiny}" probe=none
         asr_args+=" --compute-type int8"  # faster, but its words depend on the processor; the report says so
         ;;
-    default) epochs=4 updates=20 probe="--steps 10" ;;
+    default) epochs=2 updates=20 probe="--steps 10" ;;
     full)
         epochs=8 updates=25 se_config=conf/train_convtasnet.yaml recognisers="${phones} ${tiny} ${base}"
         upstreams+=" whisper=${tiny#*=}"
-        metrics=pesq,estoi,si_sdr  # DNSMOS takes a second an utterance; add it with --metrics
         train=(--train_jobs 2 --train_threads $((($(nproc) + 1) / 2)))
         ;;
 esac

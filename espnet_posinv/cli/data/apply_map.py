@@ -1,4 +1,4 @@
-"""Replace words of standard input by what a map has for them: lines 'word replacement...'."""
+"""Replace words of standard input by a map with lines 'word replacement...'."""
 
 import argparse
 import re
@@ -9,9 +9,8 @@ from espnet_posinv.kaldi.scp import DataError
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("-f", dest="columns", type=_columns, default="1-", help="columns, like 1, 2-, 2-4")
-    parser.add_argument("--permissive", action="store_true", help="words that the map lacks stay as they are")
+    parser.add_argument("--permissive", action="store_true", help="keep words that are not in the map")
     parser.add_argument("map")
 
 
@@ -25,7 +24,6 @@ def _columns(text: str) -> slice:
 
 
 def run(args) -> None:
-    """Run the command."""
     table = {word: " ".join(replacement) for word, *replacement in fields_of(args.map)}
     for number, words in enumerate(fields_of("-", blank=True), 1):
         for word in words[args.columns]:

@@ -5,14 +5,12 @@ from espnet_posinv.kaldi.schema import LENGTHS
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("data_dir")
     parser.add_argument("--only", choices=LENGTHS, help="write this file only")
     parser.add_argument("--nj", type=positive, help="processes (default: one per core)")
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.kaldi.lengths import write_lengths
 
     write_lengths(args.data_dir, (args.only,) if args.only else LENGTHS, jobs=args.nj)

@@ -2,11 +2,10 @@
 
 from espnet_posinv.cli.arguments import boolean
 from espnet_posinv.kaldi.combine import combined, common
-from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
+from espnet_posinv.kaldi.datadir import DataDir, write_data_dir
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("dest_dir")
     parser.add_argument("src_dir", nargs="+")
     parser.add_argument("--extra-files", default="", help="lists to merge whatever they are keyed by")
@@ -14,9 +13,8 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     sources = [DataDir(src) for src in args.src_dir]
     tables = combined(sources, args.extra_files.split())
     others = common(sources, args.extra_files.split())
-    write_data_dirs([args.dest_dir], ((name, [table]) for name, table in tables), verbatim=others)
+    write_data_dir(args.dest_dir, tables, verbatim=others)
     print(f"combine_data.sh: {sum(len(s.utt2spk) for s in sources)} utterances in {args.dest_dir}")

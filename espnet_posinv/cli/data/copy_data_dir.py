@@ -1,16 +1,15 @@
-"""Copy a data directory, optionally giving other ids to utterances and speakers."""
+"""Copy a data directory; utterances and speakers can get other ids."""
 
 from itertools import chain
 from pathlib import Path
 
 from espnet_posinv.kaldi import schema
-from espnet_posinv.kaldi.datadir import DataDir, write_data_dirs
+from espnet_posinv.kaldi.datadir import DataDir, write_data_dir
 from espnet_posinv.kaldi.rename import affix, renamed
 from espnet_posinv.kaldi.scp import entries
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("src_dir")
     parser.add_argument("dest_dir")
     for option in ("--utt-prefix", "--utt-suffix", "--spk-prefix", "--spk-suffix"):
@@ -19,21 +18,19 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     data = DataDir(args.src_dir)
     utt, spk = affix(args.utt_prefix, args.utt_suffix), affix(args.spk_prefix, args.spk_suffix)
     tables = renamed(data, utt=utt, spk=spk)
     if (args.utt_prefix or args.utt_suffix) and "utt2uniq" not in data.names:
         tables = chain(tables, [("utt2uniq", {utt(name): name for name in data.utts})])
     dest = Path(args.dest_dir)
-    tables = ((name, [t]) for name, t in tables if not _made_there(data, name, t, dest / name))
-    verbatim = [data.path / name for name in data.verbatim]
-    write_data_dirs([dest], tables, verbatim=verbatim)
+    tables = ((name, t) for name, t in tables if not _made_there(data, name, t, dest / name))
+    write_data_dir(dest, tables, verbatim=data.verbatim)
     print(f"copy_data_dir.sh: copied {args.src_dir} to {args.dest_dir}")
 
 
 def _made_there(data: DataDir, name: str, table: dict[str, str], there: Path) -> bool:
-    """Whether a list whose name does not tell was made anew for the copy, like one of formatted audio."""
+    """Whether the copy has a newer list of its own, like one of formatted audio."""
     if schema.keyed_by(name, segmented=False) or not there.exists():
         return False
     newer = there.stat().st_mtime_ns >= (data.path / name).stat().st_mtime_ns

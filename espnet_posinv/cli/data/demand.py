@@ -1,4 +1,4 @@
-"""Make noise lists for training, validation and tests from DEMAND, fetched from Zenodo if need be."""
+"""Make noise lists for training, validation and tests from DEMAND; missing zips are fetched from Zenodo."""
 
 from functools import partial
 from pathlib import Path
@@ -7,15 +7,15 @@ from espnet_posinv.cli.arguments import positive
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("noise_dir", type=Path)
     parser.add_argument("--demand", default="", help="your own folder with environments or their zips")
-    parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="keeps what was fetched")
+    parser.add_argument(
+        "--downloads", type=Path, default=Path("downloads"), help="folder for what is fetched"
+    )
     parser.add_argument("--channel", type=positive, default=1, help="microphone, 1 to 16")
 
 
 def run(args) -> None:
-    """Run the command."""
     from espnet_posinv.corpora.demand import find_recording, write_noises
 
     own = Path(args.demand) if args.demand else None

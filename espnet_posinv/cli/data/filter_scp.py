@@ -9,7 +9,6 @@ MARK = BYTE_ORDER_MARK.encode()
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--exclude", action="store_true", help="print the lines whose key is not in the list")
     parser.add_argument("-f", dest="field", type=positive, default=1, help="column of the key, from 1")
     parser.add_argument("id_list")
@@ -17,7 +16,6 @@ def options(parser):
 
 
 def run(args) -> None:
-    """Run the command."""
     with open(args.id_list, "rb") as file:
         ids = {fields[0] for line in file if (fields := line.removeprefix(MARK).split(None, 1))}
     stdin = args.in_scp == "-"

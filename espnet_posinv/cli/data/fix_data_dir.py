@@ -7,7 +7,6 @@ from espnet_posinv.kaldi.fix import fix_data_dir
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("data_dir")
     parser.add_argument(
         "--utt-extra-files", default="", help="further lists that must have every utterance, blank-separated"
@@ -19,8 +18,7 @@ def options(parser):
 
 
 def run(args) -> int:
-    """Run the command."""
-    extra = [name for name in args.utt_extra_files.split()]
+    extra = args.utt_extra_files.split()
     fix_data_dir(args.data_dir, extra_utt_files=extra)
     needs = Needs(text=False, wav=False, spk_sort=not args.no_spk_sort, extra_utt_files=frozenset(extra))
     count = report(check_data_dir(args.data_dir, needs), sys.stderr)

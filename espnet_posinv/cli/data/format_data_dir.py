@@ -1,7 +1,7 @@
-"""Make a data directory with formatted audio of another: every signal a real 16-bit file of one rate.
+"""Format the audio of a data directory: every signal becomes a 16-bit file of one rate in a new directory.
 
 wav.scp, spk1.scp, noise1.scp, ... may hold paths, pipes or archive offsets; segments are cut out. All
-signals of an utterance must have the same length. Run again after an interruption, it goes on.
+signals of an utterance must have the same length. After an interruption, run it again to resume.
 """
 
 from espnet_posinv.cli.arguments import positive
@@ -9,17 +9,15 @@ from espnet_posinv.kaldi.datadir import DataDir
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("src_dir")
     parser.add_argument("dest_dir")
-    parser.add_argument("--fs", default="none", help="sampling rate like 16k; none: as it is")
+    parser.add_argument("--fs", default="none", help="sampling rate like 16k; none: unchanged")
     parser.add_argument("--audio-format", default="wav", help="wav or flac")
     parser.add_argument("--nj", type=positive, help="processes or jobs (default: one per core, 8 jobs)")
     parser.add_argument("--cmd", default="", help="run as jobs of this launcher, like utils/slurm.pl")
 
 
 def run(args) -> None:
-    """Run the command."""
     from espnet_posinv.kaldi.audio import parse_rate
     from espnet_posinv.kaldi.format_dir import format_data_dir
 

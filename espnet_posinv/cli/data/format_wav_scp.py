@@ -1,24 +1,24 @@
-"""Write real 16-bit audio files of one rate and format for each entry of a wav.scp.
+"""Write a 16-bit audio file of one rate and format for each entry of a wav.scp.
 
 Entries may be paths, pipes or archive offsets; with --segments the utterances are cut out. Writes
-<out-dir>/<out-filename> and <out-dir>/utt2num_samples. Run again after an interruption, it goes on.
+<out-dir>/<out-filename> and <out-dir>/utt2num_samples. After an interruption, run it again to resume.
 """
 
 import sys
 from pathlib import Path
 
 from espnet_posinv.cli.arguments import boolean, positive
-from espnet_posinv.kaldi.scp import DataError, entries, read_scp, write_scp
+from espnet_posinv.kaldi.scp import DataError, read_scp, write_scp
+from espnet_posinv.kaldi.subset import read_ids
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("in_scp")
     parser.add_argument("out_dir")
     parser.add_argument("log_dir", nargs="?", help="for jobs of --cmd (default: <out-dir>/logs)")
     parser.add_argument("audio_dir", nargs="?", help="audio files (default: <out-dir>/data/wav)")
     parser.add_argument("--out-filename", default="wav.scp")
-    parser.add_argument("--fs", default="none", help="sampling rate like 16k; none: as it is")
+    parser.add_argument("--fs", default="none", help="sampling rate like 16k; none: unchanged")
     parser.add_argument("--audio-format", default="wav", help="wav or flac")
     parser.add_argument("--segments", default="", help="file of lines 'utt reco start end' to cut out")
     parser.add_argument("--ref-channels", default="", help="channels to keep, like 0,2 (from 0)")
@@ -30,12 +30,11 @@ def options(parser):
 
 
 def run(args) -> None:
-    """Run the command."""
     from espnet_posinv.kaldi.audio import parse_rate
     from espnet_posinv.kaldi.format import format_wav_scp
 
     out, audio = Path(args.out_dir), args.audio_dir or f"{args.out_dir}/data/{Path(args.out_filename).stem}"
-    keys = list(read_scp(args.segments or args.in_scp)) if args.keys is None else _first_column(args.keys)
+    keys = list(read_scp(args.segments or args.in_scp)) if args.keys is None else read_ids(args.keys)
     if args.cmd:
         from espnet_posinv.kaldi.format_jobs import run_jobs
 
@@ -68,10 +67,6 @@ def run(args) -> None:
     if args.write_utt2num_samples:
         write_scp(out / "utt2num_samples", samples)
     write_scp(out / args.out_filename, paths)
-
-
-def _first_column(path: str) -> list[str]:
-    return [key for _, key, _ in entries(path)]
 
 
 def _channels(text: str, path: str) -> dict[str, list[int]] | list[int] | None:

@@ -20,7 +20,6 @@ ARCHIVES = (
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder for the data directories")
     parser.add_argument(
         "--downloads", type=Path, default=Path("../downloads"), help="folder that keeps archives"
@@ -34,7 +33,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     lexicon = Lexicon.read(args.lexicon) if args.lexicon else None
     say = partial(print, flush=True)
     build(args.data, args.downloads, args.size, args.seed, args.archives, say, lexicon)

@@ -9,7 +9,6 @@ from espnet_posinv.cli.arguments import positive
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("src_dir")
     parser.add_argument("dest_dir")
     parser.add_argument(
@@ -17,12 +16,11 @@ def options(parser):
     )
     parser.add_argument("--snrs", nargs="+", type=float, default=[5.0, 10.0, 20.0], help="dB")
     parser.add_argument("--seed", type=int, default=0, help="of noises and SNRs")
-    parser.add_argument("--jobs", type=positive, default=1, help="that share the work")
-    parser.add_argument("--job", type=positive, help="which of them this is")
+    parser.add_argument("--jobs", type=positive, default=1, help="number of jobs that share the work")
+    parser.add_argument("--job", type=positive, help="number of this job")
 
 
 def run(args) -> None:
-    """Run the command."""
     from espnet_posinv.corpora.mix import mix_data_dir
     from espnet_posinv.kaldi.scp import read_scp
 

@@ -6,7 +6,6 @@ validation data, and perturbed_ref: true in the criterion's conf.
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("data", help="data directory with spk1.scp")
     parser.add_argument("output", help="folder for the audio")
     parser.add_argument("--factors", type=float, nargs="+", default=[0.9, 1.0, 1.1], help="tempo factors")
@@ -16,7 +15,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.perturb.references import perturb_references
     from espnet_posinv.perturb.tempo import Tempo
 

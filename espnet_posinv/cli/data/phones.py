@@ -4,7 +4,6 @@ from pathlib import Path
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--text", required=True, help="transcripts: lines UTTERANCE TEXT")
     parser.add_argument("--utt2lang", required=True, help="lines UTTERANCE LANGUAGE, two letters")
     parser.add_argument("--lexicon", type=Path, required=True, help="lines LANGUAGE WORD PHONE PHONE ...")
@@ -12,7 +11,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.corpora.espeak import Lexicon
     from espnet_posinv.kaldi.scp import read_scp, write_scp
 

@@ -6,11 +6,9 @@ from espnet_posinv.kaldi.lines import fields_of
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("spk2utt", nargs="?", help="file (default: standard input)")
 
 
 def run(args):
-    """Run the command."""
     for spk, *utts in fields_of(args.spk2utt):
         sys.stdout.writelines(f"{utt} {spk}\n" for utt in utts)

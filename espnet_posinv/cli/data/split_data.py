@@ -1,6 +1,6 @@
 """Split a data directory into <data-dir>/split<N>/1 ... N, speakers kept together.
 
-Does nothing if all parts are there and newer than the files of the data directory.
+Does nothing if all parts exist and are newer than the files of the data directory.
 """
 
 from espnet_posinv.cli.arguments import positive
@@ -9,13 +9,10 @@ from espnet_posinv.kaldi.split import split_data_dir
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("data_dir")
     parser.add_argument("parts", type=positive)
-    parser.add_argument("--per-utt", action="store_true", help="cut anywhere; the folder is split<N>utt")
+    parser.add_argument("--per-utt", action="store_true", help="split anywhere; the folder is split<N>utt")
 
 
 def run(args):
-    """Run the command."""
-    data = DataDir(args.data_dir)
-    split_data_dir(data, args.parts, per_utt=args.per_utt)
+    split_data_dir(DataDir(args.data_dir), args.parts, per_utt=args.per_utt)

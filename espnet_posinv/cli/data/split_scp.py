@@ -12,7 +12,6 @@ from espnet_posinv.kaldi.split import even_bounds, parts_of
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument(
         "-j", nargs=2, type=int, metavar=("PARTS", "PART"), help="only one part, counted from 0"
     )
@@ -23,7 +22,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     if args.j:
         parts, part = args.j[0], args.j[1] - args.one_based
         if not 0 <= part < parts:

@@ -1,12 +1,12 @@
-"""Encode the clean references of data directories once, so that training steps need not.
+"""Encode the clean references of data directories once, instead of in every training step.
 
-CONFIG is the training's: its SSL criterion says encoder, layers and speeds.  Train with `references: OUTPUT`
-in that criterion's conf.  Whole utterances are stored: not for the chunk iterator, nor for ssl_mse_pad.
+CONFIG is the training's: its SSL criterion names encoder, layers and speeds.  Train with `references: OUTPUT`
+in that criterion's conf.  Whole utterances are stored, so neither the chunk iterator nor ssl_mse_pad can be
+used.
 """
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("config", help="YAML with one SSL criterion")
     parser.add_argument("data", nargs="+", help="data directories with spk1.scp: training and validation")
     parser.add_argument("--output", required=True, help="new folder for the features")
@@ -14,7 +14,6 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     import torch
 
     from espnet_posinv.criterions import criterion_class

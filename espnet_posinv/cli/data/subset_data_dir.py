@@ -16,7 +16,6 @@ CHOICES = {
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("src_dir")
     parser.add_argument("num_utt", nargs="?", type=positive, help="left out with --utt-list and --spk-list")
     parser.add_argument("dest_dir")
@@ -28,13 +27,8 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
     if (args.num_utt is None) != bool(args.utt_list or args.spk_list):
         args.error("give <num-utt>, or --utt-list or --spk-list without it")
-    return _subset(args)
-
-
-def _subset(args) -> None:
     data = DataDir(args.src_dir)
     if args.utt_list:
         utts = subset.of_utterances(data, subset.read_ids(args.utt_list))
@@ -44,6 +38,6 @@ def _subset(args) -> None:
         utts = (args.choose or subset.spread)(data, args.num_utt)
     if not utts:
         raise DataError(f"{args.utt_list or args.spk_list}: names nothing that {args.src_dir} has")
-    verbatim = [data.path / name for name in data.verbatim]
-    write_data_dirs([args.dest_dir], distribute(data, dict.fromkeys(utts, 0), 1), verbatim=verbatim)
+    parts = distribute(data, dict.fromkeys(utts, 0), 1)
+    write_data_dirs([args.dest_dir], parts, verbatim=data.verbatim)
     print(f"subset_data_dir.sh: {len(utts)} of {len(data.utt2spk)} utterances in {args.dest_dir}")

@@ -7,11 +7,9 @@ from espnet_posinv.kaldi.lines import fields_of
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("utt2spk", nargs="?", help="file (default: standard input)")
 
 
 def run(args):
-    """Run the command."""
     utt2spk = dict(fields_of(args.utt2spk, exactly=2, unique=True))
     sys.stdout.writelines(f"{spk} {utts}\n" for spk, utts in spk2utt(utt2spk).items())

@@ -6,7 +6,6 @@ from espnet_posinv.kaldi.check import Needs, check_data_dir, report
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("data_dir")
     parser.add_argument("--no-feats", action="store_true", help="feats.scp need not exist")
     parser.add_argument("--no-text", action="store_true", help="text need not exist")
@@ -19,18 +18,21 @@ def options(parser):
         "--utt-extra-files", default="", help="further lists that must have every utterance, blank-separated"
     )
     parser.add_argument(
-        "--check-audio", action="store_true", help="open the audio: missing, cut, wrong, not finite"
+        "--check-audio",
+        action="store_true",
+        help="open the audio, to find files that are missing, truncated or not finite",
     )
     parser.add_argument("--fs", default=None, help="sampling rate the audio must have, like 16k")
     parser.add_argument("--channels", type=int, default=None, help="number of channels the audio must have")
     parser.add_argument(
         "--nj", type=int, default=None, help="processes for --check-audio (default: the cores)"
     )
-    parser.add_argument("--max-per-kind", type=int, default=100, help="like problems shown per file; 0: all")
+    parser.add_argument(
+        "--max-per-kind", type=int, default=100, help="problems of one kind shown per file; 0: all"
+    )
 
 
 def run(args):
-    """Run the command."""
     needs = Needs(
         feats=not args.no_feats,
         text=not args.no_text,
@@ -38,12 +40,7 @@ def run(args):
         spk_sort=not args.no_spk_sort,
         extra_utt_files=frozenset(args.utt_extra_files.split()),
     )
-    return _check(args, needs)
-
-
-def _check(args, needs: Needs) -> int:
-    problems = check_data_dir(args.data_dir, needs)
-    count = report(problems, sys.stderr, args.max_per_kind)
+    count = report(check_data_dir(args.data_dir, needs), sys.stderr, args.max_per_kind)
     if args.check_audio:
         from espnet_posinv.kaldi.audio import parse_rate
         from espnet_posinv.kaldi.check_audio import check_audio

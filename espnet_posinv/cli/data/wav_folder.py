@@ -1,12 +1,11 @@
 """Make data directories for training, validation and test from a folder of recordings and their transcripts.
 
-Writes DEST_DIR/train, DEST_DIR/valid and DEST_DIR/test, which share no speaker; with one speaker or two, no
-utterance. TRANSCRIPTS has lines of a recording's name, without suffix, and what is said in it.
+Writes DEST_DIR/train, DEST_DIR/valid and DEST_DIR/test. The three share no speaker; with fewer than three
+speakers, they share no utterance. A line of TRANSCRIPTS is a recording's name, without suffix, and its text.
 """
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("audio_dir", help="searched at any depth: wav, flac, ogg, mp3, ...")
     parser.add_argument("transcripts", help="lines: name text")
     parser.add_argument("dest_dir")
@@ -16,13 +15,12 @@ def options(parser):
         metavar="REGEX",
         help="its first group, in a recording's path, is the speaker, as ^([a-z]+)- (default: the folder)",
     )
-    parser.add_argument("--valid", type=float, default=0.1, help="part of the utterances, about")
-    parser.add_argument("--test", type=float, default=0.1, help="part of the utterances, about")
-    parser.add_argument("--seed", type=int, default=0, help="another one, other speakers in the sets")
+    parser.add_argument("--valid", type=float, default=0.1, help="approximate share of the utterances")
+    parser.add_argument("--test", type=float, default=0.1, help="approximate share of the utterances")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw of speakers for the sets")
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.corpora.wav_folder import wav_folder
 
     shares = (args.valid, args.test)

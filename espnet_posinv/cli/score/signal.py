@@ -4,14 +4,17 @@ import os
 
 
 def options(parser):
-    """Declare the arguments."""
-    parser.add_argument("--ref-scp", required=True, help="clean speech, mono, 16 kHz")
-    parser.add_argument("--inf-scp", required=True, help="enhanced speech, same ids and lengths")
-    parser.add_argument("--output", required=True, help="JSON file")
+    parser.add_argument(
+        "--ref-scp", required=True, action="append", help="clean speech, mono, 16 kHz; all three repeat"
+    )
+    parser.add_argument(
+        "--inf-scp", required=True, action="append", help="enhanced speech, same ids and lengths"
+    )
+    parser.add_argument("--output", required=True, action="append", help="JSON file")
     parser.add_argument(
         "--metrics",
         default="pesq,estoi,si_sdr,dnsmos",
-        help="comma-separated; none: only what else is asked for",
+        help="comma-separated; none: only the other options' metrics",
     )
     parser.add_argument(
         "--ssl", default="", help="also SpeechBERTScore by this model, like transformers:NAME"
@@ -21,7 +24,11 @@ def options(parser):
 
 
 def run(args):
-    """Run the command."""
+    if not len(args.ref_scp) == len(args.inf_scp) == len(args.output):
+        args.error(
+            f"{len(args.ref_scp)} --ref-scp, {len(args.inf_scp)} --inf-scp and {len(args.output)} --output; "
+            "they go together"
+        )
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
 
     from espnet_posinv.scoring.signal import score_files, undefined_lines
@@ -32,12 +39,13 @@ def run(args):
         from espnet_posinv.scoring.ssl_similarity import SpeechBERTScore
 
         further["speech_bert_score"] = SpeechBERTScore(args.ssl, args.ssl_layer)
-    total = score_files(args.ref_scp, args.inf_scp, args.output, metrics, nj=args.nj, further=further)
-    parts = [
-        f"{name} {'undefined' if value['mean'] is None else format(value['mean'], '.3f')}"
-        + (f" ({value['undefined']} utterances undefined)" if value["undefined"] else "")
-        for name, value in total.items()
-    ]
-    print(f"{args.output}: {', '.join(parts)}")
-    for line in undefined_lines(args.output):
-        print(line)
+    for ref, inf, output in zip(args.ref_scp, args.inf_scp, args.output, strict=True):
+        total = score_files(ref, inf, output, metrics, nj=args.nj, further=further)
+        parts = [
+            f"{name} {'undefined' if value['mean'] is None else format(value['mean'], '.3f')}"
+            + (f" ({value['undefined']} utterances undefined)" if value["undefined"] else "")
+            for name, value in total.items()
+        ]
+        print(f"{output}: {', '.join(parts)}")
+        for line in undefined_lines(output):
+            print(line)

@@ -9,19 +9,17 @@ import os
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--task", required=True, help="speaker, classify, or a module")
     parser.add_argument("--model", required=True, metavar="MODEL[,name=value...]", help="see above")
     parser.add_argument("--wav-scp", required=True, help="audio under test, mono, 16 kHz")
-    parser.add_argument("--clean-scp", help="the same utterances without noise, to enrol or learn on")
+    parser.add_argument("--clean-scp", help="the same utterances without noise, for enrolment or training")
     parser.add_argument("--labels", required=True, help="lines of utterance and label")
-    parser.add_argument("--utt2spk", help="speakers, where the task must keep them apart")
+    parser.add_argument("--utt2spk", help="speakers, for tasks that must separate them")
     parser.add_argument("--output", required=True, help="JSON file")
     parser.add_argument("--nj", type=int, default=1, help="processes")
 
 
 def run(args):
-    """Run the command."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
 
     from espnet_posinv.tasks.task import build, score

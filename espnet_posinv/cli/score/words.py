@@ -2,7 +2,6 @@
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--ref", required=True, help="text with the transcripts")
     parser.add_argument("--hyp", required=True, help="text with the recogniser's output")
     parser.add_argument("--output", required=True, help="JSON file")
@@ -11,24 +10,24 @@ def options(parser):
         "--normalizer",
         default="",
         metavar="FILE.py:FUNCTION",
-        help="of yours, instead of the language's rules: takes a text, returns words between blanks",
+        help="your function instead of the language's rules: takes a text, returns words between blanks",
     )
     parser.add_argument(
         "--missing",
         choices=["error", "deletions"],
         default="error",
-        help="what an utterance without hypothesis is",
+        help="how an utterance without hypothesis counts",
     )
     parser.add_argument(
         "--unit",
         choices=["words", "characters", "phones"],
-        help="what is counted, for WER, CER or PER (default: words, or phones if the recogniser writes them)",
+        help="of WER, CER or PER (default: words, or phones for a recogniser of phones)",
     )
     parser.add_argument(
         "--lexicon",
         default="",
-        help="dictionary that gives the transcripts' phones: a file, or g2p_en (default: the recogniser's; "
-        "without any, --ref holds phones)",
+        help="pronunciations of the transcripts: a file, or g2p_en (default: the recogniser's; if there is "
+        "none, --ref holds phones)",
     )
     parser.add_argument(
         "--against",
@@ -37,11 +36,12 @@ def options(parser):
         metavar="JSON",
         help="scores of another system on the same set, to compare with by paired tests; repeatable",
     )
-    parser.add_argument("--sclite", action="store_true", help="also NIST's report, checked against ours")
+    parser.add_argument(
+        "--sclite", action="store_true", help="also score with NIST's sclite and compare the counts"
+    )
 
 
 def run(args):
-    """Run the command."""
     from espnet_posinv.scoring.wer import UNITS, score_files
 
     result = score_files(

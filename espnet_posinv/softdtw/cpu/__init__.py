@@ -1,1 +1,1 @@
-"""soft-DTW on a CPU (numba): `kernels` is what the others are for; ../README.md says how to read them."""
+"""soft-DTW on a CPU (numba); `kernels` is the entry, ../README.md explains the modules."""

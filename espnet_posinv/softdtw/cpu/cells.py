@@ -17,7 +17,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The three cells from which a path may come."""
+    """The three predecessors of a cell."""
 
     up: Number
     left: Number
@@ -25,7 +25,7 @@ class Neighbours:
 
 
 def power_of_two(emit: Emitter, d: Lanes, constants: Arithmetic) -> tuple[Lanes, Lanes]:
-    """2^(c d) as (2^(c d - n), n)."""
+    """2^(c d) as (2^(c d - n), n), n the nearest integer to c d."""
     c_hi, c_lo = constants.c_hi, constants.c_lo
     fmt = emit.fmt
     magic = 1.5 * 2.0**fmt.mantissa_bits
@@ -46,9 +46,9 @@ def power_of_two(emit: Emitter, d: Lanes, constants: Arithmetic) -> tuple[Lanes,
 
 
 def next_cell(emit: Emitter, d: Lanes, from_cells: Neighbours, constants: Arithmetic, weights: bool):
-    """Z of the cells with costs d, and the gradient's (w_diag, w_up) if wanted.
+    """Z of the cells with costs d, and their weights (w_diag, w_up) if `weights`, else None.
 
-    `constants`: those of `exponents.Arithmetic`, each in all lanes.
+    `constants`: `exponents.Arithmetic`, each number in all lanes.
     """
     fmt, up, left, diag = emit.fmt, from_cells.up, from_cells.left, from_cells.diag
     width = fmt.integer.width

@@ -1,7 +1,7 @@
-"""Vectors in memory while LLVM code is written: loads, stores, broadcasts, and the order of a strip's rows.
+"""Emits LLVM code for vectors in memory: loads, stores, broadcasts, and the order of a strip's rows.
 
-A vector is a register of the processor it is compiled for: wider ones LLVM would split and compute side by
-side, for which 16 registers do not suffice.
+A vector has the width of the processor's registers: LLVM would split wider ones, and 16 registers would not
+suffice for their parts.
 """
 
 from dataclasses import replace
@@ -13,15 +13,15 @@ from numba.extending import intrinsic
 
 from espnet_posinv.softdtw.cpu.vectors import FORMATS, INT32, INT64, Format, Lanes
 
-ROWS = 64  # rows of a strip, lanes of an anti-diagonal: enough to hide a step's latency
-SIDE_BYTES = 64  # of a square's rows (`tiles.py`): a cache line
+ROWS = 64  # rows of a strip, lanes of a step: enough to hide a step's latency
+SIDE_BYTES = 64  # length of a square's rows (`tiles.py`): a cache line
 
 
 class Emitter:
     """Loads, stores and broadcasts at raw addresses for one format, in vectors of a register."""
 
     def __init__(self, context, build, fmt: Format):
-        """`fmt`: of any number of lanes; `self.fmt` has those of a register."""
+        """`fmt`: with any number of lanes; `self.fmt` has the lanes of a register."""
         self.build = build
         triple, _, features = context.codegen().magic_tuple()
         features = features.split(",")
@@ -65,7 +65,7 @@ class Emitter:
         self._masked("store", mask, lanes.value, address, False, lanes.value)
 
     def prefetch(self, address, to_write: bool) -> None:
-        """Ask for the cache line at `address`; harmless where there is no memory."""
+        """Prefetch the cache line at `address`; harmless for an invalid address."""
         byte_pointer = ir.IntType(8).as_pointer()
         function_type = ir.FunctionType(ir.VoidType(), [byte_pointer, INT32, INT32, INT32])
         function = cgutils.get_or_insert_function(self.build.module, function_type, "llvm.prefetch.p0")
@@ -93,10 +93,10 @@ class Emitter:
         self.build.store(scalar, self.build.inttoptr(self.at(address, index, 1), scalar.type.as_pointer()))
 
     def place(self, row):
-        """Where row `row` (an int64 value) of a strip stands among the ROWS numbers of a step.
+        """Position of row `row` (an int64 value) of a strip among the ROWS numbers of a step.
 
-        Of the rows of each square, lane k of vector v holds row v + k (number of vectors): the row above is
-        in the same lane of the vector before, and only vector 0 needs a shuffle.
+        In each square, lane k of vector v holds row v + k (number of vectors): the row above is in the same
+        lane of the previous vector, and only vector 0 needs a shuffle.
         """
         build, vectors = self.build, self.side // self.fmt.lanes
         within = build.and_(row, ir.Constant(INT64, self.side - 1))
@@ -131,7 +131,7 @@ def place(typing, row, like):
 
 @intrinsic
 def address(typing, array):
-    """Where an array begins.  `array.ctypes.data` is the same, but counts references at each use."""
+    """Address of an array.  `array.ctypes.data` gives the same, but counts references at each use."""
 
     def generate(context, build, signature, arguments):
         data = context.make_array(array)(context, build, arguments[0]).data

@@ -1,15 +1,13 @@
-"""CPU kernels: strips of rows (`strips.py`), and the threads that chase each other down them.
+"""The entry of the CPU backend: forward and backward pass of a problem, by strips (`strips.py`) and threads.
 
-A strip needs only the last row of the strip above it, and leaves its own.  These rows, and two anti-diagonals
-before each segment of a strip, each number a mantissa and an exponent, are all that the forward pass keeps:
-1/32 and 1/64 of the size of the cost matrix.  The backward pass takes a strip's segments from the last to the
-first, computes the Z of each again, now with the gradient's weights, and sweeps it from the last step to the
-first.
+A strip needs only the last row of the strip above it.  The forward pass keeps these rows and the two steps
+before each segment of a strip, each number as mantissa and exponent: 1/32 and 1/64 of the size of the cost
+matrix. The backward pass takes a strip's segments from the last to the first; it computes the Z of each
+again, now with the weights, and sweeps it from the last step to the first.
 
 A strip can start as soon as the strip above is a few columns ahead.  Threads take strips from a common
-counter, in an order in which every strip comes after the one that it depends on, so whoever waits, waits for
-a strip that another thread is working on: no number of threads can deadlock, and pairs and strips keep all
-of them busy.
+counter, in an order in which every strip comes after the one that it depends on.  So a waiting thread waits
+for a strip on which another thread is working, and no number of threads can deadlock.
 """
 
 import os
@@ -19,23 +17,22 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from espnet_posinv.softdtw.cpu.emitter import ROWS, SIDE_BYTES
+from espnet_posinv.softdtw.cpu.memory import back_scratch, scratch, segment_weights
 from espnet_posinv.softdtw.cpu.plan import GROUP, PAIR, Plan, make_plan, passed_up
-from espnet_posinv.softdtw.cpu.strips import TILES, WRITTEN, BackScratch, Scratch
 from espnet_posinv.softdtw.cpu.threads import backward_strips, forward_strips, judge_all
-from espnet_posinv.softdtw.exponents import WIDE, Arithmetic, arithmetic, limits
+from espnet_posinv.softdtw.exponents import WIDE, arithmetic, limits
 from espnet_posinv.softdtw.problem import Problem
 from espnet_posinv.softdtw.reference import forward_backward
 
-PARALLEL_CELLS = 1 << 15  # below, one thread is done before a second has woken up
+PARALLEL_CELLS = 1 << 15  # for smaller problems, one thread is faster than starting a second
 
 
 def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
-    """Losses (groups, B) float64, and what `backward` needs."""
+    """Losses (groups, B) float64, and the state for `backward`."""
     constants = arithmetic(problem.gamma, problem.costs[0].dtype == torch.float64)
     plan = make_plan(problem, constants)
     arguments = plan, _three(problem.costs), constants
-    _run(forward_strips, lambda: (_scratch(constants, ()), *arguments), _helpers(problem, plan))
+    _run(forward_strips, lambda: (scratch(constants, ()), *arguments), _helpers(problem, plan))
     losses = judge_all(plan, problem.gamma, limits(8 * constants.floor.itemsize))
     for index in np.flatnonzero(plan.states == WIDE):
         losses[index] = _solve_wide(problem, *plan.table[index, [GROUP, PAIR]])[0]
@@ -43,7 +40,7 @@ def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
 
 
 def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> list[torch.Tensor | None]:
-    """seeds (groups, B) times E, for the groups that are wanted."""
+    """seeds (groups, B) times E, for the wanted groups."""
     constants = arithmetic(problem.gamma, problem.costs[0].dtype == torch.float64)
     (plan,) = state
     strips = plan.strips[np.asarray(wanted)[plan.table[plan.strips[:, 0], GROUP]]][::-1]
@@ -54,8 +51,8 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
     matrices = _three(problem.costs), _three([nothing if e is None else e for e in E])
 
     def arguments():
-        weights = np.empty((TILES, 2 * ROWS * SIDE_BYTES // constants.one.itemsize), constants.one.dtype)
-        return _scratch(constants, weights), _back_scratch(weights), plan, passed, matrices, constants
+        weights = segment_weights(constants)
+        return scratch(constants, weights), back_scratch(weights), plan, passed, matrices, constants
 
     _run(backward_strips, arguments, _helpers(problem, plan))
     for index in np.flatnonzero(plan.states == WIDE):
@@ -65,35 +62,8 @@ def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> li
     return E
 
 
-def _scratch(constants: Arithmetic, weights) -> Scratch:
-    """A thread's memory, as `Scratch` describes it."""
-    real, integer = constants.one.dtype, constants.floor.dtype
-    side = SIDE_BYTES // real.itemsize
-    return Scratch(
-        costs=np.zeros((side, ROWS), real),
-        mantissas=np.ones((side + 2, ROWS), real),
-        exponents=np.full((side + 2, ROWS), constants.floor),
-        cells=np.zeros((ROWS, 2), np.int64),
-        steps=np.zeros((ROWS, 2), integer),
-        seen=np.zeros(side, integer),
-        weights=weights,
-    )
-
-
-def _back_scratch(weights: np.ndarray) -> BackScratch:
-    side = SIDE_BYTES // weights.itemsize
-    return BackScratch(
-        weights=weights,
-        E=np.zeros((WRITTEN, side, ROWS), weights.dtype),
-        state=np.zeros((3, ROWS), weights.dtype),
-        below=np.zeros(side, weights.dtype),
-        above=np.zeros(side, weights.dtype),
-        steps=np.zeros((ROWS, 2), f"i{weights.itemsize}"),
-    )
-
-
 def _solve_wide(problem: Problem, g: int, b: int, seed: float | None = None):
-    """A matrix whose exponents may overflow: float32 in float64 arithmetic, float64 by the definition."""
+    """Solve a matrix whose exponents may overflow: float32 in float64, float64 by the definition."""
     cost = problem.costs[g][b : b + 1].detach()
     rows, columns = problem.lengths(g)
     if cost.dtype == torch.float32:
@@ -109,19 +79,19 @@ def _solve_wide(problem: Problem, g: int, b: int, seed: float | None = None):
 
 
 def _three(tensors: list) -> tuple:
-    """Compiled code takes three groups; fewer are repeated (no strip refers to them)."""
+    """Compiled code takes three groups: the last one is repeated if there are fewer (and is not used)."""
     arrays = [tensor.detach().numpy() for tensor in tensors]
     return tuple(arrays[min(g, len(arrays) - 1)] for g in range(3))
 
 
 def _helpers(problem: Problem, plan: Plan) -> int:
-    """Threads that are worth waking up, beside this one."""
+    """Number of threads to use besides this one."""
     cells = sum(cost.numel() for cost in problem.costs)
     return min(torch.get_num_threads(), len(plan.strips)) - 1 if cells >= PARALLEL_CELLS else 0
 
 
 def _run(function, arguments, helpers: int) -> None:
-    """Call `function` on this thread and `helpers` others; `arguments()` makes a thread's own memory."""
+    """Call `function` on this thread and `helpers` others; `arguments()` makes the arguments of each."""
     others = [_pool(os.getpid(), helpers).submit(function, *arguments()) for _ in range(helpers)]
     function(*arguments())
     for other in others:
@@ -130,5 +100,5 @@ def _run(function, arguments, helpers: int) -> None:
 
 @lru_cache(maxsize=1)
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Threads of this process (a forked one has to start its own)."""
+    """Threads of this process; a forked process starts its own."""
     return ThreadPoolExecutor(threads, thread_name_prefix="soft-dtw")

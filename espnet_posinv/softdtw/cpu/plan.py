@@ -1,4 +1,4 @@
-"""What the threads of one call work from: the table of cost matrices, the order of strips, what is kept."""
+"""The plan of a call, shared by its threads: table of matrices, order of strips, kept numbers."""
 
 from typing import NamedTuple
 
@@ -11,24 +11,24 @@ from espnet_posinv.softdtw.exponents import Arithmetic
 from espnet_posinv.softdtw.problem import Problem
 
 GROUP, PAIR, ROWS_USED, COLUMNS, TOP, RECORD, FIRST_STRIP, ENTRIES = range(8)  # columns of the table
-ALL = 2**62  # columns finished where nothing has to be waited for
+ALL = 2**62  # finished columns of a row that never has to be waited for
 
 
 class Numbers(NamedTuple):
-    """Z in two arrays of one shape."""
+    """Z in two arrays of equal shape."""
 
     mantissas: np.ndarray
     exponents: np.ndarray
 
 
 class Plan(NamedTuple):
-    """One call's work and what it leaves for the way back.
+    """The work of one call, and its results for the backward pass.
 
     table: int64 (matrices, ENTRIES).  states: int64 (matrices,), see `exponents`.
     strips: int64 (strips, 2), matrix and number of each, in an order in which every strip comes after the one
-        that it depends on.  taken: int64 (1,), how many of them threads have taken.
-    kept: one record for each strip, and one for what the last passes on (`row_above`, `state_before`).
-    progress: int64 (strips,), columns of the row above that are finished.
+        that it depends on.  taken: int64 (1,), number of strips taken by threads.
+    kept: a record for each strip, and one after the last (`row_above`, `state_before`).
+    progress: int64 (strips,), finished columns of the row above.
     extremes: (strips, 2), the largest -D and the largest finite D.
     """
 
@@ -43,7 +43,7 @@ class Plan(NamedTuple):
 
 
 class Matrix(NamedTuple):
-    """An entry of the table: which cost matrix, its rows and columns in use, where what is kept begins."""
+    """An entry of the table: group and pair, rows and columns in use, begin and size of its records."""
 
     group: int
     pair: int
@@ -69,7 +69,7 @@ def matrix_of(table, index):
 
 @njit(nogil=True)
 def row_above(kept, matrix, strip, progress):
-    """Z of the row above a strip, by column + 1."""
+    """Z of the row above a strip; index j + 1 is column j."""
     begin = matrix.top + strip * matrix.record
     end = begin + matrix.record
     return Row(kept.mantissas[begin:end], kept.exponents[begin:end], progress)
@@ -77,7 +77,7 @@ def row_above(kept, matrix, strip, progress):
 
 @njit(nogil=True)
 def state_before(numbers, columns, segment):
-    """The two diagonals before a segment, in a record of mantissas or of exponents."""
+    """The two steps before a segment, in a record of mantissas or of exponents."""
     begin = columns + 1 + 2 * ROWS * segment
     return numbers[begin : begin + 2 * ROWS].reshape(2, ROWS)
 
@@ -87,7 +87,7 @@ def strips_of(rows: np.ndarray) -> np.ndarray:
 
 
 def make_plan(problem: Problem, arithmetic: Arithmetic) -> Plan:
-    """The work of one call."""
+    """The plan of a call."""
     groups, batch = len(problem.costs), len(problem.x_lengths)
     lengths = [problem.lengths(group) for group in range(groups)]
     rows, columns = (np.concatenate([sides[k].numpy() for sides in lengths]) for k in range(2))
@@ -101,7 +101,7 @@ def make_plan(problem: Problem, arithmetic: Arithmetic) -> Plan:
     table[:, ROWS_USED], table[:, COLUMNS], table[:, RECORD] = rows, columns, records
     table[:, TOP], table[:, FIRST_STRIP] = tops - (strips + 1) * records, first_strips - strips - 1
     number, matrix = np.nonzero(np.arange(strips.max(initial=0))[:, None] < strips)
-    # A strip reads the row above it to the end of its last tile, where nothing depends on what it finds.
+    # A strip reads the row above it up to the end of its last tile; the numbers after the row are not used.
     size = tops[-1] + 2 * ROWS if len(tops) else 0
     kept = Numbers(np.full(size, arithmetic.one), np.full(size, arithmetic.floor))
     kept.exponents[table[:, TOP]] = 0  # the corner before the first cell: Z = 1
@@ -122,10 +122,10 @@ def make_plan(problem: Problem, arithmetic: Arithmetic) -> Plan:
 
 
 class PassedUp(NamedTuple):
-    """What each strip hands to the row above on the way back.
+    """Gradients that each strip passes to the row above in the backward pass.
 
-    parts: (strips, columns + 1), by column + 1.  factors: (matrices,), the loss's incoming gradients.
-    progress: int64 (strips,), the first column that is finished.
+    parts: (strips, columns + 1); index j + 1 is column j.  factors: (matrices,), the loss's incoming
+    gradients. progress: int64 (strips,), the first finished column.
     """
 
     parts: np.ndarray
@@ -134,7 +134,7 @@ class PassedUp(NamedTuple):
 
 
 def passed_up(plan: Plan, factors: np.ndarray) -> PassedUp:
-    """As it is before the last strips, below which stands what each path ends with."""
+    """The initial state: the row below the last strips holds 1 at the end of each path."""
     rows = len(plan.progress)
     parts = np.zeros((rows, plan.table[:, COLUMNS].max(initial=0) + 1), factors.dtype)
     progress = np.full(rows, ALL)

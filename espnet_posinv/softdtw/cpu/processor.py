@@ -1,4 +1,4 @@
-"""What threads need of the processor and numba does not offer: atomic counters, and denormals that are 0."""
+"""Processor operations that numba lacks: atomic counters, and flushing of denormal numbers to 0."""
 
 from llvmlite import ir
 from numba import types
@@ -21,7 +21,7 @@ def fetch_add(typing, address):
 
 @intrinsic
 def publish(typing, address, value):
-    """Store an int64 so that whoever reads it sees everything stored before (release)."""
+    """Store an int64 with release order: readers of it see everything stored before."""
 
     def generate(context, build, signature, arguments):
         pointer = build.inttoptr(arguments[0], INT64.as_pointer())
@@ -33,7 +33,7 @@ def publish(typing, address, value):
 
 @intrinsic
 def read_published(typing, address):
-    """Load an int64 that another thread published (acquire)."""
+    """Load an int64 that another thread published, with acquire order."""
 
     def generate(context, build, signature, arguments):
         pointer = build.inttoptr(arguments[0], INT64.as_pointer())
@@ -44,7 +44,7 @@ def read_published(typing, address):
 
 @intrinsic
 def yield_processor(typing):
-    """POSIX sched_yield: let another thread run while this one waits."""
+    """POSIX sched_yield: let another thread run."""
 
     def generate(context, build, signature, arguments):
         function = cgutils.get_or_insert_function(build.module, ir.FunctionType(INT32, []), "sched_yield")
@@ -65,9 +65,10 @@ def _control_word(context, build, name, pointer):
 
 @intrinsic
 def flush_denormals(typing):
-    """Let numbers below the smallest normal one be 0 on this thread; returns what `restore_denormals` takes.
+    """Treat denormal numbers as 0 on this thread; returns the argument of `restore_denormals`.
 
-    Gradients fade out over many cells; on x86 each operation on a denormal number costs 100 cycles and more.
+    Gradients become tiny over many cells, and on x86 an operation on a denormal number takes 100 cycles or
+    more.
     """
 
     def generate(context, build, signature, arguments):

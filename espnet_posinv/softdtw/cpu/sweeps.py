@@ -1,4 +1,4 @@
-"""A tile of steps, forwards, with or without the gradient's weights, and backwards."""
+"""The sweep of a tile: forward with or without weights, and backward."""
 
 from typing import NamedTuple
 
@@ -15,13 +15,12 @@ from espnet_posinv.softdtw.exponents import Arithmetic
 
 
 class Tile(NamedTuple):
-    """What a sweep forwards reads and writes: addresses, and numbers.
+    """Input and output of a forward sweep: addresses and numbers.
 
-    costs: (steps, ROWS).  mantissas, exponents: Z (2 + steps, ROWS) behind two rows of the steps before.
-    weights: bytes before this tile's.  above_mantissas, above_exponents: Z of the row above the strip, from
-    the column before the first step's on.  diagonal: the first step's number in a folded matrix, else far
-    below 0.  ahead: row 0 of the tile after the next one, rows `stride` bytes apart: cache lines that are
-    asked for a few at each step arrive while it computes.
+    costs: (steps, ROWS).  mantissas, exponents: Z (2 + steps, ROWS), the two earlier steps first.  weights:
+    offset of this tile's.  above_mantissas, above_exponents: Z of the row above the strip, from the column
+    before the first step's.  diagonal: number of the first step in a folded matrix, else far below 0.  ahead:
+    row 0 of the tile after the next one, rows `stride` bytes apart, to prefetch some rows in each step.
     """
 
     costs: int
@@ -37,12 +36,12 @@ class Tile(NamedTuple):
 
 
 class BackTile(NamedTuple):
-    """What a sweep backwards reads and writes: addresses, and the number of steps.
+    """Input and output of a backward sweep: addresses and the number of steps.
 
-    state: (3, ROWS), what the last diagonal handed to the left, to the row above (both of its parts, which
-    arrive at the same time) and up-left.  weights: (steps, 2, ROWS).  below: what the last row gets from the
-    strip below at each step.  above: what row 0 hands to the strip above.  E: (steps, ROWS), the result.
-    ahead, stride: where the next tile of E will be written, as in `Tile`.
+    state: (3, ROWS), gradients from the previous step to the left, up (with the diagonal part of the step
+    before, which arrives at the same cell) and up-left.  weights: (steps, 2, ROWS).  below: gradients from
+    the strip below, for each step.  above: gradients of row 0 for the strip above.  E: (steps, ROWS), the
+    result. ahead, stride: position of the next tile of E, as in `Tile`.
     """
 
     state: int
@@ -62,9 +61,9 @@ def _fields(build, value, kind):
 
 @intrinsic
 def sweep_tile(typing, tile, weights, arithmetic):
-    """Z of a tile, and the weights where `weights` is an array (no empty tuple).
+    """Compute Z of a tile, and its weights if `weights` is an array (not an empty tuple).
 
-    A cell finds its neighbours in what was stored one step ago (left, up) and two steps ago (diagonal).
+    A cell's predecessors were stored one step ago (left, up) and two steps ago (diagonal).
     """
     keep = isinstance(weights, types.Array)
 
@@ -93,7 +92,7 @@ def sweep_tile(typing, tile, weights, arithmetic):
                 return Number(emit.load(row[0], offset=v), emit.load(row[1], integer=True, offset=v))
 
             def ups(row, column):
-                """The upper neighbours of each vector; `column` is that of the row above the strip."""
+                """The upper neighbours of each vector; `column`: index into the row above the strip."""
                 edge = (
                     emit.load_scalar(tile.above_mantissas, column),
                     emit.load_scalar(tile.above_exponents, column, integer=True),
@@ -119,8 +118,8 @@ def sweep_tile(typing, tile, weights, arithmetic):
             on_place = emit.place(row)
             below_first = build.icmp_signed(">", k, ir.Constant(INT64, 0))
             with build.if_then(build.and_(on_diagonal, below_first)):
-                # Row k/2 is on the diagonal: its left neighbour, forbidden, becomes the upper one
-                # (which is outside of the strip for row 0: `strips.sweep`).
+                # Row k/2 is on the diagonal: the upper neighbour replaces the left one, which is forbidden
+                # (for row 0 the upper one is outside of the strip: `strips.sweep`).
                 for address, integer in zip(last, (False, True), strict=True):
                     upper = emit.load_scalar(address, emit.place(build.sub(row, one)), integer)
                     emit.store_scalar(upper, address, on_place)
@@ -135,11 +134,11 @@ def sweep_tile(typing, tile, weights, arithmetic):
                         emit.store(share, emit.at(weights_at, t, 2 * ROWS), offset=v + i * ROWS)
             if keep:
                 with build.if_then(on_diagonal):
-                    # What that one would get goes up instead.
+                    # The weight of the left neighbour goes to the upper one.
                     w_diag_at = emit.at(weights_at, t, 2 * ROWS)
                     rest = build.fsub(ir.Constant(fmt.real, 1.0), emit.load_scalar(w_diag_at, on_place))
                     emit.store_scalar(rest, emit.address(w_diag_at, ROWS), on_place)
-        # Where the next tile looks for its last two steps.
+        # Move the last two steps to where the next tile reads them.
         for Z, integer in ((tile.mantissas, False), (tile.exponents, True)):
             for v in range(0, 2 * ROWS, fmt.lanes):
                 emit.store(emit.load(Z, integer, offset=emit.side * ROWS + v), Z, offset=v)
@@ -149,7 +148,7 @@ def sweep_tile(typing, tile, weights, arithmetic):
 
 
 class _Diagonal:
-    """An anti-diagonal's 64 lanes in registers (allocas, which LLVM promotes); `address` is their home."""
+    """The 64 lanes of a step in registers (allocas, which LLVM promotes), loaded from `address`."""
 
     def __init__(self, emit: Emitter, address):
         self.emit = emit
@@ -170,7 +169,7 @@ class _Diagonal:
 
 @intrinsic
 def sweep_tile_back(typing, tile, like):
-    """E of a tile: each cell hands its own on by its weights, to the left, up and up-left."""
+    """Compute E of a tile: each cell distributes its E by its weights, to the left, up and up-left."""
 
     def generate(context, build, signature, arguments):
         emit = Emitter(context, build, FORMATS[like])

@@ -1,4 +1,4 @@
-"""What each thread of a call does: take strips until none is left (why none waits for ever: `kernels.py`)."""
+"""The loops of a call's threads: take strips until none is left (no deadlock: see `kernels.py`)."""
 
 import numpy as np
 from numba import njit
@@ -15,7 +15,7 @@ _judge = njit(nogil=True, error_model="numpy")(judge)
 
 @njit(nogil=True)
 def _copy(source, target):
-    """Two diagonals."""
+    """Copy two steps."""
     for i in range(2):
         for r in range(ROWS):
             target[i, r] = source[i, r]
@@ -32,7 +32,7 @@ def _extreme_costs(scratch, D, strip, extreme):
         plain &= scratch.seen[i] >= 0 and seen[i] < np.inf
     if plain:
         return
-    # Somewhere there was a sign bit, an infinity or NaN: look at the costs one by one.
+    # There is a negative cost, an infinity or NaN: check the costs one by one.
     extreme[1] = 0
     for r in range(strip.rows):
         for j in range(scratch.cells[r, 0], scratch.cells[r, 1] + 1):
@@ -46,7 +46,7 @@ def _extreme_costs(scratch, D, strip, extreme):
 
 @compiled()
 def forward_strips(scratch, plan, costs, arithmetic):
-    """Rows of Z at the strips' tops, and the extreme costs of each strip."""
+    """Compute the kept rows of Z, and the extreme costs of each strip."""
     denormals = flush_denormals()
     side = SIDE_BYTES // scratch.costs.itemsize
     while True:
@@ -59,10 +59,10 @@ def forward_strips(scratch, plan, costs, arithmetic):
         D = costs[matrix.group][matrix.pair]
         strip = strip_of(matrix, number, plan.band, scratch.cells)
         steps_of_rows(scratch.steps, scratch.cells, strip.rows)
-        told = address(plan.progress) + 8 * (matrix.first_strip + number)
-        above = row_above(plan.kept, matrix, number, told)
-        own = row_above(plan.kept, matrix, number + 1, told + 8)
-        # Before the first step there is nothing.
+        counter = address(plan.progress) + 8 * (matrix.first_strip + number)
+        above = row_above(plan.kept, matrix, number, counter)
+        own = row_above(plan.kept, matrix, number + 1, counter + 8)
+        # Z = 0 before the first step.
         scratch.mantissas[:2], scratch.exponents[:2], scratch.seen[:] = 1, arithmetic.floor, 0
         for segment in range(segments(strip.columns + strip.rows - 1, side)):
             _copy(scratch.mantissas, state_before(above.mantissas, matrix.columns, segment))
@@ -74,13 +74,13 @@ def forward_strips(scratch, plan, costs, arithmetic):
 
 @compiled()
 def backward_strips(scratch, back, plan, passed, matrices, arithmetic):
-    """E of each strip, from the last to the first, and what it passes to the strip above.
+    """Compute E of each strip, from the last to the first, and the gradients for the strip above.
 
-    `matrices`: those of the costs, and of the gradients.
+    `matrices`: costs and gradients.
     """
     denormals = flush_denormals()
     side = SIDE_BYTES // scratch.costs.itemsize
-    # Where Z is computed again the row above is all there, and nobody waits for this one.
+    # When Z is computed again, the row above is complete, and no thread waits for this strip's row.
     free = np.array([ALL, 0])
     costs, grads = matrices
     while True:
@@ -96,13 +96,13 @@ def backward_strips(scratch, back, plan, passed, matrices, arithmetic):
         end = strip.column + strip.columns
         if plan.states[index] == DONE:
             at = matrix.first_strip + number
-            told = address(passed.progress) + 8 * at
-            above, below = Edge(passed.parts[at], told), Edge(passed.parts[at + 1], told + 8)
+            counter = address(passed.progress) + 8 * at
+            above, below = Edge(passed.parts[at], counter), Edge(passed.parts[at + 1], counter + 8)
             z_above = row_above(plan.kept, matrix, number, address(free))
             z_own = Row(z_above.mantissas, z_above.exponents, address(free) + 8)
             for r in range(strip.row, strip.row + strip.rows):
                 G[r, : strip.column], G[r, end:] = 0, 0
-            # Where the strip has columns but the row has no cells, 0 is written.
+            # 0 is written where the strip has columns but the row has no cells.
             scratch.cells[:, 0], scratch.cells[:, 1] = 0, strip.columns - 1
             steps_of_rows(back.steps, scratch.cells, strip.rows)
             for segment in range(segments(strip.columns + strip.rows - 1, side) - 1, -1, -1):
@@ -123,7 +123,7 @@ def backward_strips(scratch, back, plan, passed, matrices, arithmetic):
 
 @compiled(error_model="numpy")
 def judge_all(plan, gamma, limits):
-    """Losses (matrices,); the plan receives the states."""
+    """Losses (matrices,); fills the plan's states."""
     losses = np.empty(len(plan.table))
     for index in range(len(plan.table)):
         matrix = matrix_of(plan.table, index)

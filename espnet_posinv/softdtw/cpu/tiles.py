@@ -1,8 +1,8 @@
-"""Squares of costs and gradients on their way between a matrix and the lanes of a strip.
+"""Copies squares of costs and gradients between a matrix and the lanes of a strip.
 
-A square has 16 x 16 floats or 8 x 8 doubles, so that each of its rows is as long as a cache line; those of 64
-rows make a tile.  It is transposed in blocks as wide as a register, whose rows are those of a vector
-(`emitter.Emitter.place`).  Rows of which only a part is cells are read and written under masks.
+A square has 16 x 16 floats or 8 x 8 doubles, so that each of its rows has the length of a cache line; the
+squares of 64 rows make a tile.  A square is transposed in blocks as wide as a register, whose rows are those
+of a vector (`emitter.Emitter.place`).  Rows that are cells only in part are read and written with masks.
 """
 
 from llvmlite import ir
@@ -14,7 +14,7 @@ from espnet_posinv.softdtw.cpu.vectors import FORMATS, INT32, INT64, Lanes
 
 
 def prefetch_rows(emit: Emitter, address, stride, t, to_write: bool) -> None:
-    """Step t's share of the 64 rows of a tile, `stride` bytes apart."""
+    """Prefetch step t's share of the 64 rows of a tile, `stride` bytes apart."""
     build, share = emit.build, ROWS // emit.side
     for v in range(share):
         row = build.add(build.mul(t, ir.Constant(INT64, share)), ir.Constant(INT64, v))
@@ -31,15 +31,15 @@ def _transposed(emit: Emitter, rows: list[Lanes]) -> list[Lanes]:
         masks = [ir.Constant(ir.VectorType(INT32, lanes), mask) for mask in (low, high)]
         for i in range(lanes):
             if not i & size:
-                pair = values[i], values[i + size]
-                values[i] = emit.build.shuffle_vector(*pair, masks[0])
-                values[i + size] = emit.build.shuffle_vector(*pair, masks[1])
+                two = values[i], values[i + size]
+                values[i] = emit.build.shuffle_vector(*two, masks[0])
+                values[i + size] = emit.build.shuffle_vector(*two, masks[1])
         size *= 2
     return [Lanes(emit.build, value, emit.fmt) for value in values]
 
 
 def _rows(emit: Emitter, v: int) -> list[int]:
-    """The rows of a square that stand in its vector v (see `emitter.Emitter.place`)."""
+    """The rows of a square in its vector v (see `emitter.Emitter.place`)."""
     vectors = emit.side // emit.fmt.lanes
     return [v + k * vectors for k in range(emit.fmt.lanes)]
 
@@ -47,16 +47,16 @@ def _rows(emit: Emitter, v: int) -> list[int]:
 def _each_block(emit: Emitter, window, step, copy) -> None:
     """Emit copy(v, column, cells) for a square's blocks: a vector's rows, as many steps from `column` on.
 
-    cells(row) says of a row's steps in this block whether all are cells, whether some are, and which; for a
-    square that has cells only (window = 0), `cells` is None.  Step t of row i is a cell if
-    window[i, 0] <= step + t < window[i, 1] (integers of the format's width).
+    cells(row) returns, for a row's steps in this block, whether all are cells, whether some are, and a mask;
+    for a square of cells only (window = 0), `cells` is None.  Step t of row i is a cell if window[i, 0] <=
+    step + t < window[i, 1] (integers of the format's width).
     """
     build, fmt = emit.build, emit.fmt
 
     def cells_from(column):
         first = build.add(step, ir.Constant(INT64, column))
         first = build.trunc(first, fmt.integer) if fmt.size < 8 else first
-        behind = build.add(first, ir.Constant(fmt.integer, fmt.lanes))
+        after = build.add(first, ir.Constant(fmt.integer, fmt.lanes))
         counting = ir.Constant(ir.VectorType(fmt.integer, fmt.lanes), list(range(fmt.lanes)))
         steps = build.add(emit.broadcast(first).value, counting)
 
@@ -64,8 +64,8 @@ def _each_block(emit: Emitter, window, step, copy) -> None:
             places = (ir.Constant(INT64, 2 * row + k) for k in range(2))
             begin, end = (emit.load_scalar(window, place, integer=True) for place in places)
             less = build.icmp_signed
-            every = build.and_(less("<=", begin, first), less("<=", behind, end))
-            some = build.and_(less("<", begin, behind), less("<", first, end))
+            every = build.and_(less("<=", begin, first), less("<=", after, end))
+            some = build.and_(less("<", begin, after), less("<", first, end))
             begins, ends = (emit.broadcast(scalar).value for scalar in (begin, end))
             mask = build.and_(less("<", steps, ends), build.not_(less("<", steps, begins)))
             return every, some, mask
@@ -82,10 +82,11 @@ def _each_block(emit: Emitter, window, step, copy) -> None:
 
 @intrinsic
 def read_square(typing, source, source_stride, target, window, step, seen, like):
-    """Costs of one square, from rows `source_stride` bytes apart into (steps, ROWS); `like`: one like them.
+    """Read the costs of a square from rows `source_stride` bytes apart into (steps, ROWS).
 
-    +inf where the square has no cell (`window`: see `_each_block`).  A vector of integers at `seen` keeps the
-    largest bits as unsigned integers: those of negative, infinite and NaN costs are above others'.
+    +inf outside of the cells (`window`: see `_each_block`).  The vector of integers at `seen` keeps the
+    largest bits as unsigned integers, in which negative, infinite and NaN costs are largest.  `like`: a
+    number of the costs' type.
     """
 
     def generate(context, build, signature, arguments):
@@ -116,7 +117,7 @@ def read_square(typing, source, source_stride, target, window, step, seen, like)
 
 @intrinsic
 def write_square(typing, source, target, target_stride, window, step, factor):
-    """`factor` times a square of (steps, ROWS), its cells (`window`), to rows `target_stride` bytes apart."""
+    """Write `factor` times the cells (`window`) of a square to rows `target_stride` bytes apart."""
 
     def generate(context, build, signature, arguments):
         emit = Emitter(context, build, FORMATS[factor])

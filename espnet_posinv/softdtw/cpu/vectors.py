@@ -1,8 +1,8 @@
-"""Vector arithmetic for numba: operations on vectors of floats that its own loops cannot express.
+"""Vector arithmetic for numba: operations on vectors that its own loops cannot express.
 
-Numba widens int32 to int64 and has no bit casts, so the mantissa/exponent arithmetic of `cells.py` is
-written as LLVM vectors.  `Lanes` lets that arithmetic read as formulas: each operator appends one
-instruction.  How vectors come from memory and go back is in `emitter.py`.
+Numba widens int32 to int64 and has no bit casts, so the arithmetic of `cells.py` is emitted as LLVM vector
+instructions.  With `Lanes` it is written as formulas: each operator appends one instruction.  `emitter.py`
+loads and stores vectors.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ INT32, INT64 = ir.IntType(32), ir.IntType(64)
 
 @dataclass(frozen=True)
 class Format:
-    """A floating-point format: LLVM types, stored mantissa bits, and the numbers in a vector."""
+    """A floating-point format: LLVM types, stored mantissa bits, exponent bias, numbers in a vector."""
 
     real: ir.Type
     integer: ir.IntType
@@ -35,7 +35,7 @@ FORMATS = {types.float32: FLOAT32, types.float64: FLOAT64}
 
 
 class Lanes:
-    """A vector of numbers while LLVM code is written; Python numbers on the right are broadcast."""
+    """A vector in emitted LLVM code; Python numbers on the right of an operator are broadcast."""
 
     def __init__(self, build, value, fmt: Format):
         self.build, self.value, self.fmt = build, value, fmt
@@ -102,11 +102,11 @@ class Lanes:
         return self._call("umax", other)
 
     def fma(self, factor, term) -> "Lanes":
-        """self * factor + term with one rounding, whatever that costs."""
+        """self * factor + term with one rounding, even without FMA in the processor (slow)."""
         return self._call("fma", factor, term)
 
     def multiply_add(self, factor, term) -> "Lanes":
-        """self * factor + term, with one rounding where the processor has FMA and two where it has not."""
+        """self * factor + term, with one rounding if the processor has FMA, else two."""
         return self._call("fmuladd", factor, term)
 
     def as_integer(self) -> "Lanes":

@@ -1,1 +1,1 @@
-"""soft-DTW on a GPU (numba, and Triton for matrix products): `kernels`, `products`; see ../README.md."""
+"""soft-DTW on a GPU (numba; Triton for matrix products); `kernels` and `products` are the entries."""

@@ -1,6 +1,7 @@
 """The CUDA kernel of the backward pass: E by strips (`strips`), from the weights of the forward pass.
 
-From the lanes' anti-diagonals to the rows of memory the gradient goes as the costs came (`forward`).
+E is written from the lanes' anti-diagonals to the rows of memory in the same way as costs are read
+(`forward`).
 """
 
 import numpy as np
@@ -47,10 +48,12 @@ SIGNATURE = types.void(*[FLOATS] * 3, *[LONGS] * 3, WORDS, *[LONGS] * 2, FLOATS,
 
 @device
 def _hand_back(state, edge, weights, t, last, seed):
-    """E of a cell, given what it sends to the left, up and up-left; see `cpu/sweeps.py`."""
+    """E of a cell, and its parts for the left, upper and upper left cell; see `cpu/sweeps.py`."""
     to_left, to_above, to_diag, _ = state
     given = lane_above(to_above)
-    gradient = (edge[t] if last else given) + (to_left + seed)  # what comes by the shuffle comes last
+    gradient = (edge[t] if last else given) + (
+        to_left + seed
+    )  # the shuffle's result is added last, since it arrives last
     w_diag, w_up = from_bits(np.int32(weights[t])), from_bits(np.int32(weights[t] >> 32))
     to_left = gradient * ((ONE - w_diag) - w_up)
     return to_left, multiply_add(gradient, w_up, to_diag), gradient * w_diag, gradient
@@ -67,9 +70,9 @@ def kernel(
     G0, G1, G2, x_lengths, y_lengths, state, words, longs, W, seeds,
     batch, groups, N, M, strips, columns, band, wanted,
 ):  # fmt: skip
-    """One strip of E, from the last column to the first; words (a row a strip, a counter) start as NOT_READY.
+    """Compute E of one strip, from the last column to the first.
 
-    Each cell hands its E on by its own weights: to the left, up and up-left.
+    `words` (a row for each strip, and a counter) start as NOT_READY.
     """
     lane = np.int32(cuda.threadIdx.x & (WARP - 1))
     matrices = np.int32(batch * groups)
@@ -104,7 +107,7 @@ def kernel(
             G[r * width + j] = ZERO
         for j in range(c1 + lane, width, WARP):
             G[r * width + j] = ZERO
-    below0, below1 = np.int32(0), np.int32(0)  # the columns that the strip below hands over
+    below0, below1 = np.int32(0), np.int32(0)  # the columns that the strip below passes on
     if i0 + h < n:
         below0 = np.int32(max(c0, row_interval(i0 + WARP, n, m, band, folded)[0] - 1))
         below1 = np.int32(min(c1, row_interval(min(i0 + 2 * WARP, n) - 1, n, m, band, folded)[1] + 1))
@@ -128,13 +131,13 @@ def kernel(
     for chunk in range(final, -2, -1):
         chunk = np.int32(chunk)
         together()
-        if chunk < final:  # 8 rows have left their 32 columns in the chunk before
+        if chunk < final:  # 8 rows finished 32 columns in the previous chunk
             k = np.int32((chunk + 1) * CHUNK)
             r0, column = k & (WARP - 1), np.int32((k & -WARP) + lane)
             if r0 < h and c0 + column < c1:
                 others = np.int32(h - 1 - r0)
                 address = behind(G, np.int64(np.int32(r0 * width + c0 + column)))
-                # The last row once more, for what is behind it: it is right in the end.
+                # Rows after the last one are replaced by it: it has the right value in the end.
                 for i in range(CHUNK):
                     done[i] = ring[r0 + minimum(i, others), column & (RING - 1)]
                 for i in range(CHUNK):
@@ -153,11 +156,11 @@ def kernel(
             e1 = _hand_back(e2, edge, weights, 1, last, seed if np.int32(k + 1) == start else ZERO)
             e0 = _hand_back(e1, edge, weights, 0, last, seed if np.int32(k + 0) == start else ZERO)
             parts = e0
-            # For the next chunk; weights of later ones are brought as near as the second-level cache.
+            # For the next chunk; weights of later chunks are prefetched into the second-level cache.
             weights = _load_weights(W, chunk - 1)
             if lane < 2 * CHUNK:
                 o = maximum(chunk - AHEAD, np.int32(0)) * (CHUNK * WARP)
-                prefetch(W, np.int64(np.int32(o + lane * (WARP // 2 - 1))))  # W starts with this lane's own
+                prefetch(W, np.int64(np.int32(o + lane * (WARP // 2 - 1))))  # W begins at this lane
             j = np.int32(c0 + k - CHUNK + lane - (WARP - 1))
             expected = lane < CHUNK and below0 <= j < below1
             word = peek(below, np.int64(j)) if expected else np.int64(0)

@@ -1,4 +1,4 @@
-"""The recurrence of `exponents.py` for one lane of a warp: Z, the gradient's weights, extreme costs."""
+"""The recurrence of `exponents.py` for one lane of a warp: Z, weights, extreme costs."""
 
 import numpy as np
 
@@ -40,11 +40,10 @@ def power_of(d, c_hi, c_lo, forbidden):
 
 @device
 def next_cell(state, edge_m, edge_e, first, diagonal, power, whole):
-    """The next Z of a lane and the weights (w_diag, w_up) of its gradient; see `cpu/cells.py`.
+    """The next Z of a lane and its weights (w_diag, w_up); see `cpu/cells.py`.
 
-    The state is (m, e) of the left and of the upper left neighbour, and the weights.  The first lane's
-    upper neighbour is (edge_m, edge_e); on the diagonal of a folded problem it counts twice, for its mirror
-    image too.
+    The state is (m, e) of the left and of the upper left neighbour, and the weights.  The first lane's upper
+    neighbour is (edge_m, edge_e); on the diagonal of a folded matrix the upper neighbour counts twice.
     """
     left_m, left_e, diag_m, diag_e = state[0], state[1], state[2], state[3]
     up_m, up_e = lane_below(left_m), lane_below(left_e)
@@ -68,7 +67,7 @@ def next_cell(state, edge_m, edge_e, first, diagonal, power, whole):
 
 @device
 def weights_of(state):
-    """w_diag and w_up as one word: an instruction less to store them, and one to load them."""
+    """w_diag and w_up as one word: one instruction less to store and one less to load."""
     return (np.int64(bits(state[5])) << 32) | (np.int64(bits(state[4])) & 0xFFFFFFFF)
 
 
@@ -76,8 +75,8 @@ def weights_of(state):
 def extremes(lowest, highest):
     """The largest -D (infinite also for a NaN) and the largest finite D, both at least 0, as bits.
 
-    Bits of floats are in the order of the floats: as unsigned integers the most negative one is the largest,
-    as integers the most positive one; a NaN lies behind the infinity of its sign.
+    The bits of floats have the order of the floats: as unsigned integers the most negative float is the
+    largest, as signed integers the most positive one; a NaN is beyond the infinity of its sign.
     """
     negative = np.int32(lowest & 0x7FFFFFFF) if lowest < 0 else np.int32(0)
     return minimum(INFINITE if highest > INFINITE else negative, INFINITE), highest

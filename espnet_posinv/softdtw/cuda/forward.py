@@ -1,7 +1,7 @@
 """The CUDA kernel of the forward pass: Z by strips (`strips`), cell by cell (`cells`).
 
-Costs come from memory by rows and go to the lanes by anti-diagonals, through a ring of 64 columns in shared
-memory, eight rows a chunk: rows 8 g ... 8 g + 7 first need columns 32 b ... 32 b + 31 in chunk 4 b + g.
+Costs are read by rows and used by anti-diagonals, through a ring buffer of 64 columns in shared memory, eight
+rows a chunk: rows 8 g ... 8 g + 7 first need columns 32 b ... 32 b + 31 in chunk 4 b + g.
 """
 
 import math
@@ -75,7 +75,7 @@ def _of_step(ring, lane, k):
 
 @device
 def _of_steps(ring, lane, k):
-    """What a lane needs in steps k ... k + 7."""
+    """The costs of a lane in steps k ... k + 7."""
     return (_of_step(ring, lane, k), _of_step(ring, lane, k + 1), _of_step(ring, lane, k + 2),
             _of_step(ring, lane, k + 3), _of_step(ring, lane, k + 4), _of_step(ring, lane, k + 5),
             _of_step(ring, lane, k + 6), _of_step(ring, lane, k + 7))  # fmt: skip
@@ -83,7 +83,7 @@ def _of_steps(ring, lane, k):
 
 @device
 def _judged(longs, at, last, steps, gamma):
-    """State and loss of a matrix whose strips are all finished."""
+    """State and loss of a finished matrix."""
     negative, positive = (from_bits(np.int32(peek(longs, at + NEGATIVE))),
                           from_bits(np.int32(peek(longs, at + POSITIVE))))  # fmt: skip
     return judge(number_of(peek(longs, last)), (negative, positive), steps, gamma, LIMITS)
@@ -91,9 +91,9 @@ def _judged(longs, at, last, steps, gamma):
 
 @device
 def _load_costs(D, frame, k, got):
-    """Costs that step k is the first to need: 32 columns of eight rows, a column a lane.
+    """Load the costs first needed in step k: 32 columns of eight rows, one column for each lane.
 
-    The last row and column of the strip stand in for what is behind them.
+    Rows and columns after the strip's last ones are replaced by these.
     """
     width, h, c0, c1, lane = frame
     r0, j = minimum(k & (WARP - 1), h - 1), minimum(c0 + (k & -WARP) + lane, c1 - 1)
@@ -104,9 +104,9 @@ def _load_costs(D, frame, k, got):
 
 @device
 def _prefetch_costs(D, frame, k):
-    """Have the costs that step k is the first to need brought into the second-level cache: a row a lane.
+    """Prefetch the costs first needed in step k into the second-level cache, one row for each lane.
 
-    Rows do not start with a cache line, so 32 columns are in two; the first is the last one of those before.
+    Rows do not begin with a cache line, so 32 columns are in two lines; the first one is cached already.
     """
     width, h, c0, c1, lane = frame
     row, j = minimum((k & (WARP - 1)) + lane, h - 1), minimum(c0 + (k | (WARP - 1)), c1 - 1)
@@ -123,7 +123,7 @@ def _store_costs(got, ring, k, lane):
 
 @device
 def _step(t, state, upper, costs, place, constants):
-    """A step of all lanes.  The state also has the bits of the lowest and of the highest finite D so far."""
+    """A step of all lanes.  The state also has the bits of the lowest and highest finite D so far."""
     first, column, lo, hi, on_diagonal = place
     column = np.int32(column + t)
     d = costs[t] if lo <= column and column <= hi else INFINITY
@@ -140,7 +140,7 @@ def kernel(
     D0, D1, D2, x_lengths, y_lengths, words, longs, W, values,
     batch, groups, N, M, strips, columns, band, keep, c_hi, c_lo, forbidden, gamma,
 ):  # fmt: skip
-    """One strip of Z; words (a row a strip, `EACH` a matrix, a counter) start as NOT_READY.
+    """Compute Z of one strip; all words (rows, `EACH` for each matrix, a counter) start as NOT_READY.
 
     `longs` are the same words, as a bare address.  The costs D are whole matrices; W (strips, columns + 32,
     32) receives both weights of a cell as one word, if `keep`.
@@ -172,7 +172,7 @@ def kernel(
     lo, hi = np.int32(lo), np.int32(hi if lane < h else -1)
     c0 = np.int32(row_interval(i0, n, m, band, folded)[0])
     c1 = np.int32(row_interval(i0 + h - 1, n, m, band, folded)[1] + 1)
-    above0, above1 = np.int32(0), np.int32(0)  # the columns that the strip above hands over
+    above0, above1 = np.int32(0), np.int32(0)  # the columns that the strip above passes on
     if s > 0:
         above0 = np.int32(row_interval(i0 - WARP, n, m, band, folded)[0])
         above1 = np.int32(row_interval(i0 - 1, n, m, band, folded)[1] + 1)

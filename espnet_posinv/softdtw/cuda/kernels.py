@@ -1,11 +1,11 @@
-"""CUDA: buffers and launches for `forward` and `backward`, one each way, without waiting.
+"""Buffers and launches of the kernels `forward` and `backward`, one launch for each pass, without waiting.
 
-numba compiles the kernels to PTX; they are launched on torch's stream, through the driver, with bare
-addresses, in a few microseconds, where numba's own launch takes a millisecond for this many arrays.
+numba compiles the kernels to PTX.  They are launched through the driver on torch's stream, with bare
+addresses, in a few microseconds; numba's own launch takes a millisecond for this number of arrays.
 
-float64 costs are computed on the CPU (exactly, and the host waits for it).  A matrix with a cost of
-2^21 gamma and more or with exponents that do not fit 32 bits gives NaN here, where the CPU changes to a wider
-format: the host cannot know of it without waiting.
+float64 costs are computed on the CPU, for which the host waits.  A matrix with a cost of 2^21 gamma or more,
+or with exponents that do not fit 32 bits, gives NaN; the CPU would use a wider format, but here the host
+would have to wait to know.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ from espnet_posinv.softdtw.problem import Problem
 
 
 def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
-    """Losses (groups, B) float64, and what `backward` needs: weights and words of all strips."""
+    """Losses (groups, B) float64, and the state for `backward`: weights and words of all strips."""
     cost = problem.costs[0]
     if cost.dtype == torch.float64:
         values, state = cpu.forward(_on_cpu(problem), keep)
@@ -45,7 +45,7 @@ def forward(problem: Problem, keep: bool) -> tuple[torch.Tensor, tuple]:
 
 
 def backward(problem: Problem, state, seeds: torch.Tensor, wanted=(True,)) -> list[torch.Tensor | None]:
-    """seeds (groups, B) times E, for the groups that are wanted."""
+    """seeds (groups, B) times E, for the wanted groups."""
     cost = problem.costs[0]
     if cost.dtype == torch.float64:
         E = cpu.backward(_on_cpu(problem), state, seeds.cpu(), wanted)
@@ -112,12 +112,13 @@ def _launch(module, blocks: int, tensors, scalars) -> None:
             else:
                 values.append(address)
         packed = (*values, *scalars), c_types
-        _check(driver.cuLaunchKernel(function, blocks, 1, 1, WARP, 1, 1, 0, stream, packed, 0))
+        grid, block, shared_bytes = (blocks, 1, 1), (WARP, 1, 1), 0
+        _check(driver.cuLaunchKernel(function, *grid, *block, shared_bytes, stream, packed, 0))
 
 
 @cache
 def _compiled(module, device: int):
-    """The kernel's handle on this device, which tensors it takes as arrays, and the C types of what it takes.
+    """The kernel's handle on this device, which tensors it takes as arrays, and the C types of its arguments.
 
     Compiling takes a few seconds, once in a process.
     """
@@ -142,5 +143,5 @@ def _compiled(module, device: int):
 def _check(result):
     error, *values = result
     if int(error) != 0:
-        raise RuntimeError(f"soft-DTW: the CUDA driver answered {error.name}")
+        raise RuntimeError(f"soft-DTW: the CUDA driver returned {error.name}")
     return values[0] if values else None

@@ -1,4 +1,4 @@
-"""`products.py` on a card's tensor cores, as exact as float32.
+"""The products of `products.py` on tensor cores, with the accuracy of float32.
 
 Tensor cores multiply numbers of 16 bits, 16 times as fast as a card multiplies those of 32.  A float32 number
 a has 24 bits.  With a power of two s that brings the largest number of a sequence near to 2^14,
@@ -9,13 +9,13 @@ since fp16 has 11 bits down to 2^-14 and steps of 2^-24 below: r is at most 2^-3
 about a rounding of float32.  Of (h + l)(h' + l') the last term, 2^-22 of the first, is left out; the other
 three are summed in float32 (Ootomo and Yokota, arXiv 2203.03341).
 
-The pieces are made once, in memory, and padded with zeros to whole tiles: the products need no masks, and
-tiles go from memory to the multipliers without passing through registers.
+The pieces are written to memory once, padded with zeros to whole tiles: the products need no masks, and tiles
+are loaded without passing through registers.
 
-A tensor core adds to its sums by truncation, which over a long product is a bias: it sums one step only, and
-the steps are added with rounding.  So errors are smaller than those of products in float32 (bench/NOTES.md).
+A tensor core truncates its sums, which would bias a long product: it sums one step only, and the steps are
+added with rounding.  So errors are smaller than those of products in float32 (bench/NOTES.md).
 
-The kernels are Triton's, which comes with torch's CUDA wheels; it launches on torch's stream.
+The kernels are written in Triton, which is part of torch's CUDA wheels; it launches on torch's stream.
 """
 
 from functools import cache
@@ -46,8 +46,17 @@ def frame_costs(x: tuple[Tensor, ...], y: tuple[Tensor, ...], cosine: bool) -> T
     (batch, n), m = x_norms.shape, y_norms.shape[1]
     costs = x_norms.new_empty(batch, n, m)
     grid = (triton.cdiv(n, TILE) * triton.cdiv(m, TILE), batch)
-    _costs[grid](x, y, x_norms, y_norms, x_largest, y_largest, costs, n, m, x.shape[2], *y.shape[2:],
-                 -1.0 if cosine else -2.0, TILE, **schedule(_generation(x.device)))  # fmt: skip
+    _costs[grid](
+        *(x, y, x_norms, y_norms, x_largest, y_largest, costs),
+        n=n,
+        m=m,
+        padded_n=x.shape[2],
+        padded_m=y.shape[2],
+        padded_width=y.shape[3],
+        alpha=-1.0 if cosine else -2.0,
+        TILE=TILE,
+        **schedule(_generation(x.device)),
+    )
     return costs
 
 
@@ -69,9 +78,20 @@ def frame_gradient(parts: list[tuple], x: Tensor, cosine: bool) -> Tensor:
     for part, ((E, *sums, largest), transposed, (y, _, y_largest)) in enumerate(parts, 1):
         other = grad
         grad = torch.empty_like(x, dtype=x.dtype if part == len(parts) else torch.float32)
-        _gradient[grid](E, y, x, other, grad, sums[transposed], largest, y_largest, n, width, *E.shape[2:],
-                        *y.shape[2:], 0.0 if cosine else 2.0, -1.0 if cosine else -2.0, transposed, TILE,
-                        **schedule(_generation(x.device)))  # fmt: skip
+        _gradient[grid](
+            *(E, y, x, other, grad, sums[transposed], largest, y_largest),
+            n=n,
+            width=width,
+            padded_rows=E.shape[2],
+            padded_columns=E.shape[3],
+            padded_m=y.shape[2],
+            padded_width=y.shape[3],
+            own=0.0 if cosine else 2.0,
+            alpha=-1.0 if cosine else -2.0,
+            TRANSPOSED=transposed,
+            TILE=TILE,
+            **schedule(_generation(x.device)),
+        )
     return grad
 
 
@@ -81,7 +101,7 @@ def _generation(device: torch.device) -> int:
 
 
 def schedule(generation: int) -> dict[str, int]:
-    """Launch options by compute capability; 9 and 10 have shared memory for three steps of 64, 192 KiB."""
+    """Launch options by compute capability; 9 and 10 have shared memory for three steps of 64 (192 KiB)."""
     return {"STEP": 64 if generation in (9, 10) else 32, "num_warps": 8, "num_stages": 3}
 
 
@@ -89,8 +109,16 @@ def _pieces(a: Tensor, largest: Tensor, rows: Tensor, columns: Tensor, sums: boo
     batch, n, width = a.shape
     padded_n, padded_width = (triton.cdiv(size, TILE) * TILE for size in (n, width))
     parts = torch.empty(2, batch, padded_n, padded_width, dtype=torch.float16, device=a.device)
-    _split[(padded_n // ROWS, batch)](a, largest, parts, rows, columns, n, width, padded_n, padded_width,
-                                      sums, ROWS, TILE)  # fmt: skip
+    _split[(padded_n // ROWS, batch)](
+        *(a, largest, parts, rows, columns),
+        n=n,
+        width=width,
+        padded_n=padded_n,
+        padded_width=padded_width,
+        SUMS=sums,
+        ROWS=ROWS,
+        COLUMNS=TILE,
+    )
     return parts
 
 

@@ -1,17 +1,17 @@
-"""What both CUDA kernels (numba) share: one warp sweeps a strip of 32 rows and hands a row on as it goes.
+"""Common parts of the CUDA kernels (numba): a warp sweeps a strip of 32 rows and passes its last row on.
 
-At step k, lane l holds the cell of row l and column k - l, so that all 32 are independent; a lane gets
-its neighbour's number from the lane beside it by a shuffle.
+At step k, lane l holds the cell of row l and column k - l, so that all 32 are independent; a lane gets its
+neighbour's number by a shuffle.
 
 Strips of one matrix run at the same time on different multiprocessors.  A warp writes each number of its last
-row (backwards: of its first) into global memory as one 64-bit word, the next one reads it as soon as it
-differs from NOT_READY: the words are their own flags, so no fence and no barrier is needed.  Warps take their
-strip from a counter, in an order in which every strip comes after the one that it depends on, so whoever
-waits, waits for a warp that is running.
+row (in the backward pass: of its first row) into global memory as one 64-bit word, and the next warp reads it
+as soon as it differs from NOT_READY: the words are their own flags, so neither fence nor barrier is needed.
+Warps take strips from a counter, in an order in which every strip comes after the one that it depends on, so
+a waiting warp waits for a running one.
 
-A warp issues its instructions in order, and few warps share a multiprocessor, so whatever a step waits for,
-it waits for in full.  Steps come in chunks of eight without a branch; what a chunk needs (costs, weights,
-words of the neighbour) is read a chunk or more ahead, what it makes is stored behind it.
+A warp issues its instructions in order, and few warps share a multiprocessor, so latencies are not hidden.
+Steps are therefore grouped into chunks of eight without a branch; the input of a chunk (costs, weights, words
+of the neighbour) is read at least one chunk ahead, its results are stored after it.
 """
 
 import numpy as np
@@ -28,12 +28,12 @@ from espnet_posinv.softdtw.cuda.warp import (
 )
 from espnet_posinv.softdtw.reference import row_interval as _row_interval
 
-CHUNK = 8  # steps without a branch; columns that are handed over at a time
-AHEAD = 5  # chunks that what comes from memory is asked for before it is loaded
-RING = 2 * WARP  # columns of what goes between rows and anti-diagonals
-PAD = WARP + CHUNK  # words before and behind a row, which the warp's first and last steps may write
-NOT_READY = -1  # no mantissa (1 <= m < 2) and no finite number has these bits
-STATE, NEGATIVE, POSITIVE, FINISHED, EACH = range(5)  # words of a matrix, behind the rows
+CHUNK = 8  # steps without a branch; columns passed on at a time
+AHEAD = 5  # chunks between a prefetch and the load
+RING = 2 * WARP  # columns of the ring buffer between rows and anti-diagonals
+PAD = WARP + CHUNK  # words before and after a row, which the warp's first and last steps may write
+NOT_READY = -1  # bits that no mantissa (1 <= m < 2) and no finite number has
+STATE, NEGATIVE, POSITIVE, FINISHED, EACH = range(5)  # words of a matrix, after the rows
 ZERO, ONE, NAN = np.float32(0), np.float32(1), np.float32(np.nan)
 
 FLOATS, LONGS, DOUBLES = map(types.CPointer, (types.float32, types.int64, types.float64))
@@ -45,7 +45,7 @@ row_interval = device(_row_interval.py_func)
 
 @device
 def word_of(number):
-    """m and e, with which `number` starts, as one word."""
+    """The first two entries of `number`, m and e, as one word."""
     return (np.int64(number[1]) << 32) | np.int64(bits(number[0]))
 
 
@@ -56,10 +56,10 @@ def number_of(word):
 
 @device
 def wait(row, i, word):
-    """The word as soon as it is there; a lane that expects none has another in its place.
+    """Wait for a word; a lane that expects none passes another word.
 
-    All lanes go round together: if they came out of the loop one by one, each shuffle that follows would have
-    to bring them together first.
+    All lanes loop together: if they left the loop one by one, each later shuffle would first have to
+    synchronise them.
     """
     while anywhere(word == NOT_READY):
         if word == NOT_READY:

@@ -1,16 +1,15 @@
-"""What the CUDA kernels need of one number and of one warp, on a GPU and in numba's CUDA simulator.
+"""Operations on numbers and within a warp, for a GPU and for numba's CUDA simulator.
 
-The simulator (NUMBA_ENABLE_CUDASIM=1) runs kernels as Python functions, one thread a lane.  It knows
-neither bit casts nor shuffles; numpy and shared memory stand in for them there, and all that is built on
-top is the same. Numba widens integer sums to int64, hence the np.int32 around them; Python's floats are
-float64 and are not used.
+The simulator (NUMBA_ENABLE_CUDASIM=1) runs kernels as Python functions, one thread for each lane.  It has
+neither bit casts nor shuffles; numpy and shared memory replace them, and all other code is the same.  Numba
+widens integer sums to int64, hence the np.int32 around them; Python's floats are float64 and are not used.
 """
 
 import numpy as np
 from numba import config, cuda, float64, types
 
 if not hasattr(np, "row_stack"):
-    np.row_stack = np.vstack  # NumPy 2.5 dropped it, numba-cuda 0.30 still asks for it at the first launch
+    np.row_stack = np.vstack  # removed in NumPy 2.5, but numba-cuda 0.30 uses it
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 WARP = 32
@@ -85,7 +84,7 @@ if SIMULATED:
         cuda.syncthreads()
 
     @device
-    def anywhere(condition):  # of lanes that are threads each may wait for itself
+    def anywhere(condition):  # each lane is a thread and can wait by itself
         return condition
 
 else:
@@ -129,10 +128,10 @@ else:
 
     @intrinsic
     def behind(typing, pointer, i):
-        """The address i numbers on, in global memory.
+        """The address of element i, in global memory.
 
-        An access relative to it, with an index of 32 bits, takes one instruction for its address, not four.
-        The compiler would add i to the index again, so it is not told where this address comes from.
+        An access relative to it, with a 32-bit index, needs one instruction for its address, not four.  The
+        assembler code hides the sum from the compiler, which would add i to the index again.
         """
 
         def emit(context, builder, signature, args):
@@ -146,7 +145,7 @@ else:
 
     @intrinsic
     def peek(typing, words, i):
-        """A word of global memory that another warp may be writing: it is really read, each time."""
+        """Read a word of global memory that another warp may be writing, never from a register."""
         bits = words.dtype.bitwidth
 
         def emit(context, builder, signature, args):
@@ -160,7 +159,7 @@ else:
 
     @intrinsic
     def prefetch(typing, words, i):
-        """Have a line of memory fetched into the second-level cache, without waiting for it."""
+        """Prefetch a cache line into the second-level cache, without waiting."""
 
         def emit(context, builder, signature, args):
             address = builder.gep(args[0], [args[1]])

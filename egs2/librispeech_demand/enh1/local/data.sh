@@ -43,7 +43,8 @@ mix() {
 # shellcheck disable=SC2086
 speech "${data}/${train_set}" --parts ${parts//,/ }
 speech "${data}/dev_clean" --parts dev-clean --every "${every}"
-speech "${data}/test_clean" --parts test-clean
+# shellcheck disable=SC2046
+speech "${data}/test_clean" --parts test-clean $([ -n "${LEXICON}" ] || echo --lexicon)
 python3 -m espnet_posinv data demand --demand "${DEMAND}" --downloads downloads --channel "${channel}" "${data}/noise"
 mix "${data}/dev_clean" "${data}/dev" valid
 mix "${data}/test_clean" "${data}/test_clean_seen" seen
