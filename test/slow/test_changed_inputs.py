@@ -112,7 +112,7 @@ REFUSED = {
     ),
     "encoder: another file": (added("ssl/config.json", "{}"), "./ssl: other content"),
     "noise mixed in while training: audio": (replaced_audio("audio/rain.wav"), "./noise.scp: the same ids"),
-    "noise mixed in while training: list": (edited("noise.scp", "rain", "wind"), "./noise.scp: other ids"),
+    "noise mixed in while training: list": (edited("noise.scp", "^rain", "wind"), "./noise.scp: other ids"),
     "format": (("--audio_format", "flac"), "train/wav.scp: "),
     "setting": (("--finetune_args", f"{NOISE} --set max_epoch=9"), "max_epoch: 8 -> 9"),
     "setting of a criterion": (
