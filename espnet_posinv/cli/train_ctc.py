@@ -45,7 +45,7 @@ def options(parser):
     parser.add_argument("--half", action="store_true", help="keep the head's weights in half precision")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument(
-        "--dtype", default="float32", choices=("float32", "bfloat16"), help="of the SSL model"
+        "--dtype", default="float32", choices=("float32", "tf32", "bfloat16"), help="of the SSL model"
     )
 
 

@@ -39,7 +39,7 @@ class SSLLoss(torch.nn.Module, ABC):
         normalize_input: zero mean and unit variance per utterance; None: as in the encoder's training.
         sample_rate: at which speech is compared, Hz; must be the encoder's. Batches of another rate
             (:mod:`espnet_posinv.criterions.batch`) are resampled.
-        ssl_dtype: "float32" or "bfloat16" inside the encoder.
+        ssl_dtype: "float32", "tf32" or "bfloat16" inside the encoder.
         recompute: activation checkpointing in the encoder.
         references: folder with stored features of the clean references
             (:mod:`espnet_posinv.criterions.stored`); None: each step encodes the references.

@@ -7,7 +7,6 @@ import shlex
 import subprocess
 from collections.abc import Iterable, Mapping
 
-from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError
 
 ARCHIVE = re.compile(r"(.+):(\d+)(\[.*\])?")
@@ -75,6 +74,8 @@ def run_pipe(entry: str) -> bytes:
 
 def outputs(entries: Iterable[str]) -> dict[str, str]:
     """Hash of each pipe's output. "-" if it fails: opening the entry reports the error."""
+    from espnet_posinv.kaldi.parallel import parallel_map  # a slow import, and most lists have no such pipe
+
     entries = list(dict.fromkeys(entries))
     found = parallel_map(_hash_of_output, entries, label="pipes whose audio may have changed")
     return dict(zip(entries, found, strict=True))

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from espnet_posinv.device import to_device
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.masking import masked_standardise, span_mask
+from espnet_posinv.ssl.packing import packing
+from espnet_posinv.ssl.products import tf32
 
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
 LOADERS = ("transformers", "torchaudio", "s3prl", "whisper")
 
 
@@ -34,7 +39,8 @@ class SSLEncoder(nn.Module):
         weights: one per layer, > 0; default: 1 / number of layers.
         normalize_input: each waveform is brought to zero mean and unit variance first.
         sample_rate: of the waveforms, Hz.
-        dtype: "float32" or "bfloat16" (matrix products and convolutions in bfloat16 through autocast).
+        dtype: of what is computed: "float32", "tf32" (float32 whose products a GPU makes of TF32 numbers; on
+            a CPU the same as float32) or "bfloat16".
         recompute: activation checkpointing; less memory for one more forward pass.
 
     Raises:
@@ -56,13 +62,16 @@ class SSLEncoder(nn.Module):
         recompute: bool = False,
     ):
         super().__init__()
-        if dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"dtype {dtype!r}: an encoder runs in float32 or bfloat16 (float16 overflows)")
+        if dtype not in DTYPES:
+            raise ValueError(
+                f"dtype {dtype!r}: an encoder runs in float32, tf32 or bfloat16 (float16 overflows)"
+            )
         self.network = network.float().requires_grad_(False).eval()
         self.label = label
         self.sample_rate = sample_rate
         self.normalize_input = normalize_input
-        self.dtype = getattr(torch, dtype)
+        self.dtype = DTYPES[dtype]
+        self.tf32 = dtype == "tf32"
         self.recompute = recompute
         self.layers = _layer_list(layers, self.network.num_layers)
         weights = [1.0 / len(self.layers)] * len(self.layers) if weights is None else list(weights)
@@ -121,27 +130,27 @@ class SSLEncoder(nn.Module):
             raise ValueError(f"wav must be float (B, T), not {wav.dtype} {tuple(wav.shape)}")
         counts = [wav.shape[1]] * len(wav) if lengths is None else lengths.tolist()
         self._check(counts, wav)
+        frames = packing([self.frame_lengths(n) for n in counts], wav.device)
         lengths = to_device(torch.tensor(counts), wav.device)
         if statistics is not None:
             start, stop = statistics
             statistics = to_device(start, wav.device), to_device(stop, wav.device)
         frame_lengths = self.frame_lengths(lengths)
-        if min(counts, default=0) == wav.shape[1]:
-            lengths = None  # nothing is masked: the fused kernels apply
-
-        with torch.autocast(wav.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            x = self._prepare(wav.float(), lengths, statistics)
+        with torch.autocast(wav.device.type, enabled=False):
+            x = self._prepare(wav.float(), None if min(counts) == wav.shape[1] else lengths, statistics)
             found = {}
-            for index, state in self.network.states(x, lengths, statistics, self._recompute()):
+            for index, state in self.network.states(x, counts, frames, statistics, self.dtype, self._run):
                 if index in self.layers:
-                    found[index] = state.float()
+                    found[index] = frames.unpack(state.float())
                 if len(found) == len(self.layers):
                     break
         feats = [
             found[i] * w**0.5 if w != 1.0 else found[i]
             for i, w in zip(self.layers, self.weights, strict=True)
         ]
-        return (feats[0] if len(feats) == 1 else torch.cat(feats, dim=-1)), frame_lengths
+        x = feats[0] if len(feats) == 1 else torch.cat(feats, dim=-1)
+        behind = self.frame_lengths(wav.shape[1]) - frames.width
+        return (F.pad(x, (0, 0, 0, behind)) if behind else x), frame_lengths
 
     def _check(self, counts, wav):
         if len(counts) != len(wav):
@@ -173,8 +182,16 @@ class SSLEncoder(nn.Module):
             wav = masked_standardise(wav, counted, eps=1e-7).masked_fill(~inside, 0.0)
         return wav
 
-    def _recompute(self):
-        return self.recompute and torch.is_grad_enabled()
+    def _run(self, module, *args):
+        """What a module makes of its arguments; its activations are made again in the backward pass."""
+
+        def call(*args):
+            with tf32(self.tf32):
+                return module(*args)
+
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(call, *args, use_reentrant=False)
+        return call(*args)
 
 
 def _layer_list(layers, num_layers: int) -> list[int | str]:

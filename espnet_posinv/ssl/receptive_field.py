@@ -1,6 +1,7 @@
 """From samples to frames: the arithmetic of a stack of unpadded strided convolutions."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class ConvStack:
     kernels: tuple[int, ...]
     strides: tuple[int, ...]
 
-    @property
+    @cached_property
     def hop(self) -> int:
         """Inputs between the starts of two neighbouring outputs."""
         hop = 1
@@ -28,7 +29,7 @@ class ConvStack:
             hop *= stride
         return hop
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Inputs that one output sees."""
         size, hop = 1, 1

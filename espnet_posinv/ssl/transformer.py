@@ -1,4 +1,4 @@
-"""The transformer layer that the encoders share, with keys of padding masked out."""
+"""The transformer layer that the encoders share, over frames of utterances packed one behind another."""
 
 import math
 
@@ -6,9 +6,27 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from espnet_posinv.ssl import fused_layer
+from espnet_posinv.ssl.packing import Packing
+from espnet_posinv.ssl.products import layer_norm, linear, prepared
+
+
+def packed_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, frames: Packing) -> torch.Tensor:
+    """Attention within each packed utterance on a GPU, (N, H, D) each -> (N, H, D), in any precision.
+
+    PyTorch's memory-efficient kernel; its public interface takes no packed utterances.
+    """
+    ends, width = frames.starts, frames.width
+    efficient = torch.ops.aten._efficient_attention_forward
+    return efficient(q[None], k[None], v[None], None, ends, ends, width, width, 0.0, 0, True)[0][0]
+
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention through PyTorch's fused kernels (flash attention where there is one)."""
+    """Multi-head self-attention through PyTorch's fused kernels.
+
+    Utterances of one length are a batch.  Others are attended to as they are packed on a GPU; with a bias,
+    which the kernel for that does not take, as a batch with masked keys; and one by one on a CPU.
+    """
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
@@ -16,11 +34,26 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
 
-    def forward(self, x: torch.Tensor, keys: torch.Tensor | None, relative: torch.Tensor | None = None):
-        """x (B, N, D); keys (B, 1, 1, N) bool, True where attended, or None for all; -> (B, N, D)."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+    def forward(self, x: torch.Tensor, frames: Packing, relative: torch.Tensor | None = None):
+        """x (N, D), relative (H, W, W) or None -> (N, D)."""
+        qkv = linear(x, self.qkv)
+        if x.is_cuda and not frames.equal and relative is None and x.shape[1] // self.heads % 8 == 0:
+            q, k, v = qkv.view(len(x), 3, self.heads, -1).unbind(1)
+            y = packed_attention(q, k, v, frames).flatten(1)
+        elif frames.equal or x.is_cuda:
+            keys = None if frames.equal else frames.mask[:, None, None]
+            y = frames.pack(self._attend(frames.unpack(x), frames.unpack(qkv), keys, relative))
+        else:
+            each = zip(x.split(frames.lengths), qkv.split(frames.lengths), strict=True)
+            y = torch.cat([self._attend(p[None], q[None], None, relative)[0] for p, q in each])
+        return linear(y, self.out)
+
+    def _attend(self, x, qkv, keys, relative):
+        """x (B, W, D), qkv (B, W, 3 D), keys (B, 1, 1, W) bool or None -> (B, W, D)."""
+        parts = qkv.view(*qkv.shape[:2], 3, self.heads, -1).unbind(2)
+        q, k, v = (part.transpose(1, 2) for part in parts)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias(x, keys, relative))
-        return self.out(y.transpose(1, 2).flatten(2))
+        return y.transpose(1, 2).flatten(2)
 
     def bias(self, x, keys, relative):
         """What is added to the scores; here nothing but the mask."""
@@ -36,10 +69,11 @@ class GatedRelativeAttention(SelfAttention):
         self.gate_scale = nn.Parameter(torch.ones(1, heads, 1, 1))
 
     def bias(self, x, keys, relative):
-        """Gate (B, H, N, 1) times the position bias (H, N, N); -inf at masked keys."""
+        """Gate (B, H, W, 1) times the position bias (H, W, W); -inf at masked keys."""
         per_head = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        a, b = self.gate(per_head).unflatten(-1, (2, 4)).sum(-1).sigmoid().chunk(2, dim=-1)
-        bias = (a * (b * self.gate_scale - 1.0) + 2.0) * relative
+        a, b = linear(per_head, self.gate).unflatten(-1, (2, 4)).sum(-1).sigmoid().chunk(2, dim=-1)
+        gate = a * (b * prepared(self.gate_scale, x.dtype) - 1.0) + 2.0
+        bias = gate * relative[:, : x.shape[1], : x.shape[1]].to(x.dtype)
         return bias if keys is None else bias.masked_fill(~keys, -math.inf)
 
 
@@ -80,14 +114,16 @@ class Layer(nn.Module):
         self.ffn2 = nn.Linear(ffn_dim, dim)
         self.norm2 = nn.LayerNorm(dim, eps=eps)
 
-    def forward(self, x, keys, relative=None):
-        """x (B, N, D), keys (B, 1, 1, N) or None, relative (H, N, N) or None -> (B, N, D)."""
+    def forward(self, x: torch.Tensor, frames: Packing, relative: torch.Tensor | None = None):
+        """x (N, D), relative (H, W, W) or None -> (N, D)."""
+        if relative is None and fused_layer.usable(self, x):
+            return fused_layer.FusedLayer.apply(x, self, frames)
         if self.pre_norm:
-            x = x + self.attention(self.norm1(x), keys, relative)
-            return x + self.feed_forward(self.norm2(x))
-        x = self.norm1(x + self.attention(x, keys, relative))
-        return self.norm2(x + self.feed_forward(x))
+            x = x + self.attention(layer_norm(x, self.norm1), frames, relative)
+            return x + self.feed_forward(layer_norm(x, self.norm2))
+        x = layer_norm(x + self.attention(x, frames, relative), self.norm1)
+        return layer_norm(x + self.feed_forward(x), self.norm2)
 
     def feed_forward(self, x):
         """Linear, GELU, linear."""
-        return self.ffn2(F.gelu(self.ffn1(x)))
+        return linear(F.gelu(linear(x, self.ffn1)), self.ffn2)

@@ -7,31 +7,21 @@ padded time axis (huggingface/transformers#21534, pytorch/audio#2242).  Here eve
 equals the one that the utterance gets alone; the libraries only supply weights.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
-from espnet_posinv.ssl.masking import masked_channel_norm, span_mask
+from espnet_posinv.device import to_device
+from espnet_posinv.ssl.first_layer import between, normalised_convolution
+from espnet_posinv.ssl.packing import Packing, packing
+from espnet_posinv.ssl.positions import PositionConv
+from espnet_posinv.ssl.products import convolve, layer_norm, linear
 from espnet_posinv.ssl.receptive_field import ConvStack
 from espnet_posinv.ssl.transformer import GatedRelativeAttention, Layer, RelativePositions, SelfAttention
-
-
-def one_by_one(conv: nn.Conv1d, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """A grouped convolution as one for each group, in this dtype.
-
-    For groups in 16 bits cuDNN has no kernel that uses tensor cores; the position convolution then takes
-    longer than the rest of a base model.
-    """
-    assert conv.bias is not None
-    parts = (t.to(dtype).chunk(conv.groups, dim) for t, dim in ((x, 1), (conv.weight, 0), (conv.bias, 0)))
-    groups = zip(*parts, strict=True)
-    return torch.cat([F.conv1d(y, weight, bias, 1, conv.padding) for y, weight, bias in groups], 1)
 
 
 @dataclass(frozen=True)
@@ -77,32 +67,34 @@ class ConvLayer(nn.Module):
         else:
             self.norm = None
 
-    def forward(self, x: torch.Tensor, inside: torch.Tensor | None) -> torch.Tensor:
-        """x (B, C, T); inside (B, 1, T') bool: the outputs that GroupNorm counts, None for all."""
-        if isinstance(self.norm, nn.LayerNorm):
-            return self._channels_last(x)
-        x = self.conv(x)
-        if self.norm is not None:
-            x = self.norm(x) if inside is None else masked_channel_norm(x, inside, self.norm)
-        return F.gelu(x)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x (L, C) -> (L / stride, C'): convolution, LayerNorm where there is one, GELU."""
+        x = convolve(x, self.conv)
+        return F.gelu(x if self.norm is None else layer_norm(x, self.norm))
 
-    def _channels_last(self, x: torch.Tensor) -> torch.Tensor:
-        """The same with channels innermost in memory, where LayerNorm wants them.
+    def first(self, row: torch.Tensor, blocks: Packing, mask: Any, dtype: torch.dtype) -> torch.Tensor:
+        """The first layer.
 
-        conv1d knows no such layout and would have every activation transposed twice, forwards and backwards;
-        conv2d on one row does (on the CPU the front end takes about half the time).
+        Args:
+            row: ``(S,)`` packed samples.
+            blocks: samples of one hop each.
+            mask: ``(M, hop / stride)`` bool, the outputs of each block that GroupNorm counts.
+            dtype: of the result.
+
+        Returns:
+            ``(S / stride, C')``.
         """
-        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        x = F.conv2d(x, self.conv.weight.unsqueeze(2), self.conv.bias, stride=(1, self.conv.stride[0]))
-        return F.gelu(self.norm(x.permute(0, 2, 3, 1))).squeeze(1).transpose(1, 2)
+        if not isinstance(self.norm, nn.GroupNorm):
+            return self(row.to(dtype)[:, None])
+        return F.gelu(normalised_convolution(row, blocks, mask, self.conv, self.norm, dtype))
 
 
 class Wav2Vec2Network(nn.Module):
     """Hidden states of wav2vec 2.0, HuBERT or WavLM.
 
-    A convolution without padding never looks past an utterance's end in a frame that lies inside it, so
-    three things keep a batch exact: GroupNorm over the utterance's own frames, zeros behind it where the
-    position convolution looks past the end (as the convolution's own padding would be), and a key mask.
+    Utterances lie one behind another in one row, each from a multiple of the hop on, so that every layer
+    has its frames at its own multiples.  A convolution without padding never looks past an utterance's end
+    in a frame that lies inside it; what lies between is computed, one frame for an utterance, and dropped.
     """
 
     max_samples = None
@@ -118,13 +110,7 @@ class Wav2Vec2Network(nn.Module):
             nn.LayerNorm(config.conv_dims[-1], eps=config.eps) if config.projection_norm else None
         )
         self.projection = nn.Linear(config.conv_dims[-1], config.dim)
-        self.positions = nn.Conv1d(
-            config.dim,
-            config.dim,
-            config.pos_kernel,
-            padding=config.pos_kernel // 2,
-            groups=config.pos_groups,
-        )
+        self.positions = PositionConv(config.dim, config.pos_kernel, config.pos_groups)
         self.pre_norm = config.pre_norm
         self.norm = nn.LayerNorm(config.dim, eps=config.eps)
         self.relative = (
@@ -145,64 +131,53 @@ class Wav2Vec2Network(nn.Module):
         return self.stack.frames(lengths)
 
     def states(
-        self, wav, lengths, statistics=None, recompute=False
+        self,
+        wav: torch.Tensor,
+        lengths: list[int],
+        frames: Packing,
+        statistics: tuple[torch.Tensor, torch.Tensor] | None,
+        dtype: torch.dtype,
+        run: Callable[..., torch.Tensor],
     ) -> Iterator[tuple[str | int, torch.Tensor]]:
         """Yield the hidden states one after another, so that the caller stops at the last one it needs.
 
         Args:
-            wav: ``(B, T)`` with zeros behind each utterance.
-            lengths: ``(B,)`` samples, or None when all rows are full.
+            wav: ``(B, T)`` float32 with zeros behind each utterance.
+            lengths: samples of each utterance.
+            frames: of each utterance.
             statistics: ``(start, stop)``, both ``(B,)`` in samples, the span over which GroupNorm takes its
                 statistics; None for the whole utterance.
-            recompute: activations are computed again in the backward pass instead of being kept.
+            dtype: in which products are made.
+            run: calls a module with its arguments, and may forget its activations.
 
         Yields:
-            ``("conv", (B, N, conv_dims[-1]))``, then ``(i, (B, N, dim))`` for i = 0 (input of the first
-            layer) to num_layers (the last one behind the final norm where there is one).
+            ``("conv", (N, conv_dims[-1]))``, then ``(i, (N, dim))`` for i = 0 (input of the first layer) to
+            num_layers (the last one behind the final norm where there is one), N frames in all.
         """
-
-        def run(module, *args):
-            return checkpoint(module, *args, use_reentrant=False) if recompute else module(*args)
-
-        inside = self._first_layer_span(wav.shape[1], lengths, statistics)
-        x = wav[:, None]
-        for i, conv in enumerate(self.convs):
-            x = run(conv, x, inside if i == 0 else None)
-        x = x.transpose(1, 2)
+        blocks = packing([-(-n // self.hop) for n in lengths], wav.device)
+        wav = F.pad(wav, (0, blocks.width * self.hop - wav.shape[1]))  # a negative number cuts
+        row = blocks.pack(wav.unflatten(1, (-1, self.hop)))
+        if statistics is None:
+            stop = to_device(torch.tensor(lengths), wav.device)
+            statistics = torch.zeros_like(stop), stop
+        start = -(-statistics[0] // self.first.hop)  # outputs that see nothing but the span
+        stop = start + self.first.frames(statistics[1] - start * self.first.hop)
+        mask = between(blocks, start, stop, self.hop // self.first.hop)
+        x = run(self.convs[0].first, row.flatten(), blocks, mask, dtype)
+        for conv in self.convs[1:]:
+            x = run(conv, x)
+        x = x.index_select(0, blocks.starts[frames.owners] + frames.positions)
         yield "conv", x
 
-        keys = None
-        x = self.projection(x if self.projection_norm is None else self.projection_norm(x))
-        if lengths is not None:
-            frames = self.frame_lengths(lengths)
-            valid = span_mask(torch.zeros_like(frames), frames, x.shape[1])
-            x = x.masked_fill(~valid[..., None], 0.0)
-            keys = valid[:, None, None, :]
-        x = x + run(self._positions, x)
+        if self.projection_norm is not None:
+            x = layer_norm(x, self.projection_norm)
+        x = run(linear, x, self.projection)
+        x = x + F.gelu(run(self.positions, x, frames))
         if not self.pre_norm:
-            x = self.norm(x)
+            x = layer_norm(x, self.norm)
         yield 0, x
 
-        relative = self.relative(x.shape[1]) if self.relative is not None else None
+        relative = self.relative(frames.width) if self.relative is not None else None
         for i, layer in enumerate(self.layers, start=1):
-            x = run(layer, x, keys, relative)
-            yield i, self.norm(x) if self.pre_norm and i == self.num_layers else x
-
-    def _positions(self, x):
-        positions = self.positions
-        if x.is_cuda and torch.is_autocast_enabled("cuda"):
-            positions = partial(one_by_one, positions, dtype=torch.get_autocast_dtype("cuda"))
-        # an even kernel with padding on both sides gives one output too many
-        return F.gelu(positions(x.transpose(1, 2))[..., : x.shape[1]]).transpose(1, 2)
-
-    def _first_layer_span(self, width, lengths, statistics):
-        """Outputs of the first layer that see nothing but the span of the statistics; None for all."""
-        if not isinstance(self.convs[0].norm, nn.GroupNorm) or (lengths is None and statistics is None):
-            return None
-        if statistics is None:
-            start, stop = torch.zeros_like(lengths), lengths
-        else:
-            start, stop = statistics
-        first = -(-start // self.first.hop)
-        count = self.first.frames(stop - first * self.first.hop)
-        return span_mask(first, first + count, self.first.frames(width))[:, None]
+            x = run(layer, x, frames, relative)
+            yield i, layer_norm(x, self.norm) if self.pre_norm and i == self.num_layers else x

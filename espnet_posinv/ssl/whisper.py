@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.ct2 import read_model
-from espnet_posinv.ssl.masking import span_mask
+from espnet_posinv.ssl.packing import packing
+from espnet_posinv.ssl.products import layer_norm, prepared
 from espnet_posinv.ssl.rename import load_renamed
 from espnet_posinv.ssl.transformer import Layer, SelfAttention
 from espnet_posinv.ssl.transformers import PREPROCESSING
@@ -98,38 +98,33 @@ class WhisperNetwork(nn.Module):
         """One frame for every two mel frames, of which a last single one counts."""
         return (lengths // MEL_HOP + 1) // 2
 
-    def states(self, wav, lengths, statistics=None, recompute=False):
+    def states(self, wav, lengths, frames, statistics, dtype, run):
         """Hidden states one after another; see :meth:`Wav2Vec2Network.states`.
 
         Nothing here is normalised along time, so ``statistics`` has no use.  "conv" is what enters the
         first layer without its positions.
         """
-
-        def run(module, *args):
-            return checkpoint(module, *args, use_reentrant=False) if recompute else module(*args)
-
-        mel_valid = valid = keys = None
-        if lengths is not None:
-            zero = torch.zeros_like(lengths)
-            mel_valid = span_mask(zero, lengths // MEL_HOP, wav.shape[1] // MEL_HOP)
-            valid = mel_valid[:, ::2]
-            keys = valid[:, None, None, :]
-        with torch.autocast(wav.device.type, enabled=False):
-            mel = self.log_mel(wav, mel_valid)
-        x = run(self._convolve, mel, mel_valid)
+        packed = packing([n // MEL_HOP for n in lengths], wav.device)
+        valid = None if packed.equal else packed.mask
+        mel = self.log_mel(wav[:, : max(lengths)], valid)
+        x = run(self._convolve, mel.to(dtype), valid, frames)
         yield "conv", x
-        x = x + self.positions[: x.shape[1]]
+        x = x + prepared(self.positions, dtype)[frames.positions]
         yield 0, x
         for i, layer in enumerate(self.layers, start=1):
-            x = run(layer, x, keys)
-            yield i, self.norm(x) if i == self.num_layers else x
+            x = run(layer, x, frames)
+            yield i, layer_norm(x, self.norm) if i == self.num_layers else x
 
-    def _convolve(self, mel, mel_valid):
-        x = F.gelu(self.conv1(mel))
-        if mel_valid is not None:
+    def _convolve(self, mel, valid, frames):
+        x = F.gelu(self._conv(mel, self.conv1))
+        if valid is not None:
             # the second convolution must find behind the end the zeros of its own padding
-            x = x.masked_fill(~mel_valid[:, None], 0.0)
-        return F.gelu(self.conv2(x)).transpose(1, 2)
+            x = x.masked_fill(~valid[:, None], 0.0)
+        return frames.pack(F.gelu(self._conv(x, self.conv2)).transpose(1, 2))
+
+    def _conv(self, x, conv):
+        weight, bias = prepared(conv.weight, x.dtype), prepared(conv.bias, x.dtype)
+        return F.conv1d(x, weight, bias, conv.stride, conv.padding)
 
 
 def load(name: str) -> tuple[WhisperNetwork, dict]:

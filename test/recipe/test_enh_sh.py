@@ -1,6 +1,7 @@
 """The recipe template from a user's side: a new recipe, its help, its stages, and what mistakes say."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -106,6 +107,17 @@ def test_a_path_with_blanks_is_refused_by_the_example(recipe):
         [recipe / "local/data.sh", "--audio", "my", "corpus"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2 and "'corpus' belongs to no option; paths have no blanks" in done.stderr
+
+
+def test_a_training_that_fails_shows_the_end_of_its_log_and_not_all_of_it_again():
+    source = (ROOT / "egs2/TEMPLATE/enh1/enh.sh").read_text()
+    kept = re.search(r"2> >\((sed -u '[^']*') >&2\)", source)[1]
+    said = "[a] (launch:96) INFO: /bin/x\nrun.pl: last lines of train.log:\n    ValueError: wrong\n"
+    said += "Command '['run.pl']' returned non-zero exit status 1.\nTraceback\nThe last 1000 lines\n"
+    shown = subprocess.run(
+        ["bash", "-c", kept], input=said, capture_output=True, text=True, check=True
+    ).stdout
+    assert shown == "run.pl: last lines of train.log:\n    ValueError: wrong\n"
 
 
 def test_dry_run_names_inputs_and_outputs_and_makes_nothing(recipe):

@@ -10,7 +10,7 @@ import pytest
 from espnet_posinv import cli
 from espnet_posinv.recipe import contents as module
 from espnet_posinv.recipe.contents import Contents
-from espnet_posinv.recipe.made_from import MAKE, REFUSED, THERE, begin, paths_in, stale
+from espnet_posinv.recipe.made_from import MAKE, REFUSED, THERE, begin, drop_stale, paths_in, stale
 
 
 @pytest.fixture(autouse=True)
@@ -189,6 +189,38 @@ def test_paths_in_a_configuration(data):
         "criterions": [{"conf": {"upstream": "transformers:model", "lr": 0.5, "where": "nowhere/x"}}],
     }
     assert paths_in(config) == ["./a.wav", "model"]
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("small=whisper:./model,lm=lm.arpa,beam_size=5", ["./model", "lm.arpa"]),
+        ("transformers:model", ["model"]),
+        ("transformers:facebook/hubert-base-ls960", []),
+        ("whisper", []),  # a loader, even where a folder happens to be called so
+        ("speaker:utt2spk:ge2e:lm.arpa", ["lm.arpa"]),
+        ("rules.py:words --sclite", ["rules.py"]),
+        ("--set preprocessor_conf.noise_scp=./lm.arpa rules.py", ["./lm.arpa", "rules.py"]),
+        ("my files/lm", ["my files/lm"]),
+        ("lm.arpa:encoder:encoder", ["lm.arpa"]),
+        ("0.5", []),
+    ],
+)
+def test_paths_in_a_text(data, text, paths):
+    for folder in ("model", "whisper", "my files"):
+        os.mkdir(folder)
+    for name in ("lm.arpa", "rules.py", "my files/lm"):
+        (data / name).write_text(name)
+    assert paths_in(text) == paths
+
+
+def test_scores_of_other_data_are_dropped(data, capsys):
+    for name in ("a", "b"):
+        make(f"scores/{name}.json", [f"{name}.wav"])
+    replace(data / "a.wav", b"x" * 1000)
+    drop_stale([data / "scores/a.json", data / "scores/b.json", data / "b.wav"], Contents())
+    assert sorted(os.listdir("scores")) == [".a.json.made_from", ".b.json.made_from", "b.json"]
+    assert "scores/a.json: left out and deleted; a.wav: other content" in capsys.readouterr().out
 
 
 def test_command_line_reads_what_the_configuration_names(data, capsys):

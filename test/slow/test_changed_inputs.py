@@ -74,7 +74,7 @@ def other_speaker(folder):
     """One utterance of the training set less, in all its files."""
     for path in (folder / "data/train").iterdir():
         lines = path.read_text().splitlines(keepends=True)
-        path.write_text("".join(line for line in lines if "s2-train" not in line))
+        path.write_text("".join(line for line in lines if line.split()[0] not in ("s2", "s2-train")))
 
 
 NOISE = "--set preprocessor_conf.noise_scp=./noise.scp"
@@ -97,7 +97,7 @@ REFUSED = {
     ),
     "data: clean speech exchanged": (swapped("data/train/spk1.scp"), "train/spk1.scp: the same ids"),
     "local/perturb.sh": (
-        added("local/perturb.sh", "#!/bin/sh\nsed -i '/s1-train/d;/^s1 /d' data/train/*\n"),
+        added("local/perturb.sh", "#!/bin/sh\nsed -i '/^s1-train/d;/^s1 /d' data/train/*\n"),
         "train/wav.scp: other ids (3 entries before, 2 now)",
     ),
     "data: an utterance less": (other_speaker, "train/wav.scp: other ids (3 entries before, 1 now)"),
@@ -174,7 +174,8 @@ def changing(finished, tmp_path_factory):
 def formatted(recipe):
     """What is trained on."""
     lists = [(recipe.folder / f"dump/raw/train/{name}.scp").read_text() for name in ("wav", "spk1")]
-    return lists, [Path(line.split()[1]).read_bytes() for text in lists for line in text.splitlines()]
+    paths = [line.split()[1] for text in lists for line in text.splitlines()]
+    return lists, [(recipe.folder / path).read_bytes() for path in paths]
 
 
 # In this order: each change is made upon those before.

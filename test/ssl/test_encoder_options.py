@@ -113,7 +113,7 @@ def test_mixed_precision_around_it_does_not_reach_it(upstream):
         ({"layers": [3, -1]}, "named twice"),
         ({"layers": [1, 2], "weights": [1.0]}, "one positive weight for each"),
         ({"layers": [1, 2], "weights": [1.0, 0.0]}, "one positive weight for each"),
-        ({"dtype": "float16"}, "float32 or bfloat16"),
+        ({"dtype": "float16"}, "float32, tf32 or bfloat16"),
         ({"sample_rate": 8000}, "was trained at 16000 Hz, but the waveforms have 8000 Hz"),
     ],
 )

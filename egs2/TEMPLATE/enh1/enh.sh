@@ -72,6 +72,7 @@ $(sed -n '/^# General/,/^help_message/{
     /^help_message/d; s/^# \(.*\)/\n\1:/; s/^\([a-z_]*\)=\([^#]*\) # \(.*\)/  --\1 \2  \3/; p
 }' "${BASH_SOURCE[0]}")"
 
+wrong() { echo "$0: $*" >&2; exit 2; }
 given=("$@")
 . utils/parse_options.sh
 if [ $# -gt 0 ]; then  # left over: most often a list without quotes
@@ -84,8 +85,7 @@ if [ $# -gt 0 ]; then  # left over: most often a list without quotes
             option="; a list is one word between quotes: ${option} ${words[*]}\"" ;;
         *) option='' ;;
     esac
-    echo "$0: '${words[*]}' belongs to no option${option} (--help)" >&2
-    exit 2
+    wrong "'${words[*]}' belongs to no option${option} (--help)"
 fi
 . ./path.sh
 . ./cmd.sh
@@ -98,32 +98,26 @@ for n in datadir dumpdir expdir downloads results pretrained se_config finetune_
     case ${n} in packed | criterion | upstreams | recognisers | *_set*) ;; *) odd+=' ,:' ;; esac
     [[ ${!n} == *["${odd}"]* ]] || continue
     odd=${!n//[^"${odd}"]/}
-    echo "$0: --${n} ${!n}: not with '${odd:0:1}' in it, please; a link without will do (ln -s TARGET LINK)" >&2
-    exit 2
+    wrong "--${n} ${!n}: not with '${odd:0:1}' in it, please; a link without will do (ln -s TARGET LINK)"
 done
 for n in stage stop_stage nj train_jobs train_threads num_nodes; do
-    [[ ${!n} =~ ^[1-9][0-9]*$ ]] || { echo "$0: --${n} ${!n}: must be a whole number above 0" >&2; exit 2; }
+    [[ ${!n} =~ ^[1-9][0-9]*$ ]] || wrong "--${n} ${!n}: must be a whole number above 0"
 done
 if [ "${stage}" -gt 10 ] || [ "${stage}" -gt "${stop_stage}" ]; then
-    echo "$0: --stage ${stage} --stop_stage ${stop_stage}: no stage to run; there are 1 to 10 (--list-stages)" >&2; exit 2
+    wrong "--stage ${stage} --stop_stage ${stop_stage}: no stage to run; there are 1 to 10 (--list-stages)"
 fi
 ${skip_data_prep} && [ "${stage}" -lt 4 ] && stage=4
 ${skip_train} && [ "${stage}" -ge 4 ] && [ "${stage}" -lt 6 ] && stage=6
 ${skip_eval} && [ "${stop_stage}" -gt 5 ] && stop_stage=5
-if [ -z "${train_set}" ] || [ -z "${valid_set}" ] || [ -z "${test_sets}" ]; then
-    echo "$0: name the sets: --train_set, --valid_set, --test_sets" >&2; exit 2
-fi
-for n in ${seeds}; do
-    [[ ${n} =~ ^[0-9]+$ ]] || { echo "$0: --seeds ${n}: whole numbers are needed" >&2; exit 2; }
-done
-if [ -n "${clean_set}" ] && [[ " ${test_sets} " != *" ${clean_set} "* ]]; then
-    echo "$0: --clean_set ${clean_set}: is none of --test_sets \"${test_sets}\"" >&2; exit 2
-fi
+for n in train_set valid_set test_sets; do [ -n "${!n}" ] || wrong "name the sets: --${n} is empty"; done
+for n in ${seeds}; do [[ ${n} =~ ^[0-9]+$ ]] || wrong "--seeds ${n}: whole numbers are needed"; done
+[ -z "${clean_set}" ] || [[ " ${test_sets} " == *" ${clean_set} "* ]] ||
+    wrong "--clean_set ${clean_set}: is none of --test_sets \"${test_sets}\""
 twice=$(printf '%s\n' ${train_set} ${valid_set} ${test_sets} | sort | uniq -d | xargs)
-[ -z "${twice}" ] || { echo "$0: ${twice}: named twice among --train_set, --valid_set and --test_sets" >&2; exit 2; }
+[ -z "${twice}" ] || wrong "${twice}: named twice among --train_set, --valid_set and --test_sets"
 for c in ${criterion}; do
-    [ -e "conf/criterion/${c}.yaml" ] && continue
-    echo "$0: --criterion ${c}: no conf/criterion/${c}.yaml; there are $(basename -as .yaml conf/criterion/*.yaml | xargs)" >&2; exit 2
+    [ -e "conf/criterion/${c}.yaml" ] ||
+        wrong "--criterion ${c}: no conf/criterion/${c}.yaml; there are $(basename -as .yaml conf/criterion/*.yaml | xargs)"
 done
 # What the cluster lacks is said before the first stage, not hours later.
 if [ "${cmd_backend}" != local ] && ! ${list_stages} && ! ${dry_run}; then
@@ -134,8 +128,7 @@ fi
 
 results=${results:-${expdir}/RESULTS.md} title="$(basename "$(dirname "${PWD}")"), ${expdir}"
 if [ -e "${results}" ] && [ "$(head -n 1 "${results}")" != "# ${title}" ] && ! ${list_stages} && ! ${dry_run}; then
-    echo "$0: ${results} holds the report of $(head -n 1 "${results}" | cut -c 3-), this one is of ${title}: give another --results" >&2
-    exit 2
+    wrong "${results} holds the report of $(head -n 1 "${results}" | cut -c 3-), this one is of ${title}: give another --results"
 fi
 format_cmd='' asr_cmd=''  # launchers of what needs none on one machine: processes that share what is loaded
 [ "${cmd_backend}" = local ] || format_cmd=${train_cmd} asr_cmd=${decode_cmd}
@@ -154,7 +147,7 @@ init=${init:-${models[0]:-}}
 for m in ${packed}; do models+=("$(basename "${m}")"); done
 if [[ " ${models[*]} " != *" ${init} "* ]]; then
     if [ -z "${init}" ] || [ ! -e "${expdir}/${init}/config.yaml" ]; then
-        echo "$0: --init '${init}': stage 4 makes '${models[*]}'; a model of your own comes in with --pretrained FOLDER" >&2; exit 2
+        wrong "--init '${init}': stage 4 makes '${models[*]}'; a model of your own comes in with --pretrained FOLDER"
     fi
     models+=("${init}")
 fi

@@ -48,7 +48,7 @@ finetune="--set max_epoch=${epochs} --set num_iters_per_epoch=${updates} --set k
 ./enh.sh \
     --train_set train --valid_set valid --test_sets "test_clean test_seen test_unseen" --clean_set test_clean \
     --datadir "data_${size}" --local_data_opts "--size ${size}" \
-    --dumpdir "dump_${size}" --expdir "exp_${size}" --downloads "${downloads}" \
+    --data_from ../asr1/lexicon.txt --dumpdir "dump_${size}" --expdir "exp_${size}" --downloads "${downloads}" \
     --pretrained "${NSNET2_ONNX:-${downloads}/nsnet2/nsnet2-20ms-baseline.onnx}" --init nsnet2 --packed "${packed}" \
     --finetune_config conf/finetune.yaml --finetune_args "${finetune}" \
     --upstreams "${upstreams}" --seeds 1 "${train[@]}" \

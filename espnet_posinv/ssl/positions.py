@@ -1,0 +1,100 @@
+"""The convolution that tells wav2vec 2.0's layers where a frame is, as one product for each group."""
+
+import functools
+
+import torch
+from torch import nn
+
+from espnet_posinv.ssl.packing import Packing
+from espnet_posinv.ssl.products import prepared
+
+BLOCK = 8  # frames that are computed as one row of the product
+
+
+class PositionConv(nn.Conv1d):
+    """A grouped convolution whose outputs see zeros outside of their utterance, as many as inputs.
+
+    cuDNN has no kernel of 16 bits for groups that uses tensor cores, and none that knows where an utterance
+    ends.  Here ``BLOCK`` frames are one row of a matrix, the blocks that they see one row of another, and the
+    kernel is a band matrix between them: 1 + 2 BLOCK / kernel times the operations at most.
+    """
+
+    def __init__(self, dim: int, kernel: int, groups: int):
+        super().__init__(dim, dim, kernel, padding=kernel // 2, groups=groups)
+
+    def forward(self, x: torch.Tensor, frames: Packing) -> torch.Tensor:  # type: ignore[override]
+        """x (N, D), the frames of the packed utterances -> (N, D)."""
+        return _Banded.apply(x, self.weight, frames) + prepared(self.bias, x.dtype)
+
+
+class _Banded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, frames):
+        groups, taps = x.shape[1] // weight.shape[1], weight.shape[2]
+        ctx.weight, ctx.where = weight, _where(frames, taps, groups)
+        return _product(x, prepared(weight, x.dtype, banded, groups, 0), *ctx.where)
+
+    @staticmethod
+    def backward(ctx, grad):
+        # an input is seen by outputs on both sides of it: a convolution again, its kernel turned round
+        groups = grad.shape[1] // ctx.weight.shape[1]
+        return _product(grad, prepared(ctx.weight, grad.dtype, banded, groups, 1), *ctx.where), None, None
+
+
+@functools.lru_cache(maxsize=16)
+def _where(frames: Packing, taps: int, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """`seen` and `rows` of :func:`_product`."""
+    device = frames.device
+    blocks = Packing([-(-n // BLOCK) for n in frames.lengths], device)
+    within = blocks.positions[:, None] + torch.arange(-_reach(taps), _reach(taps) + 1, device=device)
+    outside = (within < 0) | (within >= blocks.starts.diff()[blocks.owners][:, None])
+    seen = (blocks.starts[blocks.owners][:, None] + within).masked_fill(outside, blocks.total)
+    group = torch.arange(groups, device=device)[:, None, None] * (blocks.total + 1)
+    return (seen + group).flatten(), blocks.starts[frames.owners] * BLOCK + frames.positions
+
+
+def _product(x: torch.Tensor, band: torch.Tensor, seen: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """What each block sees times the band matrix of each group.
+
+    Args:
+        x: ``(N, D)``.
+        band: ``(G, V * BLOCK * D / G, BLOCK * D / G)``.
+        seen: ``(G * M * V)`` blocks that each of the M blocks sees, of each group; the last one is zeros.
+        rows: ``(N,)`` where x stands in the blocks.
+    """
+    groups, _, size = band.shape
+    blocks = len(seen) // (groups * band.shape[1] // size)
+    laid = x.new_zeros((blocks + 1) * BLOCK, x.shape[1]).index_copy_(0, rows, x)
+    laid = laid.view(blocks + 1, BLOCK, groups, -1).permute(2, 0, 1, 3).reshape(-1, size)
+    y = laid.index_select(0, seen).view(groups, blocks, -1) @ band
+    y = y.view(groups, blocks * BLOCK, -1).transpose(0, 1).reshape(blocks * BLOCK, -1)
+    return y.index_select(0, rows)
+
+
+def _reach(taps: int) -> int:
+    """Blocks on each side that a block sees, both ways."""
+    return -(-(taps // 2) // BLOCK)
+
+
+def banded(weight: torch.Tensor, groups: int, back: int) -> torch.Tensor:
+    """A kernel (O, I, K) in so many groups as a band matrix.
+
+    Args:
+        weight: of the convolution.
+        groups: of channels.
+        back: 1 for the convolution that gives the gradient: taps in reverse, inputs and outputs exchanged.
+
+    Returns:
+        ``(G, V * BLOCK * I, BLOCK * O / G)`` for the V blocks that a block sees.
+    """
+    taps = weight.unflatten(0, (groups, -1)).permute(0, 3, 2, 1)
+    count = taps.shape[1]
+    ahead = count - 1 - count // 2 if back else count // 2
+    if back:
+        taps = taps.flip(1).transpose(2, 3)
+    blocks = 2 * _reach(count) + 1
+    band = weight.new_zeros(groups, blocks * BLOCK, taps.shape[2], BLOCK, taps.shape[3])
+    for r in range(BLOCK):
+        first = _reach(count) * BLOCK - ahead + r
+        band[:, first : first + count, :, r] = taps
+    return band.flatten(3).flatten(1, 2)
