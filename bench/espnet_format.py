@@ -25,7 +25,7 @@ def read(entry):
 
 
 def seconds(data):
-    """How long a WAV file is; sox does not know when it writes the header into a pipe."""
+    """Duration of a WAV file, from its size: a header that sox wrote into a pipe does not have it."""
     channels, rate, bits = struct.unpack_from("<HI6xH", data, 22)
     return (len(data) - data.index(b"data") - 8) * 8 / (channels * bits * rate)
 

@@ -2,7 +2,7 @@
 
     python bench/kaldi_scale.py [--utts 1000000] [--parts 32]
 
-The directory has the seven files of an enhancement corpus. Each command runs as a process of its own,
+The directory has the seven files of an enhancement corpus. Each command runs in a separate process,
 as scripts run it, so start-up is included and the memory is the process's peak.
 """
 

@@ -121,7 +121,7 @@ def measure(output: Path, models: list[str], device: str, until: float) -> None:
         print(name, result[name], flush=True)
         write(output, result)
     models = [model for model in models if model != "heads"]
-    torch.backends.cudnn.deterministic = True  # so ESPnet trains, unless told otherwise
+    torch.backends.cudnn.deterministic = True  # ESPnet's default
     encoder = random_hubert().to(device)
     left = [(model, criterion) for model in models for criterion in (None, *CRITERIONS)]
     with mock.patch("espnet_posinv.criterions.base.load_encoder", lambda *_, **__: encoder):

@@ -27,7 +27,7 @@ def compile_to_ptx(cc: int) -> dict[str, str]:
     from espnet_posinv.softdtw.cuda import backward, forward
 
     capability = divmod(cc, 10)
-    # numba types a kernel's device functions for the card at hand; here none is.
+    # numba types a kernel's device functions for the present card; here there is none.
     dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
     modules = {"forward": forward, "backward": backward}
     return {name: cuda.compile_ptx(m.kernel, m.SIGNATURE, cc=capability)[0] for name, m in modules.items()}
@@ -69,7 +69,7 @@ def triton_to_ptx(cc: int) -> dict[str, tuple[str, int]]:
 
 
 def find_ptxas() -> str | None:
-    """ptxas of the toolkit, or the one that comes with torch's CUDA wheels."""
+    """ptxas of the toolkit, or the one in torch's CUDA wheels."""
     bundled = Path(torch.__file__).parent / "bin" / "ptxas"
     return shutil.which("ptxas") or (str(bundled) if bundled.exists() else None)
 
@@ -112,7 +112,7 @@ def main(argv=None):
                 options.out.mkdir(parents=True, exist_ok=True)
                 (options.out / f"{name.replace(' ', '_')}_sm{cc}.ptx").write_text(ptx, encoding="ascii")
             numbers = resources(ptx, ptxas) if ptxas else {"registers": "no ptxas"}
-            if shared is not None:  # Triton's is asked for at the launch
+            if shared is not None:  # Triton requests it at the launch
                 numbers["shared"] = shared
             doubles = len(re.findall(r"^\s*\w+[\w.]*\.f64", ptx, re.MULTILINE))
             cells = [str(numbers.get(key, "")) for key in COLUMNS]

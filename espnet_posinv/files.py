@@ -45,7 +45,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own for each process and host: several may write the same file of a shared folder.
+    # A different name for each process and host: several may write the same file of a shared folder.
     temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
     try:
         yield temporary

@@ -58,7 +58,7 @@ def read_set(
                 f"{name}: {entry}: {info.channels} channel(s) at {info.rate} Hz, need one at {SAMPLE_RATE} Hz"
             )
         numbers = units.encode(texts[name])
-        if numbers is None and strict:  # a unit of its own, never recognised
+        if numbers is None and strict:  # a separate unit, never recognised
             known = {token: number for number, token in enumerate(units.tokens)}
             numbers = [known.get(unit, -1) for unit in units.split(texts[name])]
         repeats = sum(a == b for a, b in zip(numbers or [], (numbers or [])[1:], strict=False))

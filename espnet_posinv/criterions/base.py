@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from espnet_posinv.criterions.batch import current_batch
+from espnet_posinv.criterions.diagnosis import not_finite, with_ids
 from espnet_posinv.device import to_device
 from espnet_posinv.perturb.seeding import generator
 from espnet_posinv.perturb.speed import change_speed, changed_length
@@ -119,7 +119,7 @@ class SSLLoss(torch.nn.Module, ABC):
         ids = current_batch().utt_ids
         if ids is None or len(ids) != len(ref):
             raise ValueError(
-                f"{self.name}: references are stored by utterance, but the batch has no utterance ids "
+                "references are stored by utterance, but the batch has no utterance ids "
                 "(run ESPnet through python -m espnet_posinv, without a PIT solver)"
             )
         speeds = [1.0] * len(ref) if speeds is None else speeds
@@ -161,10 +161,10 @@ class SSLLoss(torch.nn.Module, ABC):
                 clean, new_lengths = self.at_encoder_rate(ref.detach().float(), lengths)
                 enhanced, _ = self.at_encoder_rate(inf.float(), lengths)
                 loss = self.distance(clean, enhanced, new_lengths)
+            if not loss.detach().isfinite().all():
+                self._warn_once("finite", not_finite(loss, ref, inf, lengths))
         except ValueError as error:
-            raise ValueError(f"{self.name}: {_with_ids(str(error), len(inf))}") from error
-        if not loss.detach().isfinite().all():
-            self._explain(loss, ref, inf, lengths)
+            raise ValueError(f"{self.name}: {with_ids(str(error), len(inf))}") from error
         return loss
 
     def at_encoder_rate(self, wav: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -179,7 +179,7 @@ class SSLLoss(torch.nn.Module, ABC):
             rates = rates[:1] * len(wav)
         if len(rates) != len(wav):
             raise ValueError(
-                f"{self.name}: it was called with {len(wav)} of {len(rates)} utterances, which have several "
+                f"it was called with {len(wav)} of {len(rates)} utterances, which have several "
                 f"sample rates ({sorted(set(rates))} Hz): use wrapper: fixed_order, or batches of one rate"
             )
         if all(rate == self.sample_rate for rate in rates):
@@ -225,25 +225,6 @@ class SSLLoss(torch.nn.Module, ABC):
         self._warn_once("lengths", f"{reason}; padding counts as speech")
         return torch.full((len(inf),), inf.shape[1])
 
-    def _explain(self, loss, ref, inf, lengths):
-        """Explain a loss that is NaN or infinite, by utterance."""
-        ids = current_batch().utt_ids
-        for row in (~loss.detach().isfinite()).nonzero().flatten().tolist():
-            name = ids[row] if ids is not None and len(ids) == len(loss) else f"utterance {row} of the batch"
-            clean, enhanced = ref[row, : lengths[row]], inf[row, : lengths[row]]
-            if not clean.isfinite().all():
-                at = int((~clean.isfinite()).nonzero()[0])
-                raise ValueError(
-                    f"{self.name}: sample {at} of the clean reference of {name} is {clean[at].item()}: "
-                    "repair the file or remove the utterance"
-                )
-            cause = (
-                "though both signals are finite"
-                if enhanced.isfinite().all()
-                else "because the enhanced one is not finite: its noisy input is not, or the model diverged"
-            )
-            self._warn_once("finite", f"the loss of {name} is {loss[row].item()}, {cause}")
-
     def _warn_once(self, kind: str, text: str) -> None:
         if kind not in self._warned:
             self._warned.add(kind)
@@ -269,12 +250,3 @@ class SSLLoss(torch.nn.Module, ABC):
     def report(self, **values) -> None:
         """Set ``stats``: per-utterance values (B,) under this criterion's name."""
         self.stats = {f"{self.name}_{key}": torch.as_tensor(v).detach().float() for key, v in values.items()}
-
-
-def _with_ids(message: str, count: int) -> str:
-    """A message with ids in place of rows of the batch; with all ids if it names no row."""
-    ids = current_batch().utt_ids
-    if ids is None or len(ids) != count:
-        return message
-    named = re.sub(r"utterance (\d+) of the batch", lambda row: f"utterance {ids[int(row[1])]}", message)
-    return named if any(i in named for i in ids) else f"{message} (in the batch of {', '.join(ids)})"

@@ -54,7 +54,7 @@ def enhance_files(
         ValueError: no recording, two of one name, or an output that would replace an input.
         OSError: the disk is full.
     """
-    enhancer([], wet=wet)  # a wrong share is told once
+    enhancer([], wet=wet)  # an invalid share raises one error
     output = Path(output)
     recordings = named_recordings(inputs)
     _refuse_to_overwrite(recordings, inputs, output)

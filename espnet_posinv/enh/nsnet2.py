@@ -80,7 +80,7 @@ class NSNet2Separator(WaveformSeparator):
         """Enhance a padded batch.
 
         Frame n is centred on sample ``n * hop`` and reaches ``hop`` samples to either side, so the last
-        sample of an utterance of L samples lies in frames up to ``ceil(L / hop)``. The network is causal
+        sample of an utterance of L samples is in frames up to ``ceil(L / hop)``. The network is causal
         and the samples after L are zeroed, so later frames cannot change the first L output samples, if the
         batch holds all of these frames: hence the padding to a multiple of the hop.
         """

@@ -24,7 +24,7 @@ def is_pipe(entry: str) -> bool:
 
 
 def archive_of(entry: str) -> str | None:
-    """The archive an entry lies in, if it is ``archive:offset``."""
+    """The archive of an entry ``archive:offset``, else None."""
     match = ARCHIVE.fullmatch(entry)
     return match[1] if match and not os.path.exists(entry) else None
 
@@ -32,8 +32,8 @@ def archive_of(entry: str) -> str | None:
 def files_behind(entry: str) -> list[str] | None:
     """The files that an entry is read from, which may be missing.
 
-    None for a pipe that does not show what it reads (a script, a variable, an address): only its output tells
-    whether its audio is another.
+    None for a pipe whose files are unknown (it has a script, a variable, an address): only its output shows
+    whether its audio has changed.
     """
     if not is_pipe(entry):
         return [archive_of(entry) or entry]
@@ -73,8 +73,8 @@ def run_pipe(entry: str) -> bytes:
 
 
 def outputs(entries: Iterable[str]) -> dict[str, str]:
-    """Hash of what each pipe gives; all are run. "-" where one fails: that is told when it is opened."""
-    from espnet_posinv.kaldi.parallel import parallel_map  # takes a while, and most lists have no such pipe
+    """Hash of each pipe's output. "-" if it fails: opening the entry reports the error."""
+    from espnet_posinv.kaldi.parallel import parallel_map  # a slow import, and most lists have no such pipe
 
     entries = list(dict.fromkeys(entries))
     found = parallel_map(_hash_of_output, entries, label="pipes whose audio may have changed")
@@ -82,7 +82,7 @@ def outputs(entries: Iterable[str]) -> dict[str, str]:
 
 
 def state(entry: str) -> str | None:
-    """A text that changes with the audio of an entry: size and times of its files; None as files_behind."""
+    """Size and times of an entry's files, which change with its audio; None as in `files_behind`."""
     files = files_behind(entry)
     return None if files is None else " ".join(map(_stat, files))
 
@@ -90,7 +90,7 @@ def state(entry: str) -> str | None:
 def fingerprint(table: Mapping[str, str]) -> str:
     """Hash of ids, entries and what their audio depends on: changes when the audio does.
 
-    Pipes whose output alone tells are run.
+    Pipes whose files are unknown are run.
     """
     found = {entry: state(entry) for entry in table.values()}
     found |= outputs(entry for entry, known in found.items() if known is None)
@@ -104,7 +104,7 @@ def _stat(path: str) -> str:
     try:
         status = os.stat(path)
     except OSError:
-        return "-"  # told when the entry is opened
+        return "-"  # opening the entry reports the error
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 

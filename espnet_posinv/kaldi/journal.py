@@ -34,7 +34,7 @@ def bind(folder: Path, scp: Path) -> None:
     """
     note = folder / ".source"
     if note.exists() and (owner := note.read_text(encoding="utf-8").strip()) != scp.name:
-        raise DataError(f"{folder}: holds the audio of {owner}; give {scp} a folder of its own")
+        raise DataError(f"{folder}: holds the audio of {owner}; use another folder for {scp}")
     with atomic_write(note) as file:
         file.write(f"{scp.name}\n")
 

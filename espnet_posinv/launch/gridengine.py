@@ -1,4 +1,4 @@
-"""Jobs on Grid Engine (queue.pl): one qsub for all tasks, qstat while they live, then qacct."""
+"""Jobs on Grid Engine (queue.pl): one qsub for all tasks, qstat while they run, then qacct."""
 
 import getpass
 import re

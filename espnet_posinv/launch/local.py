@@ -93,7 +93,7 @@ class Local:
                 [sys.executable, "-IS", TASK, self.spec, str(task)],
                 stdin=subprocess.DEVNULL,
                 env=environment,
-                start_new_session=True,  # a group of its own: cancelled as a whole
+                start_new_session=True,  # a separate group, which is cancelled as a whole
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
                 pass_fds=(self.workspace.lock,),  # held while any task runs
             )

@@ -32,7 +32,7 @@ def pesq(clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
     """Wide-band PESQ (MOS-LQO); undefined where P.862 finds no utterance, as in silent output.
 
     P.862's code has room for 50 stretches of speech. With more it writes outside its tables and returns a
-    wrong value or crashes. So a recording with more has no value, and the code runs in a process of its own.
+    wrong value or crashes. So a recording with more has no value, and the code runs in a separate process.
     """
     require_sound(clean=clean, enhanced=enhanced)
     if (count := _stretches(clean)) > 50:

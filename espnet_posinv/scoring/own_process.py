@@ -14,7 +14,7 @@ class Died(Exception):
 
 
 def in_own_process(function: Callable[..., Result], *args) -> Result:
-    """``function(*args)`` in a process of its own, forked for this call.
+    """``function(*args)`` in a separate process, forked for this call.
 
     Raises:
         Died: the process was killed.

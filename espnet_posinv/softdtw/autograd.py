@@ -100,7 +100,7 @@ class FrameLoss(Function):
             E = kernels_for(problem).backward(problem, ctx.plan or rest[groups:], seeds, wanted)
             both = multiply.alignment_factor(E[0], seed)
             x_parts, y_parts = [(both, False, y_side)], [(both, True, x_side)]
-            # The folded T and E have the same symmetric part, and x stands on both sides of its own cost.
+            # The folded T and E have the same symmetric part, and both arguments of this cost are x.
             for own, side, parts in zip(E[1:], (x_side, y_side), (x_parts, y_parts), strict=False):
                 if own is not None:
                     parts.append((multiply.alignment_factor(own + own.mT, seed), False, side))

@@ -74,7 +74,7 @@ def describe(language: str) -> dict:
         return {**record, "rules": rules, "symbols": english.SYMBOLS, "equivalent": english.EQUIVALENT}
     rules = "Whisper's basic normaliser, marks and inner apostrophes kept, "
     known = reads_numbers(language)
-    rules += "numbers read out" if known else "digits as they stand: no package reads them out"
+    rules += "numbers read out" if known else "digits unchanged: no package reads them out"
     return {**record, "rules": rules}
 
 
