@@ -80,27 +80,31 @@ def unpack(archive: Path, folder: Path) -> None:
         DataError: no archive of `pack`.
     """
     with tarfile.open(archive) as tar:
-        names = sorted({name.split("/")[0] for name in tar.getnames()})
-        for name in names:
+        files: dict[str, dict[str, tarfile.TarInfo]] = {}
+        for member in tar.getmembers():
+            name, _, file = member.name.partition("/")
+            files.setdefault(name, {})[Path(file).name] = member
+        for name, members in files.items():
+            if "index.tsv" not in members:
+                raise DataError(f"{archive}: no index of {name}; make it with pack")
             if (folder / name).is_dir():
                 continue
             with new_folder(folder / name) as part:
-                tar.extractall(part, filter="data", members=_inside(tar, name))
-                if not (part / "index.tsv").is_file():
-                    raise DataError(f"{archive}: no index of {name}; make it with pack")
-                audio, lines = {}, []
-                for line in (part / "index.tsv").read_text(encoding="utf-8").splitlines():
-                    key, piece, start, samples = line.split("\t")
-                    if piece not in audio:
-                        audio = {piece: soundfile.read(part / f"{piece}.ogg", dtype="int16")[0]}
-                    x = audio[piece][int(start) : int(start) + int(samples)]
-                    soundfile.write(part / f"{key}.wav", x, SAMPLE_RATE)
-                    lines.append(f"{key} {(folder / name).resolve()}/{key}.wav\n")
-                (part / "wav.scp").write_text("".join(lines), encoding="utf-8")
+                for file, member in members.items():
+                    content = tar.extractfile(member)
+                    assert content is not None
+                    (part / file).write_bytes(content.read())
+                _cut(part, (folder / name).resolve())
 
 
-def _inside(tar: tarfile.TarFile, name: str):
-    for member in tar.getmembers():
-        if member.name.startswith(f"{name}/"):
-            member.name = member.name.removeprefix(f"{name}/")
-            yield member
+def _cut(part: Path, place: Path) -> None:
+    """The recordings of `part`, which will stand at `place`, as files of their own."""
+    piece_at, samples_at, lines = "", np.zeros(0, np.int16), []
+    for line in (part / "index.tsv").read_text(encoding="utf-8").splitlines():
+        key, piece, start, samples = line.split("\t")
+        if piece != piece_at:
+            piece_at, samples_at = piece, soundfile.read(part / f"{piece}.ogg", dtype="int16")[0]
+        x = samples_at[int(start) : int(start) + int(samples)]
+        soundfile.write(part / f"{key}.wav", x, SAMPLE_RATE)
+        lines.append(f"{key} {place}/{key}.wav\n")
+    (part / "wav.scp").write_text("".join(lines), encoding="utf-8")
