@@ -20,6 +20,7 @@ downloads=../downloads
 base="whisper-base=whisper:${WHISPER_BASE:-${downloads}/whisper-base}"
 tiny="whisper-tiny.en=whisper:${WHISPER_TINY_EN:-${downloads}/whisper-tiny.en}"
 phones="whisper-tiny.en-phones=ssl_ctc:../asr1/heads/whisper_tiny_phones_blstm${WHISPER_TINY_EN:+,upstream=${tiny#*=}}"
+mini="mini_hubert-phones=ssl_ctc:../asr1/heads/mini_hubert_phones_blstm"
 packed="models/nsnet2_ssl_mse models/nsnet2_ssl_softdtw"  # 3000 updates on a GPU
 upstreams="mini_hubert=transformers:../ssl1/mini_hubert"
 asr_args="--window 15"
@@ -31,7 +32,7 @@ case ${size} in
         ;;
     default) epochs=2 updates=20 probe="--steps 10" ;;
     full)
-        epochs=8 updates=25 se_config=conf/train_convtasnet.yaml recognisers="${phones} ${tiny} ${base}"
+        epochs=8 updates=25 se_config=conf/train_convtasnet.yaml recognisers="${phones} ${mini} ${tiny} ${base}"
         upstreams+=" whisper=${tiny#*=}"
         train=(--train_jobs 2 --train_threads $((($(nproc) + 1) / 2)))
         ;;
