@@ -99,10 +99,10 @@ def report(folder: Path, output: Path) -> None:
     note = (
         f"{seeds} seeds a cell, {last} updates, {len(facts['unseen']['names'])} utterances of each test set. "
         "Phone error rates in per cent, 95 % intervals over resampled seeds and utterances; differences are "
-        "paired, bold where the interval leaves out zero. Columns: whose BLSTM recognises."
+        "paired, bold where the interval leaves out zero. Columns: whose BLSTM recognises; noisy: as it is."
     )
     blocks = [note, Panels("convergence", _alt(results), _panels(results), 3)]
-    blocks += [_rates(results, name) for name in ("unseen", "seen") if name in facts]
+    blocks += [_rates(results, name) for name in ("unseen", "seen", "clean") if name in facts]
     blocks += [_differences(results, name) for name in ("unseen", "seen") if name in facts]
     blocks += [_interaction(results), _speed(results)]
     output.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,8 @@ def _rates(results: Results, name: str) -> Table:
     sampled = results.resamples(name)
     by_judge = {judge: results.resamples(name, judge) for judge in results.encoders}
     rows = []
-    for cell in ["noisy", "nsnet2", *_others(results), *results.cells]:
+    trained = [cell for cell in results.cells if results.last in results.steps(name, cell)]
+    for cell in ["noisy", "nsnet2", *_others(results), *trained]:
         errors = results.errors(name, cell, results.last)
         away = results.errors(name, cell, results.last, "lps")
         rows.append([cell, *(told(sampled.rate(errors[judge])) for judge in results.encoders)])
