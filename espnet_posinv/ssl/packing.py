@@ -5,18 +5,26 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import torch
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from espnet_posinv.device import to_device
 
 
+@torch.compiler.disable
+
 def packing(lengths: Sequence[int], device: torch.device) -> "Packing":
     """The `Packing` of these lengths; that of a batch's last encoding serves the next one."""
-    return _packing(tuple(lengths), device, torch.is_inference_mode_enabled())
+    return (Packing if mode_is_on() else _packing)(tuple(lengths), device)
 
 
 @functools.lru_cache(maxsize=16)
-def _packing(lengths, device, inference):  # what inference mode has made can not be used in training
+def _packing(lengths, device):
     return Packing(lengths, device)
+
+
+def mode_is_on() -> bool:
+    """Whether tensors that are made now are of no use later: inference mode, fake tensors."""
+    return torch.is_inference_mode_enabled() or _get_current_dispatch_mode() is not None
 
 
 class Packing:
@@ -34,11 +42,12 @@ class Packing:
         self.total = sum(self.lengths)
         self.equal = self.total == self.width * len(self.lengths)
         self.device = device
+        self.kept: dict[tuple, tuple] = {}  # what others derive from it
 
     @cached_property
     def starts(self) -> torch.Tensor:
         """First row of each utterance and, behind them, N: ``(B + 1,)`` int32."""
-        ends = torch.tensor([0, *self.lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+        ends = torch.tensor([0, *self.lengths], dtype=torch.int32, device="cpu").cumsum(0, dtype=torch.int32)
         return to_device(ends, self.device)
 
     @cached_property

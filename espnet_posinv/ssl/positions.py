@@ -1,7 +1,5 @@
 """The convolution that tells wav2vec 2.0's layers where a frame is, as one product for each group."""
 
-import functools
-
 import torch
 from torch import nn
 
@@ -41,9 +39,14 @@ class _Banded(torch.autograd.Function):
         return _product(grad, prepared(ctx.weight, grad.dtype, banded, groups, 1), *ctx.where), None, None
 
 
-@functools.lru_cache(maxsize=16)
 def _where(frames: Packing, taps: int, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """`seen` and `rows` of :func:`_product`."""
+    """`seen` and `rows` of :func:`_product`, found once for a packing."""
+    if (taps, groups) not in frames.kept:
+        frames.kept[taps, groups] = _find(frames, taps, groups)
+    return frames.kept[taps, groups]
+
+
+def _find(frames: Packing, taps: int, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
     device = frames.device
     blocks = Packing([-(-n // BLOCK) for n in frames.lengths], device)
     within = blocks.positions[:, None] + torch.arange(-_reach(taps), _reach(taps) + 1, device=device)

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 _use_tf32 = False
 
 
+@torch.compiler.disable
 def prepared(
     weight: torch.Tensor | None,
     dtype: torch.dtype,
@@ -22,6 +24,8 @@ def prepared(
     """
     if weight is None or (layout is None and weight.dtype == dtype):
         return weight
+    if _get_current_dispatch_mode() is not None:  # what a mode makes is of no use outside of it
+        return (weight if layout is None else layout(weight, *args)).to(dtype).contiguous()
     state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
     kept = weight.__dict__.setdefault("_prepared", {})
     found = kept.get((dtype, layout, args))

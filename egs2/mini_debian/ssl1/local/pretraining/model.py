@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import HubertConfig, HubertModel
 
-from espnet_posinv.ssl.wav2vec2 import far
 
 HOP, WINDOW = 320, 400  # samples between frames and seen by one frame of the convolutions, 16 kHz
 TEMPERATURE = 0.1  # of the cosine logits (arXiv 2106.07447, eq. 3)
@@ -96,6 +95,18 @@ class MaskedPrediction(nn.Module):
             x = block(x, attention_mask=keys)
             x = x[0] if isinstance(x, tuple) else x  # transformers before 5.2x
         return encoder.layer_norm(x)
+
+
+def far(conv: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
+    """A long grouped convolution `(B, C, N)` with zeros around, N frames, by Fourier transforms in float32."""
+    with torch.autocast(x.device.type, enabled=False):
+        length = x.shape[-1] + conv.kernel_size[0]
+        length += length % 2
+        signal = torch.fft.rfft(x.float(), length).unflatten(1, (conv.groups, -1))
+        kernel = torch.fft.rfft(conv.weight.float(), length).conj().unflatten(0, (conv.groups, -1))
+        y = torch.fft.irfft(torch.einsum("bgif,goif->bgof", signal, kernel), length).flatten(1, 2)
+        # A correlation on a circle: what precedes the start is at the end
+        return y.roll(conv.kernel_size[0] // 2, -1)[..., : x.shape[-1]] + conv.bias.float()[:, None]
 
 
 def convolve(conv: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
