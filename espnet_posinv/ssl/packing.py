@@ -11,7 +11,6 @@ from espnet_posinv.device import to_device
 
 
 @torch.compiler.disable
-
 def packing(lengths: Sequence[int], device: torch.device) -> "Packing":
     """The `Packing` of these lengths; that of a batch's last encoding serves the next one."""
     return (Packing if mode_is_on() else _packing)(tuple(lengths), device)

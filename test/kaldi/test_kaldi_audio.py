@@ -293,7 +293,9 @@ def test_one_folder_holds_one_signal(wavs):
     write_scp("wav.scp", {"a": "float.wav"})
     write_scp("spk1.scp", {"a": "float.wav"})
     format_wav_scp("wav.scp", "out", jobs=1)
-    with pytest.raises(DataError, match=r"out: holds the audio of wav\.scp; use another folder for spk1\.scp"):
+    with pytest.raises(
+        DataError, match=r"out: holds the audio of wav\.scp; use another folder for spk1\.scp"
+    ):
         format_wav_scp("spk1.scp", "out", jobs=1)
 
 

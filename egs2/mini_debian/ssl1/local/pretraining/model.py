@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import HubertConfig, HubertModel
 
-
 HOP, WINDOW = 320, 400  # samples between frames and seen by one frame of the convolutions, 16 kHz
 TEMPERATURE = 0.1  # of the cosine logits (arXiv 2106.07447, eq. 3)
 MASK_SPAN, MASK_START = 10, 0.08  # frames; probability that a span begins at a frame: about half is masked
@@ -98,7 +97,7 @@ class MaskedPrediction(nn.Module):
 
 
 def far(conv: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
-    """A long grouped convolution `(B, C, N)` with zeros around, N frames, by Fourier transforms in float32."""
+    """A long grouped convolution `(B, C, N)` with zeros around, N frames, by FFT in float32."""
     with torch.autocast(x.device.type, enabled=False):
         length = x.shape[-1] + conv.kernel_size[0]
         length += length % 2
