@@ -270,7 +270,10 @@ def test_scores_of_other_data_by_a_run_with_other_options_are_left_out(finished,
     replaced_audio("audio/wav-s0-test_noisy.wav")(recipe.folder)
     done = recipe.call("--packed", "")
     assert done.returncode == 0, done.stderr
-    assert "scores/signal/packed/test_noisy.json: left out and deleted; data/test_noisy" in done.stdout
+    assert (
+        "scores/signal/packed/test_noisy.json: left out and deleted; dump/raw/test_noisy/wav.scp"
+        in done.stdout
+    )
     assert "scores/signal/packed/test_noisy" not in recipe.table()
     assert "scores/signal/packed/test_clean" in recipe.table()
 
