@@ -134,7 +134,7 @@ JUDGED_AGAIN = {
     "recogniser of phones: its lexicon": edited("lexicon.txt", "lex", "lux"),
     "language": ("--lang", "de"),
     "rules of text": edited("rules.py", "rules", "other"),
-    "other rules of text": ("--normaliser", "ge2e.whl:words"),
+    "other rules of text": ("--normaliser", "lm.arpa:words"),
     "metrics": ("--metrics", "si_sdr"),
     "model of a task": edited("ge2e.whl", "ge2e", "other"),
     "task": ("--tasks", "speaker=verify:utt2spk:ge2e:./ge2e.whl"),

@@ -329,6 +329,7 @@ score_words() {
         fi
         heard=$(heard_clean "${r}" "$2") r=${r%%=*} decoded=${expdir}/decoded/${r%%=*}/$1/$2/text
         out=${scores}/lps/${r}/$1/$2.json
+        [ -n "${heard}" ] || rm -f "${out}"  # of another set without noise
         [ -z "${heard}" ] || as_made "${out}" --reads "${heard}" "${decoded}" ||
             ${python} -m espnet_posinv score words --ref "${heard}" --unit phones --hyp "${decoded}" --output "${out}" \
                 > /dev/null || return 1
@@ -451,7 +452,8 @@ audios=$(for t in ${test_sets}; do for m in "${systems[@]}"; do audio "${m}" "${
 texts=$(for r in ${judges}; do for t in ${test_sets}; do
     each "${expdir}/decoded/${r%%=*}/%/${t}/text" "${systems[@]}"; done; done)
 scored=$(for r in ${judges} signal; do for t in ${test_sets}; do
-    each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done)
+    each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done
+    for k in ${tasks}; do for t in ${test_sets}; do each "${expdir}/tasks/${k%%=*}/%/${t}.json" "${systems[@]}"; done; done)
 if stage 7 "ASR decoding: ${judges}" --key "${lang} ${judges} ${asr_args}${heads:+ ${lexicon} ${head_args}}" --reads ${audios} \
     ${heads:+$(each "${raw}/%" "${train_set}" "${valid_set}")} --writes ${texts}; then
     for u in ${upstreams}; do for h in ${heads}; do beside "${train_jobs}" train_head "${h}" "${u}"; done; done
@@ -487,8 +489,10 @@ fi
 
 probed=${upstreams}
 [ "${probe_args}" != none ] || probed=
+lps=$(for r in ${judges}; do for t in ${test_sets}; do
+    [ -z "$(heard_clean "${r}" "${t}" 2> /dev/null)" ] || each "${scores}/lps/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done)
 pages=$(ls "${expdir}"/convergence/{,*/}section.json "${expdir}"/ablation/section.json 2> /dev/null || true)
-if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_args} ${test_sets}, ${clean_set}" --reads ${scored} ${audios} ${pages} \
+if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_args} ${test_sets}, ${clean_set}" --reads ${scored} ${lps} ${audios} ${pages} \
     $(for m in "${models[@]}" "${tuned[@]}"; do echo "${expdir}/${m}/config.yaml" "$(model "${m}")"; done) \
     $(each "${raw}/%" ${test_sets}) ${probed:+$(each "${raw}/${train_set}/%" wav.scp spk1.scp)} \
     --writes "${results}" "${expdir}/report.html" $(each "${expdir}/probe/%/section.json" $(for u in ${probed}; do echo "${u%%=*}"; done)); then
