@@ -84,7 +84,7 @@ def test_formatting_and_scoring_are_jobs(recipe):
     more = ("--recognisers", "", "--metrics", "si_sdr", "--stage", "8", "--stop-stage", "8")
     done = recipe(*more)
     assert done.returncode == 0, done.stderr
-    assert "# Running on ci-n" in jobs(recipe.folder / "exp/scores/log")["signal.noisy.test.log"]
+    assert "# Running on ci-n" in jobs(recipe.folder / "exp/scores/log")["signal.noisy.log"]
     scores = json.loads((recipe.folder / "exp/scores/signal/noisy/test.json").read_text())
     assert 16 < scores["total"]["si_sdr"]["mean"] < 22  # 17 dB, and what the noise loses above 8 kHz
 

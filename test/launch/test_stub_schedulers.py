@@ -133,5 +133,5 @@ def test_without_the_scheduler_it_says_so(tmp_path, make_launcher, name, schedul
     result = make_launcher(name, {"PATH": str(bare)})("x.log", "true")
     assert result.returncode == 255
     assert re.search(
-        rf"not found: this is no host that can submit to {scheduler};.*cmd_backend=local", result.stderr
+        rf"not found: this host cannot submit to {scheduler};.*cmd_backend=local", result.stderr
     )
