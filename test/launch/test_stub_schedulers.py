@@ -132,6 +132,4 @@ def test_without_the_scheduler_it_says_so(tmp_path, make_launcher, name, schedul
     (bare / "python3").symlink_to(sys.executable)
     result = make_launcher(name, {"PATH": str(bare)})("x.log", "true")
     assert result.returncode == 255
-    assert re.search(
-        rf"not found: this host cannot submit to {scheduler};.*cmd_backend=local", result.stderr
-    )
+    assert re.search(rf"not found: this host cannot submit to {scheduler};.*cmd_backend=local", result.stderr)
