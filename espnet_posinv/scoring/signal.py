@@ -14,7 +14,20 @@ from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.scoring.bootstrap import rate_interval
-from espnet_posinv.scoring.metrics import FUNCTIONS, METRICS, NAMES, PACKAGES, Metric, Undefined
+from espnet_posinv.scoring.metrics import (
+    FUNCTIONS,
+    METRICS,
+    NAMES,
+    PACKAGES,
+    Metric,
+    Undefined,
+    dnsmos,
+    estoi,
+    pesq,
+    si_sdr,
+)
+
+__all__ = ["METRICS", "Undefined", "dnsmos", "estoi", "pesq", "score_files", "score_signals", "si_sdr"]
 
 
 def score_signals(
