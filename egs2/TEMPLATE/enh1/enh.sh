@@ -159,11 +159,16 @@ own=()                   # recognisers that stage 7 trains
 for u in ${upstreams}; do for h in ${heads}; do
     case ${h} in
         characters_linear | characters_blstm | phones_linear | phones_blstm) ;;
-        *) echo "$0: --heads ${h}: there are characters_linear, characters_blstm, phones_linear, phones_blstm" >&2; exit 2 ;;
+        *) wrong "--heads ${h}: there are characters_linear, characters_blstm, phones_linear, phones_blstm" ;;
     esac
     own+=("${u%%=*}_${h}=ssl_ctc:${expdir}/asr/${u%%=*}_${h}$([[ -z ${lm} || ${h} = phones_* ]] || echo ",beam_size=50,lm=${lm}")")
 done; done
 judges="${own[*]} ${recognisers}"
+# What training their recognisers needs is missed now, not after the fine-tuning; stage 1 may fetch a lexicon.
+[ -z "${lm}" ] || [ -f "${lm}" ] || wrong "--lm ${lm}: no such file"
+[[ ${heads} != *phones* ]] || for f in ${lexicon//,/ }; do
+    [ -f "${f}" ] || [ "${f}" = g2p_en ] || [[ ${f} == "${downloads}"/* ]] || wrong "--lexicon ${f}: no such file, and not g2p_en"
+done
 trained=("${tuned[@]}")
 [ -z "${finetuned}" ] || read -ra tuned <<< "${finetuned}"
 sets="${train_set} ${valid_set} ${test_sets}"
@@ -179,7 +184,7 @@ spoken() {
     echo "${out}"
 }
 hears_phones() { local p=${1#*:}; grep -qs '"kind": "phones"' "${p%%,*}/config.json"; }
-lexicon() { local p=${1#*:}; sed -n 's/^ *"lexicon": "\(.*\)".*/\1/p' "${p%%,*}/config.json"; }  # of a recogniser of phones
+lexicon_of() { local p=${1#*:}; sed -n 's/^ *"lexicon": "\(.*\)".*/\1/p' "${p%%,*}/config.json"; }  # of a recogniser of phones
 all_languages() { [[ ${1#*=} = ssl_ctc:* ]]; }  # RECOGNISER: its units are those of several
 each() { local f=$1 x; shift; for x in "$@"; do echo "${f//%/${x}}"; done; }  # a pattern's paths
 
@@ -321,7 +326,7 @@ score_words() {
         text=${raw}/$2/text unit=() args="${normaliser} ${wer_args}"
         if hears_phones "${r}"; then
             [ ! -e "${raw}/$2/text_phones" ] || text=${raw}/$2/text_phones
-            args+=" $(lexicon "${r}")"
+            args+=" $(lexicon_of "${r}")"
         elif all_languages "${r}" && [ -e "${raw}/$2/utt2lang" ]; then
             unit=(--unit characters)
         else
