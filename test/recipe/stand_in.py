@@ -72,7 +72,7 @@ def enhance(args):
     lines = []
     for utt, path in table.items():
         made = digest(Path(args.model_file), Path(args.train_config), Path(path), args.fs)
-        wav = Path(args.output_dir).resolve() / f"{utt}.wav"
+        wav = Path(args.output_dir).resolve() / "wavs/1" / f"{utt}.wav"
         wav.parent.mkdir(parents=True, exist_ok=True)
         with wave.open(str(wav), "wb") as file:
             file.setparams((1, 2, 16000, 0, "NONE", ""))

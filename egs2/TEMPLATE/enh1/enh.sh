@@ -288,24 +288,37 @@ train_head() {
         --train-text "${pairs[1]}" --valid-scp "${pairs[2]}" --valid-text "${pairs[3]}" ${head_args}
 }
 
-# Jobs for a test set: one takes longer to start than to enhance a hundred utterances.
-parts() { local n=$((($(wc -l < "${raw}/$1/wav.scp") + 149) / 150)); echo $((n < nj ? n : nj)); }
+# Jobs of a model: one takes longer to start than to enhance a hundred utterances.
+parts() {
+    local n=$((($(cat $(each "${raw}/%/wav.scp" ${test_sets}) | wc -l) + 149) / 150)) most=$((nj / (${#models[@]} + ${#tuned[@]})))
+    [ "${most}" -gt 0 ] || most=1
+    echo $((n < most ? n : most))
+}
 
-# Enhance one test set with one model: exp/MODEL/enhanced/SET/spk1.scp
+# Enhance all test sets with one model: exp/MODEL/enhanced/SET/spk1.scp. They share jobs: SET/ID names an utterance.
 enhance_one() {
-    local dir=${expdir}/$1/enhanced/$2 scp=${raw}/$2/wav.scp keys n
-    as_made "${dir}/spk1.scp" --folder --value "fs=${fs}" \
-        --reads "${scp}" "$(model "$1")" "${expdir}/$1/config.yaml" && return 0
-    n=$(parts "$2")
-    rm -rf "${dir}/log" "${dir}"/part.* && mkdir "${dir}/log"
+    local dir=${expdir}/$1/enhanced t n todo=() keys
+    for t in ${test_sets}; do
+        as_made "${dir}/${t}/spk1.scp" --folder --value "fs=${fs}" \
+            --reads "${raw}/${t}/wav.scp" "$(model "$1")" "${expdir}/$1/config.yaml" || todo+=("${t}")
+    done
+    [ ${#todo[@]} -gt 0 ] || return 0
+    rm -rf "${dir}/log" "${dir}"/part.* && mkdir -p "${dir}/log"
+    for t in "${todo[@]}"; do sed "s|^|${t}/|" "${raw}/${t}/wav.scp"; done > "${dir}/log/wav.scp"
+    n=$(parts)
     mapfile -t keys < <(each "${dir}/log/keys.%.scp" $(seq "${n}"))
-    utils/split_scp.pl "${scp}" "${keys[@]}" || return 1
+    utils/split_scp.pl "${dir}/log/wav.scp" "${keys[@]}" || return 1
     submit "${decode_cmd}" JOB=1:"${n}" "${dir}/log/enh_inference.JOB.log" ${posinv} -m espnet2.bin.enh_inference \
         --ngpu 0 --fs "${fs}" --train_config "${expdir}/$1/config.yaml" --model_file "$(model "$1")" \
-        --key_file "${dir}/log/keys.JOB.scp" --data_path_and_name_and_type "${scp},speech_mix,sound" \
+        --key_file "${dir}/log/keys.JOB.scp" --data_path_and_name_and_type "${dir}/log/wav.scp,speech_mix,sound" \
         --output_dir "${dir}/part.JOB" || return 1
-    sort "${dir}"/part.*/spk1.scp > "${dir}/spk1.scp.tmp" && mv "${dir}/spk1.scp.tmp" "${dir}/spk1.scp"
-    echo "${dir}: $(wc -l < "${dir}/spk1.scp") utterances enhanced"
+    for t in "${todo[@]}"; do
+        for n in $(cd "${dir}" && ls -d part.*/wavs/1/"${t}"); do mv "${dir}/${n}" "${dir}/${t}/${n%%/*}"; done
+        cat "${dir}"/part.*/spk1.scp | sed -n "s|^${t}/\([^ ]*\) .*/\(part\.[0-9]*\)/wavs/1/${t}/|\1 ${dir}/${t}/\2/|p" |
+            sort > "${dir}/${t}/spk1.scp.tmp" && mv "${dir}/${t}/spk1.scp.tmp" "${dir}/${t}/spk1.scp"
+    done
+    rm -r "${dir}"/part.*
+    echo "${dir}: $(wc -l < "${dir}/log/wav.scp") utterances enhanced"
 }
 
 # The audio of a system on a test set: a model's output, or what goes into it.
@@ -444,9 +457,7 @@ if stage 6 "enhancement of the test sets" --key "${fs}" --reads $(each "${raw}/%
     $(each "${expdir}/%/.finished" "${tuned[@]}") \
     $(for m in "${models[@]}" "${tuned[@]}"; do echo "${expdir}/${m}/config.yaml" "$(model "${m}")"; done) \
     --writes $(for t in ${test_sets}; do each "${expdir}/%/enhanced/${t}/spk1.scp" "${models[@]}" "${tuned[@]}"; done); then
-    for m in "${models[@]}" "${tuned[@]}"; do for t in ${test_sets}; do
-        beside "$((nj / $(parts "${t}")))" enhance_one "${m}" "${t}"
-    done; done
+    for m in "${models[@]}" "${tuned[@]}"; do beside "$((nj / $(parts)))" enhance_one "${m}"; done
     all_done
     stage_done
 fi
