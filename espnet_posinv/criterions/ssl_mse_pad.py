@@ -23,6 +23,8 @@ class SSLMSEPadLoss(SSLMSELoss):
             (:class:`espnet_posinv.perturb.padding.Padding`); the paper does not say.
         pad_in_statistics: True: the encoder's normalisations along time include the padding, which then
             changes amplitudes as well.  False: the padding changes positions only.
+        both: True: the enhanced speech is padded as well, by its own draws, so that on average each index
+            is compared with each other one. The paper does not do so; it wants a larger share, like [0, 0.5].
         **options: see :class:`espnet_posinv.criterions.base.SSLLoss`.
 
     Example: even the clean signal has a loss, since its frames depend on their position.
@@ -41,6 +43,7 @@ class SSLMSEPadLoss(SSLMSELoss):
         share: Sequence[float] = (0.02, 0.05),
         split: str = "independent",
         pad_in_statistics: bool = False,
+        both: bool = False,
         name: str = "ssl_mse_pad",
         **options,
     ):
@@ -48,23 +51,31 @@ class SSLMSEPadLoss(SSLMSELoss):
         if self.references is not None:
             raise ValueError(f"{name}: each epoch draws new paddings, so references cannot be stored")
         self.share, self.split = tuple(share), split
-        self.pad_in_statistics = pad_in_statistics
+        self.pad_in_statistics, self.both = pad_in_statistics, both
         Padding(self.share, split=split)  # report wrong keys before the training starts
 
     def distance(self, ref, inf, lengths):
-        encoder = self.encoder(inf.device)
-        hop = encoder.hop
-        padding = Padding(self.share, hop, self.split)
-        draws = [padding.draw(n, g) for n, g in zip(lengths.tolist(), self.generators(len(inf)), strict=True)]
-        left, right = torch.tensor(draws).T
+        rngs = self.generators(len(inf))
         with torch.no_grad():
-            moved, moved_lengths = pad(ref, lengths, left, right)
-            statistics = None if self.pad_in_statistics else (left, left + lengths)
-            clean, _ = encoder(moved, moved_lengths, statistics)
-        enhanced, frames = encoder(inf, lengths)
-        index = torch.arange(enhanced.shape[1], device=inf.device)
-        index = index + to_device(left, inf.device)[:, None] // hop
-        index = index.clamp(max=clean.shape[1] - 1)  # affects frames after the utterance only
-        clean = clean.gather(1, index[..., None].expand(-1, -1, clean.shape[2]))
+            clean, frames, left, right = self._moved(ref, lengths, rngs)
+        enhanced = (
+            self._moved(inf, lengths, rngs)[0] if self.both else self.encoder(inf.device)(inf, lengths)[0]
+        )
         self.report(frames=frames, left=left, right=right)
         return self.compare(enhanced, clean, frames, frames)
+
+    def _moved(self, wav, lengths, rngs):
+        """Features ``(B, N, D)`` behind new padding, without its frames; frames; samples before and after."""
+        encoder = self.encoder(wav.device)
+        padding = Padding(self.share, encoder.hop, self.split)
+        draws = [padding.draw(n, rng) for n, rng in zip(lengths.tolist(), rngs, strict=True)]
+        left, right = torch.tensor(draws).T
+        padded, padded_lengths = pad(wav, lengths, left, right)
+        statistics = None if self.pad_in_statistics else (left, left + lengths)
+        features, _ = encoder(padded, padded_lengths, statistics)
+        frames = encoder.frame_lengths(lengths)
+        index = torch.arange(int(frames.max()), device=wav.device)
+        index = index + to_device(left, wav.device)[:, None] // encoder.hop
+        index = index.clamp(max=features.shape[1] - 1)  # affects frames after the utterance only
+        features = features.gather(1, index[..., None].expand(-1, -1, features.shape[2]))
+        return features, to_device(frames, wav.device), left, right

@@ -96,6 +96,29 @@ def test_the_pad_moves_positions_and_nothing_else(upstream):
         assert (SSLMSEPadLoss(upstream, **wide)(ref, ref, LENGTHS) > 1e-3).all()
 
 
+def test_both_sides_are_padded_by_draws_of_their_own(upstream):
+    """As written out: the same generators draw the clean speech's pads first, then the enhanced speech's."""
+    ref, inf = pair()
+    criterion = SSLMSEPadLoss(upstream, share=[0.0, 0.5], both=True)
+    with torch.no_grad(), batch_info(lengths=LENGTHS, utt_ids=IDS):
+        loss = criterion(ref, inf)
+        rngs = criterion.generators(3)
+        encoder = criterion.encoder(ref.device)
+        for row, n in enumerate(LENGTHS.tolist()):
+            frames, moved = int(encoder.frame_lengths(LENGTHS[row : row + 1])), []
+            for wav in (ref, inf):
+                left, right = (round(rngs[row].uniform(0.0, 0.5) * n / 320) for _ in range(2))
+                padded = F.pad(wav[row, :n], (320 * left, 320 * right))[None]
+                inside = torch.tensor([320 * left]), torch.tensor([320 * left + n])
+                features = encoder(padded, torch.tensor([padded.shape[1]]), inside)[0]
+                moved.append(features[0, left : left + frames])
+            expected = (moved[0] - moved[1]).square().sum(-1).mean()
+            torch.testing.assert_close(loss[row], expected, rtol=1e-4, atol=1e-6)
+    clean = inf.clone().requires_grad_()
+    criterion(ref, clean, LENGTHS).sum().backward()
+    assert clean.grad.abs().amax(1).gt(0).all()
+
+
 def test_content_that_moves_matters_to_mse_and_not_to_softdtw(upstream):
     """The same sound 5 hops later, in silence, against another sound."""
     sound, other = pair(2, 12800)[0]

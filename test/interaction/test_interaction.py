@@ -60,7 +60,18 @@ def test_models_side_by_side_are_the_models():
 def test_each_seed_has_its_own_weights_and_what_is_done_is_kept(tmp_path):
     g = torch.Generator().manual_seed(0)
     speech, noises = [0.1 * torch.randn(3 * RATE, generator=g)], {"n": torch.randn(3 * RATE, generator=g)}
-    arguments = (tmp_path, MODEL, "ssl_mse", MINI, speech, noises, Plan(2, 1, 0.5), 2, [1, 2], "cpu")
+    arguments = (
+        tmp_path,
+        MODEL,
+        {"name": "ssl_mse", "conf": {}},
+        [MINI],
+        speech,
+        noises,
+        Plan(2, 1, 0.5),
+        2,
+        [1, 2],
+        "cpu",
+    )
     train(*arguments)
     first, last = (torch.load(tmp_path / f"step{n}.pt", weights_only=True) for n in (1, 2))
     name = "separator.linear_out.weight"

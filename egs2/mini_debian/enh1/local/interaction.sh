@@ -48,7 +48,7 @@ done
 whisper=whisper:${WHISPER_TINY_EN:-../downloads/whisper-tiny.en}
 twins=transformers:../ssl1
 upstreams="mini_hubert=${twins}/mini_hubert positional=${twins}/mini_hubert_positional whisper=${whisper}"
-cells=$(for e in mini_hubert positional whisper; do for c in ssl_mse ssl_mse_pad ssl_softdtw; do echo "${c}@${e}"; done; done)
+cells=$(for e in mini_hubert positional whisper; do for c in ssl_mse ssl_mse_pad ssl_mse_shift ssl_softdtw; do echo "${c}@${e}"; done; done)
 mkdir -p "${dir}"
 echo "${cells}" | xargs -P "${jobs}" -I CELL python3 -m interaction train --device "${device}" --seeds "${seeds}" \
     --speech-scp "${data}/all/wav.scp" --noise-scp "${noise}" --upstreams "${upstreams}" --cells CELL --output-dir "${dir}"

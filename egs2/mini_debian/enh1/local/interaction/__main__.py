@@ -11,7 +11,7 @@ from pathlib import Path
 
 from espnet_posinv.cli.arguments import Parser, positive
 
-CRITERIONS = "ssl_mse ssl_mse_pad ssl_softdtw"
+CRITERIONS = "ssl_mse ssl_mse_pad ssl_mse_shift ssl_softdtw"  # of conf/criterion
 
 
 def options(parser):
@@ -26,7 +26,7 @@ def options(parser):
     parser.add_argument("--noise-scp", help="lines KIND PATH")
     parser.add_argument("--upstreams", default="", help="TAG=SPEC of each encoder, between blanks")
     parser.add_argument("--criterions", default=CRITERIONS)
-    parser.add_argument("--cells", default="", help="CRITERION@TAG to train, between blanks; default: all")
+    parser.add_argument("--cells", default="", help="CRITERION@TAG[+TAG] to train; default: all")
     parser.add_argument("--judges", default="", help="TAG=FOLDER[,UPSTREAM] of each head for phones")
     parser.add_argument("--sets", default="", help="NAME=FOLDER[/EVERY] of each test set, noisy")
     parser.add_argument("--clean", type=Path, default=Path("data_full/test_clean"), help="the same, clean")
@@ -72,6 +72,7 @@ def run(args) -> None:
 def _train(args, say) -> None:
     import torch
 
+    from espnet_posinv.enh.kept import ssl_criterion
     from espnet_posinv.enh.resident import Plan
     from espnet_posinv.kaldi.audio import read_mono
     from espnet_posinv.kaldi.scp import read_scp
@@ -80,15 +81,16 @@ def _train(args, say) -> None:
 
     upstreams = table(args.upstreams)
     cells = args.cells.split() or [f"{c}@{tag}" for tag in upstreams for c in args.criterions.split()]
-    if unknown := [cell for cell in cells if cell.partition("@")[2] not in upstreams]:
+    if unknown := [cell for cell in cells if not upstreams.keys() >= set(cell.partition("@")[2].split("+"))]:
         raise ValueError(f"--cells {' '.join(unknown)}: encoders are {', '.join(upstreams)} (--upstreams)")
     speech = [torch.from_numpy(read_mono(path)).float() for path in read_scp(args.speech_scp).values()]
     noises = {kind: torch.from_numpy(x) for kind, x in read_noises(args.noise_scp).items()}
     plan = Plan(max(args.checkpoints), args.batch, args.seconds, args.rate)
     for cell in cells:
-        criterion, _, tag = cell.partition("@")
+        name, _, tags = cell.partition("@")
+        loss = ssl_criterion(f"conf/criterion/{name}.yaml"), [upstreams[tag] for tag in tags.split("+")]
         common = (speech, noises, plan, args.seeds, args.checkpoints, args.device, say)
-        train(args.output_dir / cell, args.model, criterion, upstreams[tag], *common)
+        train(args.output_dir / cell, args.model, *loss, *common)
 
 
 def _score(args, say) -> None:

@@ -13,7 +13,10 @@ from espnet_posinv.report.markdown import write_study
 
 SAMPLES, LEVEL = 4000, (2.5, 97.5)
 BASE = "ssl_mse"
-COLOURS = {"ssl_mse": "o-", "ssl_mse_pad": "s--", "ssl_softdtw": "^-"}
+CURVES = {  # colour, style
+    **{"ssl_mse": ("ssl_mse", "o-"), "ssl_mse_pad": ("ssl_mse_pad", "s--")},
+    **{"ssl_mse_shift": ("#CC79A7", "d:"), "ssl_softdtw": ("ssl_softdtw", "^-")},
+}
 Errors = dict[str, np.ndarray]  # by judge: (seeds, utterances)
 
 
@@ -203,8 +206,6 @@ def _panels(results: Results) -> list[Panel]:
             low, high = np.percentile(rates[:, 1:] - rates[:1, 1:], LEVEL, axis=1) + rates[0, 0]
             name = cell.split("@")[0]
             x = [float(step) for step in steps]
-            lines.append(
-                Line(name, name, COLOURS[name], x, rates[:, 0].tolist(), low.tolist(), high.tolist())
-            )
+            lines.append(Line(name, *CURVES[name], x, rates[:, 0].tolist(), low.tolist(), high.tolist()))
         panels.append(Panel(f"through {encoder}", "updates", "PER, %", lines))
     return panels

@@ -7,7 +7,7 @@ that is clipped by itself. All cells get the same batches.
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -92,8 +92,8 @@ class SideBySide:
 def train(
     folder: Path,
     start: Path,
-    criterion: str,
-    upstream: str,
+    criterion: Mapping,
+    upstreams: Sequence[str],
     speech: Sequence[torch.Tensor],
     noises: dict[str, torch.Tensor],
     plan: Plan,
@@ -107,7 +107,8 @@ def train(
     Args:
         folder: of the cell.
         start: the model that all begin with.
-        criterion, upstream: of the loss.
+        criterion: name and conf of the loss.
+        upstreams: the encoders that it is computed on; of several, the losses are added.
         speech, noises: as `Mixer` takes them.
         plan: of each seed; `plan.seed` decides all batches.
         seeds: how many.
@@ -122,7 +123,8 @@ def train(
         return
     folder.mkdir(parents=True, exist_ok=True)
     options = {"ssl_dtype": "bfloat16"} if device.startswith("cuda") else {}
-    loss_of = criterion_class(criterion)(upstream, **options)
+    made = criterion_class(criterion["name"])
+    losses = [made(**{**criterion["conf"], **options, "upstream": upstream}) for upstream in upstreams]
     mixer = Mixer(speech, noises, Plan(**{**vars(plan), "batch": seeds * plan.batch}), device)
     models = [load_model(start).to(device).train() for _ in range(seeds)]
     enhance = SideBySide(models, plan.batch, mixer.length)
@@ -134,7 +136,8 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, plan)
         noisy, clean = mixer()
-        loss = loss_of(clean, enhance(noisy), lengths).view(seeds, -1).mean(1)
+        enhanced = enhance(noisy)
+        loss = sum(loss_of(clean, enhanced, lengths) for loss_of in losses).view(seeds, -1).mean(1)
         optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()
         for model in models:
