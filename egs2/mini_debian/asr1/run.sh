@@ -42,14 +42,14 @@ posinv() { python3 -m espnet_posinv "$@"; }
 if reach 1; then
     echo "stage 1: clean prompts of training voices, with phones, in data"
     posinv fetch --downloads ../downloads "${own[@]}" whisper-tiny.en
-    posinv data mini-debian --downloads ../downloads "${own[@]}" --data data --size full --lexicon lexicon.txt
+    posinv data mini-debian --downloads ../downloads "${own[@]}" --data "${PWD}/data" --size full --lexicon lexicon.txt
 fi
 
 if reach 2; then
     needs data/valid/text_phones 1
     echo "stage 2: English, whose prompts are the tests': dialogue that Whisper tiny.en transcribes"
     [ -f data/english/wav.scp ] ||
-        posinv data amazon-queen --downloads ../downloads "${own[@]}" --data data/english
+        posinv data amazon-queen --downloads ../downloads "${own[@]}" --data "${PWD}/data/english"
     posinv decode --backend whisper --model "${whisper}" --wav-scp data/english/wav.scp --output-dir exp/english --nj "$(nproc)"
     awk 'NF > 1' exp/english/text > data/english/text  # nothing was heard in some
     posinv data phones --text data/english/text --utt2lang data/english/utt2lang --lexicon lexicon.txt \
