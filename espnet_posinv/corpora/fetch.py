@@ -88,14 +88,16 @@ def fetch(name: str, downloads: Path, own: Iterable[Path] = ()) -> Path:
 
 
 def unpack(name: str, downloads: Path, own: Iterable[Path] = ()) -> Path:
-    """Folder with the contents of archive `name`, fetched and unpacked if missing."""
+    """Folder with the contents of archive `name`, fetched and unpacked if missing.
+
+    The same path each time, below `downloads` as it is given: files of two calls are compared by it.
+    """
     archive = ARCHIVES[name]
     # With the hash in the folder's name, a newer catalogue never uses an older archive.
     target = Path(downloads) / "unpacked" / f"{name}-{archive.sha256[:8]}"
     if target.is_dir():
         return target
     source = fetch(name, downloads, own)
-    target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     check_space(target.parent, 2 * archive.size)
     try:

@@ -139,6 +139,13 @@ def test_bare_system_gets_private_package_lists(tmp_path, client, monkeypatch):
     assert [("update" in c, "download" in c) for c in calls] == [(False, True), (True, False), (False, True)]
 
 
+def test_unpacking_gives_the_same_path_as_later_calls(own, tmp_path, monkeypatch):
+    """Held-out recordings are found by path: once, a first call's differed, and none was held out."""
+    monkeypatch.chdir(tmp_path)
+    first = unpack("some-data", Path("d"), [own])
+    assert first == unpack("some-data", Path("d"), [own]) and not first.is_absolute()
+
+
 def test_unpack_once(own, tmp_path):
     folder = unpack("some-data", tmp_path / "d", [own])
     assert (folder / "pkg" / "a.txt").read_text() == "hello"

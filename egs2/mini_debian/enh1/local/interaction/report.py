@@ -133,7 +133,7 @@ def _others(results: Results) -> list[str]:
 def _differences(results: Results, name: str) -> Table:
     sampled, rows = results.resamples(name), []
     for encoder in results.encoders:
-        for criterion in _criterions(results):
+        for criterion in _criterions(results, encoder):
             found = _against_base(results, sampled, name, criterion, encoder)
             rows.append(
                 [f"{criterion}@{encoder}", *(told(found(judge), "+.1f") for judge in results.encoders)]
@@ -141,8 +141,10 @@ def _differences(results: Results, name: str) -> Table:
     return Table(["minus ssl_mse", *results.encoders], rows, f"test_{name}: through the same encoder")
 
 
-def _criterions(results: Results) -> list[str]:
-    return sorted({cell.split("@")[0] for cell in results.cells} - {BASE})
+def _criterions(results: Results, *encoders: str) -> list[str]:
+    """Those that were trained through all of some encoders, but SSL-MSE."""
+    each = ({cell.split("@")[0] for cell in results.cells if cell.endswith(f"@{e}")} for e in encoders)
+    return sorted(set.intersection(*each) - {BASE})
 
 
 def _against_base(results, sampled, name, criterion, encoder) -> Callable[[str], np.ndarray]:
@@ -155,8 +157,8 @@ def _interaction(results: Results) -> Table:
     rows, free = [], results.encoders[0]
     for name in [n for n in ("unseen", "seen") if n in results.facts]:
         sampled = results.resamples(name)
-        for criterion in _criterions(results):
-            for encoder in results.encoders[1:]:
+        for encoder in results.encoders[1:]:
+            for criterion in _criterions(results, free, encoder):
                 here, there = (_against_base(results, sampled, name, criterion, e) for e in (encoder, free))
                 cells = [told(here(judge) - there(judge), "+.1f") for judge in results.encoders]
                 rows.append([f"{criterion}, {encoder} and {free}, {name}", *cells])

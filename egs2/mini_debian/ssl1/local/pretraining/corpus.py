@@ -68,6 +68,8 @@ def recordings(
     for source in SOURCES:
         root = unpack(source.archive, downloads, own)
         left_out = _left_out(source.archive, downloads, own)
+        if strange := [path for path in left_out if not path.is_relative_to(root)]:
+            raise ValueError(f"{strange[0]}: held out, but not in {root}: nothing would be left out")
         kept = total = 0
         for path in sorted(p for p in root.rglob("*") if p.is_file()):
             match = re.search(source.pattern, path.relative_to(root).as_posix())
