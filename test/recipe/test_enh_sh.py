@@ -123,6 +123,23 @@ def test_a_training_that_fails_shows_the_end_of_its_log_and_not_all_of_it_again(
     assert shown == "run.pl: last lines of train.log:\n    ValueError: wrong\n"
 
 
+@pytest.mark.parametrize(
+    ("most", "languages", "kept"),
+    [(0, True, "1357"), (2, True, "15"), (9, True, "1357"), (0, False, "01234567"), (3, False, "025")],
+)
+def test_recognisers_of_words_get_utterances_of_the_language_evenly(tmp_path, most, languages, kept):
+    text = (ROOT / "egs2/TEMPLATE/enh1/enh.sh").read_text()
+    function = text[text.index("spoken() {") : text.index("hears_phones() {")]
+    folder = tmp_path / "raw/test"
+    folder.mkdir(parents=True)
+    (folder / "wav.scp").write_text("".join(f"u{i} {i}.wav\n" for i in range(8)))
+    if languages:
+        (folder / "utt2lang").write_text("".join(f"u{i} {('fr', 'en')[i % 2]}\n" for i in range(8)))
+    script = f"raw=raw expdir=exp lang=en spoken_max={most}\n{function}\ncat $(spoken raw/test/wav.scp test)"
+    done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "".join(f"u{i} {i}.wav\n" for i in kept)
+
+
 def test_dry_run_names_inputs_and_outputs_and_makes_nothing(recipe):
     out = call(recipe, "--dry-run", "--stop_stage=3")
     assert out.returncode == 0

@@ -56,6 +56,7 @@ lexicon=g2p_en           # pronunciations for heads of phones: a file, g2p_en, o
 lm=                      # n-gram language model (.arpa) for heads of characters
 asr_args=                # further options of `posinv decode`, e.g. "--beam-size 5"
 lang=en                  # language of the test sets
+spoken_max=0             # utterances of a test set for recognisers of words and signal metrics (0: all in --lang)
 normaliser=              # FILE.py:FUNCTION of your own instead of the language's rules of text normalisation
 metrics=pesq,estoi,si_sdr,dnsmos  # of the audio, none for no signal metrics
 finetuned=               # fine-tuned models of stages 6 to 10 (default: those of stage 5)
@@ -110,6 +111,7 @@ ${skip_data_prep} && [ "${stage}" -lt 4 ] && stage=4
 ${skip_train} && [ "${stage}" -ge 4 ] && [ "${stage}" -lt 6 ] && stage=6
 ${skip_eval} && [ "${stop_stage}" -gt 5 ] && stop_stage=5
 for n in train_set valid_set test_sets; do [ -n "${!n}" ] || wrong "name the sets: --${n} is empty"; done
+[[ ${spoken_max} =~ ^[0-9]+$ ]] || wrong "--spoken_max ${spoken_max}: must be a whole number"
 for n in ${seeds}; do [[ ${n} =~ ^[0-9]+$ ]] || wrong "--seeds ${n}: whole numbers are needed"; done
 [ -z "${clean_set}" ] || [[ " ${test_sets} " == *" ${clean_set} "* ]] ||
     wrong "--clean_set ${clean_set}: is none of --test_sets \"${test_sets}\""
@@ -173,13 +175,17 @@ trained=("${tuned[@]}")
 [ -z "${finetuned}" ] || read -ra tuned <<< "${finetuned}"
 sets="${train_set} ${valid_set} ${test_sets}"
 model() { local f; for f in valid.loss.best.pth model.pth; do [ ! -e "${expdir}/$1/${f}" ] || break; done; echo "${expdir}/$1/${f}"; }
-# FILE's lines of utterances in --lang, where SET tells languages: what recognisers of words and, for time's sake,
-# signal metrics get. Phones are recognised in every language.
+# FILE's lines of utterances in --lang, where SET tells languages; of them --spoken_max, evenly. What recognisers of
+# words and, for time's sake, signal metrics get. Phones are recognised in every language.
 spoken() {
-    local out=${expdir}/spoken/${lang}/$1 new=${expdir}/spoken/${lang}/$1.${BASHPID}
-    [ -e "${raw}/$2/utt2lang" ] || { echo "$1"; return; }
+    local out=${expdir}/spoken/${lang}/$1 new=${expdir}/spoken/${lang}/$1.${BASHPID} languages=${raw}/$2/utt2lang
+    [ -e "${languages}" ] || [ "${spoken_max}" != 0 ] || { echo "$1"; return; }
+    [ -e "${languages}" ] || languages=${raw}/$2/wav.scp
     mkdir -p "$(dirname "${out}")"
-    awk -v lang="${lang}" 'NR == FNR { if ($2 == lang) kept[$1]; next } $1 in kept' "${raw}/$2/utt2lang" "$1" > "${new}"
+    awk -v lang="${lang}" -v most="${spoken_max}" '
+        NR == FNR { if ($2 == lang || FILENAME !~ /utt2lang$/) ids[n++] = $1; next }
+        FNR == 1 { if (!most || most > n) most = n; for (i = 0; i < most; i++) kept[ids[int(i * n / most)]] }
+        $1 in kept' "${languages}" "$1" > "${new}"
     if cmp -s "${new}" "${out}"; then rm "${new}"; else mv "${new}" "${out}"; fi
     echo "${out}"
 }
@@ -290,7 +296,8 @@ train_head() {
 
 # Jobs of a model: one takes longer to start than to enhance a hundred utterances.
 parts() {
-    local n=$((($(cat $(each "${raw}/%/wav.scp" ${test_sets}) | wc -l) + 149) / 150)) most=$((nj / (${#models[@]} + ${#tuned[@]})))
+    local n most=$((nj / (${#models[@]} + ${#tuned[@]})))
+    n=$((($(sed -n '$=' $(each "${raw}/%/wav.scp" ${test_sets})) + 149) / 150))
     [ "${most}" -gt 0 ] || most=1
     echo $((n < most ? n : most))
 }
@@ -470,7 +477,7 @@ texts=$(for r in ${judges}; do for t in ${test_sets}; do
 scored=$(for r in ${judges} signal; do for t in ${test_sets}; do
     each "${scores}/${r%%=*}/%/${t}.json" "${systems[@]}"; done; done
     for k in ${tasks}; do for t in ${test_sets}; do each "${expdir}/tasks/${k%%=*}/%/${t}.json" "${systems[@]}"; done; done)
-if stage 7 "ASR decoding: ${judges}" --key "${lang} ${judges} ${asr_args}${heads:+ ${lexicon} ${head_args}}" --reads ${audios} \
+if stage 7 "ASR decoding: ${judges}" --key "${lang} ${spoken_max} ${judges} ${asr_args}${heads:+ ${lexicon} ${head_args}}" --reads ${audios} \
     ${heads:+$(each "${raw}/%" "${train_set}" "${valid_set}")} --writes ${texts}; then
     for u in ${upstreams}; do for h in ${heads}; do beside "${train_jobs}" train_head "${h}" "${u}"; done; done
     all_done
@@ -489,7 +496,7 @@ if stage 7 "ASR decoding: ${judges}" --key "${lang} ${judges} ${asr_args}${heads
     stage_done
 fi
 
-if stage 8 "scoring" --key "${lang} ${normaliser} ${metrics} ${tasks} ${wer_args} ${signal_args} ${clean_set}" \
+if stage 8 "scoring" --key "${lang} ${spoken_max} ${normaliser} ${metrics} ${tasks} ${wer_args} ${signal_args} ${clean_set}" \
     --reads ${texts} ${audios} $(each "${raw}/%/text" ${test_sets}) $(each "${raw}/%/spk1.scp" ${test_sets}) --writes ${scored}; then
     if [[ ${metrics} == *dnsmos* ]]; then  # a second of a core for an utterance
         n=$(sed -n '$=' $(each "${raw}/%/wav.scp" ${test_sets}))

@@ -24,13 +24,13 @@ mini="mini_hubert-phones=ssl_ctc:../asr1/heads/mini_hubert_phones_blstm"
 packed="models/nsnet2_ssl_mse models/nsnet2_ssl_softdtw"  # 3000 updates on a GPU
 upstreams="mini_hubert=transformers:../ssl1/mini_hubert"
 asr_args="--window 15"
-recognisers="${phones} ${base}" se_config='' results=exp_${size}/RESULTS.md train=() metrics=pesq,estoi,si_sdr probe=''  # DNSMOS: a second an utterance
+recognisers="${phones} ${base}" se_config='' results=exp_${size}/RESULTS.md train=() metrics=pesq,estoi,si_sdr probe='' spoken=0  # DNSMOS: a second an utterance
 case ${size} in
     quick)
         epochs=2 updates=5 recognisers="${phones} ${tiny}" probe=none
         asr_args+=" --compute-type int8"  # faster, but its words depend on the processor; the report says so
         ;;
-    default) epochs=2 updates=15 probe="--steps 5" ;;
+    default) epochs=2 updates=15 probe="--steps 5" spoken=40 ;;
     full)
         epochs=8 updates=25 se_config=conf/train_convtasnet.yaml recognisers="${phones} ${mini} ${tiny} ${base}"
         upstreams+=" whisper=${tiny#*=}"
@@ -55,6 +55,6 @@ finetune="--set max_epoch=${epochs} --set num_iters_per_epoch=${updates} --set k
     --upstreams "${upstreams}" --seeds 1 "${train[@]}" \
     --se_config "${se_config}" \
     --results "${results}" \
-    --recognisers "${recognisers}" --asr_args "${asr_args}" --metrics "${metrics}" \
+    --recognisers "${recognisers}" --asr_args "${asr_args}" --metrics "${metrics}" --spoken_max "${spoken}" \
     --probe_args "${probe}" \
     "${args[@]}"
