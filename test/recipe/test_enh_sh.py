@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -85,6 +86,19 @@ def test_help_shows_every_option_with_its_default(recipe):
         (["--packed", "models/(1)"], "--packed models/(1): not with '(' in it"),
         (["--upstreams", "a=transformers:R&D/ssl"], "R&D/ssl: not with '&' in it"),
         (["--recognisers", "a=whisper:$HOME/x"], "$HOME/x: not with '$' in it"),
+        (["--data_from", "corpus (old)"], "--data_from corpus (old): not with '(' in it"),
+        (["--heads", "phones_linear *"], "--heads phones_linear *: not with '*' in it"),
+        (["--finetuned", "one_seed1 two*"], "--finetuned one_seed1 two*: not with '*' in it"),
+        (["--tasks", "a=speaker:utt2spk:ge2e:R&D/x.whl"], "x.whl: not with '&' in it"),
+        (["--lexicon", "my lexicon.txt,g2p_en"], "--lexicon my lexicon.txt,g2p_en: not with ' ' in it"),
+        (["--lm", "3,4-gram.arpa"], "--lm 3,4-gram.arpa: not with ',' in it"),
+        (["--normaliser", "my rules.py:words"], "--normaliser my rules.py:words: not with ' ' in it"),
+        (
+            ["--local_data_opts", "--audio 'my corpus'"],
+            "not with ''' in it, please; quotes do not hold words together here; a link without will do",
+        ),
+        (["--asr_args", '--prompt "a b"'], 'not with \'"\' in it, please; quotes do not hold'),
+        (["--resident", "--noise-scp Ann's/noise.scp"], "--noise-scp Ann's/noise.scp: not with ''' in it"),
         (
             ["--data_from", "my corpus"],
             "needs my, which does not exist; no stage makes it: check the path (one with",
@@ -95,6 +109,22 @@ def test_mistakes_stop_with_a_message(recipe, args, message):
     out = call(recipe, *args)
     assert out.returncode != 0 and message in out.stderr, out.stderr
     assert "Traceback" not in out.stderr
+
+
+def test_options_of_data_preparation_arrive_as_they_are(recipe, tmp_path):
+    """Rules for speakers have any character, and are no patterns of file names."""
+    folder = tmp_path / "enh1"
+    shutil.copytree(recipe, folder, symlinks=True)
+    for link in ("enh.sh", "path.sh", "cmd.sh", "utils"):
+        (folder / link).unlink()
+        (folder / link).symlink_to((recipe / link).resolve())
+    (folder / "--speaker=b").touch()
+    (folder / "local/data.sh").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > given\nexit 1\n')
+    options = r"--speaker=[a-z]  --other ^(\w+)-.*$"
+    args = ["--stop_stage", "1", "--data_from", "", "--local_data_opts", options]
+    assert call(folder, *args).returncode == 1
+    given = (folder / "given").read_text().splitlines()
+    assert given == ["--data", "data", "--speaker=[a-z]", "--other", r"^(\w+)-.*$"]
 
 
 def test_the_defaults_name_the_noise_that_is_mixed_in_while_training(recipe):
