@@ -1,5 +1,6 @@
 """The recipe template from a user's side: a new recipe, its help, its stages, and what mistakes say."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+spec = importlib.util.spec_from_file_location("small_recipe", Path(__file__).with_name("small_recipe.py"))
+small_recipe = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(small_recipe)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +101,7 @@ def test_help_shows_every_option_with_its_default(recipe):
             ["--local_data_opts", "--audio 'my corpus'"],
             "not with ''' in it, please; quotes do not hold words together here; a link without will do",
         ),
-        (["--asr_args", '--prompt "a b"'], 'not with \'"\' in it, please; quotes do not hold'),
+        (["--asr_args", '--prompt "a b"'], "not with '\"' in it, please; quotes do not hold"),
         (["--resident", "--noise-scp Ann's/noise.scp"], "--noise-scp Ann's/noise.scp: not with ''' in it"),
         (
             ["--data_from", "my corpus"],
@@ -125,6 +129,23 @@ def test_options_of_data_preparation_arrive_as_they_are(recipe, tmp_path):
     assert call(folder, *args).returncode == 1
     given = (folder / "given").read_text().splitlines()
     assert given == ["--data", "data", "--speaker=[a-z]", "--other", r"^(\w+)-.*$"]
+
+
+def test_what_db_sh_takes_from_the_environment_makes_the_data_again(tmp_path):
+    recipe = small_recipe.SmallRecipe(tmp_path / "egs2/x/enh1")
+    (recipe.folder / "db.sh").write_text("# a word\nsaid=${SAID:-}\nexport unused=\n")
+
+    def prepare(**env):
+        """Why stage 1 ran, and what it made."""
+        done = recipe.call("--stop_stage", "1", **env)
+        assert done.returncode == 0, done.stderr
+        text = (recipe.folder / "data/test_clean/text").read_text().split()[1]
+        return done.stdout.partition("=== stage 1")[2].partition("\n")[0].partition("; ")[2], text
+
+    assert prepare() == ("not done yet)", "one")
+    assert prepare(SAID="six") == ("options changed from [] to [ said=six])", "six")
+    assert prepare(SAID="six") == ("", "six")
+    assert prepare() == ("options changed from [ said=six] to [])", "one")
 
 
 def test_the_defaults_name_the_noise_that_is_mixed_in_while_training(recipe):

@@ -383,7 +383,14 @@ if ! ${list_stages} && ! ${dry_run}; then
     try_choices
 fi
 
-if stage 1 "data preparation" --key "${local_data_opts}" --reads local/data.sh $(ls db.sh 2> /dev/null) ${data_from} \
+# What db.sh names may come from the environment, which no file shows.
+named=$(if [ -e db.sh ]; then
+    . ./db.sh
+    for n in $(sed -n 's/^ *\(export \)\{0,1\}\([A-Za-z_][A-Za-z0-9_]*\)=.*/\2/p' db.sh | sort -u); do
+        [ -z "${!n:-}" ] || echo "${n}=${!n}"
+    done
+fi)
+if stage 1 "data preparation" --key "${local_data_opts}${named:+ ${named//$'\n'/ }}" --reads local/data.sh $(ls db.sh 2> /dev/null) ${data_from} \
     --writes $(each ${datadir}/%/wav.scp ${sets}); then
     read -rd '' -a words <<< "${local_data_opts}" || true  # split, but a pattern in them is not one of file names
     local/data.sh --data "${datadir}" "${words[@]}"
