@@ -258,7 +258,7 @@ def test_a_script_as_a_pipe_is_run_again_and_makes_no_more_than_what_it_changes(
     assert "pipes that do not show what they read" in again.stdout and "stage 3" in again.stdout
     assert called <= {
         *(f"posinv recipe {name}" for name in ("stage-begin", "stage-end", "made-from", "check-data")),
-        "espnet_posinv",
+        "posinv data format-data-dir",
     }
     replaced_audio("audio/wav-s0-test_noisy.wav")(recipe.folder)
     assert recipe.call("--stage", "9").returncode == 0  # only running the pipe tells
