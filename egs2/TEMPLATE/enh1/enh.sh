@@ -386,6 +386,7 @@ fi
 # What db.sh names may come from the environment, which no file shows.
 named=$(if [ -e db.sh ]; then
     . ./db.sh
+    # shellcheck disable=SC2013  # names
     for n in $(sed -n 's/^ *\(export \)\{0,1\}\([A-Za-z_][A-Za-z0-9_]*\)=.*/\2/p' db.sh | sort -u); do
         [ -z "${!n:-}" ] || echo "${n}=${!n}"
     done
