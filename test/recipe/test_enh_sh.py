@@ -156,6 +156,16 @@ def test_the_defaults_name_the_noise_that_is_mixed_in_while_training(recipe):
     assert "preprocessor_conf.noise_scp=corpus/noise conf/finetune.yaml" in (recipe / "spied").read_text()
 
 
+@pytest.mark.parametrize("size", ["--quick", "--full"])
+def test_mini_debian_mixes_in_the_noise_of_the_data_that_are_named(tmp_path, size):
+    (tmp_path / "spy").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/spied\nexit 1\n')
+    (tmp_path / "spy").chmod(0o755)
+    paths = [f"--{name}={tmp_path}/{name}" for name in ("dumpdir", "expdir")]
+    args = [size, "--datadir", f"{tmp_path}/mine", *paths, "--results", f"{tmp_path}/R.md", "--python"]
+    assert call(ROOT / "egs2/mini_debian/enh1", *args, str(tmp_path / "spy")).returncode == 1
+    assert f"preprocessor_conf.noise_scp={tmp_path}/mine/noise/train.scp " in (tmp_path / "spied").read_text()
+
+
 def test_a_path_with_blanks_is_refused_by_the_example(recipe):
     done = subprocess.run(
         [recipe / "local/data.sh", "--audio", "my", "corpus"], capture_output=True, text=True, check=False
