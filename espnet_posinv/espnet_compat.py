@@ -11,12 +11,22 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
 TASKS = "espnet2.tasks.enh"  # the module whose tables of names all enhancement tasks share
+
+
+@contextlib.contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Modules of ESPnet that are imported within say nothing of optional packages and of torch's future."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 # --- tables of names: up to 202611 there is no other way to add a class to those of a task ----------------

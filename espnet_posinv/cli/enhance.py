@@ -23,8 +23,13 @@ def options(parser):
 
 
 def run(args):
-    from espnet_posinv.enh.enhance_files import enhance_files
-    from espnet_posinv.enh.enhancer import Enhancer
+    from espnet_posinv.espnet_compat import quiet_imports
+
+    with quiet_imports():  # the lines that are ours should be seen
+        import espnet2.tasks.enh  # noqa: F401
+
+        from espnet_posinv.enh.enhance_files import enhance_files
+        from espnet_posinv.enh.enhancer import Enhancer
 
     enhancer = Enhancer.from_pretrained(
         args.model,

@@ -15,8 +15,9 @@ import soundfile
 import soxr
 
 from espnet_posinv.corpora.download import download
-from espnet_posinv.files import replacing
+from espnet_posinv.files import atomic_write, replacing
 from espnet_posinv.kaldi.audio import read_channel
+from espnet_posinv.kaldi.entry import state
 from espnet_posinv.kaldi.scp import DataError, write_scp
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
@@ -116,6 +117,18 @@ def find_recording(
     return Recording(path, wav)
 
 
+def origin_of(environment: str, own: Path | None, *, channel: int = 1) -> str:
+    """Changes when :func:`find_recording` gives another recording: an own one is told by its size and times.
+
+    Raises:
+        DataError: as there.
+    """
+    if own is None:
+        return f"published, microphone {channel}"
+    path, member = find_recording(environment, own, own, channel=channel)
+    return f"{path} {member or ''} {state(str(path))}"
+
+
 def read_recording(recording: Recording) -> np.ndarray:
     """Samples (T,) float32 at 16 kHz.
 
@@ -141,14 +154,17 @@ def read_recording(recording: Recording) -> np.ndarray:
     return samples if rate == SAMPLE_RATE else soxr.resample(samples, rate, SAMPLE_RATE)
 
 
-def write_noises(find: Callable[[str], Recording], target: Path) -> dict[str, float]:
+def write_noises(
+    find: Callable[[str], Recording], target: Path, *, origin: Callable[[str], str] = str
+) -> dict[str, float]:
     """Write the noises of each part as 16-bit wav files, and ``<part>.scp`` that lists them by environment.
 
     Indoor recordings are cut by ``SHARES`` into the parts train, valid and seen; outdoor ones are unseen.
 
     Args:
         find: gives the recording of an environment.
-        target: folder; gets ``<part>/<environment>.wav``. Files that are there are kept.
+        target: folder; gets ``<part>/<environment>.wav``. Files of the same origin that are there are kept.
+        origin: tells of an environment what changes when its recording is another one; see :func:`origin_of`.
 
     Returns:
         Minutes of each part.
@@ -159,11 +175,15 @@ def write_noises(find: Callable[[str], Recording], target: Path) -> dict[str, fl
         table, samples = {}, 0
         for environment in OUTDOOR if part == "unseen" else INDOOR:
             path = target / part / f"{environment}.wav"
-            if not path.exists():
+            note, wanted = path.with_name(f".{path.name}.cut_from"), origin(environment)
+            if not path.exists() or not note.exists() or note.read_text(encoding="utf-8") != wanted:
+                note.unlink(missing_ok=True)
                 noise = read_recording(find(environment))
                 noise = noise[round(first * len(noise)) : round(last * len(noise))]
                 with replacing(path) as temporary:
                     soundfile.write(temporary, noise, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+                with atomic_write(note) as file:
+                    file.write(wanted)
             table[environment] = str(path)
             samples += soundfile.info(path).frames
         write_scp(target / f"{part}.scp", table)

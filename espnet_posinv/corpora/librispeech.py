@@ -21,6 +21,7 @@ from espnet_posinv.corpora.download import download
 from espnet_posinv.corpora.fetch import check_space
 from espnet_posinv.files import new_folder
 from espnet_posinv.kaldi.datadir import write_data_dir
+from espnet_posinv.kaldi.entry import state
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.text.lexicon import read_lexicon
@@ -31,7 +32,7 @@ MIRRORS = (
     "https://openslr.magicdatatech.com/resources/12",
 )
 
-
+TARBALL_NOTE = ".unpacked_from"  # size and times of the tarball, if it was the user's
 LEXICON, LEXICON_WORDS = "librispeech-lexicon.txt", 190_000  # openslr.org/resources/11; it has 200,000
 
 
@@ -93,13 +94,15 @@ def find_part(
             )
     else:
         tarball = Path(downloads) / f"{name}.tar.gz"
-    if not unpacked.is_dir():
+    # What was unpacked from one's own tarball serves neither for another one nor as the published part.
+    note, wanted = unpacked / TARBALL_NOTE, state(str(tarball)) if own is not None else None
+    if not unpacked.is_dir() or (note.read_text(encoding="utf-8") if note.exists() else None) != wanted:
         if own is None and not tarball.exists():
             say(f"fetching {tarball.name}, {PARTS[name].size / 1e9:.1f} GB")
             urls = [f"{mirror}/{tarball.name}" for mirror in mirrors]
             download(urls, tarball, PARTS[name].md5, say=say)
         say(f"unpacking {tarball}")
-        _unpack(tarball, name, unpacked)
+        _unpack(tarball, name, unpacked, note=wanted)
     return unpacked
 
 
@@ -119,8 +122,8 @@ def find_lexicon(
     return path
 
 
-def _unpack(tarball: Path, name: str, target: Path) -> None:
-    """Unpack ``LibriSpeech/<name>`` of a tarball; `target` appears when it is complete."""
+def _unpack(tarball: Path, name: str, target: Path, *, note: str | None) -> None:
+    """Unpack ``LibriSpeech/<name>`` of a tarball; `target` appears when it is complete, the note in it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     check_space(target.parent, tarball.stat().st_size)
     try:
@@ -136,6 +139,8 @@ def _unpack(tarball: Path, name: str, target: Path) -> None:
                         shutil.copyfileobj(file, out, 1 << 20)
             if not any(scratch.iterdir()):
                 raise DataError(f"{tarball}: no LibriSpeech/{name} in it")
+            if note is not None:
+                (scratch / TARBALL_NOTE).write_text(note, encoding="utf-8")
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{tarball}: broken or cut off ({error}); delete it and fetch it again") from error
 

@@ -73,7 +73,7 @@ def noise_files(source: str | Path) -> dict[str, list[str]]:
             recordings for each kind, or a file for a kind of one recording.
 
     Raises:
-        DataError: no noise, or missing or empty files, which are listed.
+        DataError: no noise, or missing or empty files and folders, which are listed.
     """
     found: dict[str, list[str]] = {}
     source, problems = Path(source), []
@@ -82,6 +82,9 @@ def noise_files(source: str | Path) -> dict[str, list[str]]:
             if file.is_file() and not file.name.startswith(".") and file.suffix:
                 parts = file.relative_to(source).parts
                 found.setdefault(parts[0] if len(parts) > 1 else file.stem, []).append(str(file))
+        for kind in sorted(path for path in source.iterdir() if path.is_dir() and path.name[0] != "."):
+            if kind.name not in found:
+                problems.append(f"{kind.name}: {kind}: no recording in it")
     elif not source.is_file():
         raise DataError(f"{source}: no such file")
     else:

@@ -65,9 +65,32 @@ def try_recogniser(text: str, language: str) -> None:
     if path.is_absolute() and not path.exists():
         raise ConfigError(f"--recognisers {text}: {path} does not exist")
     if backend.startswith("whisper") and (path / "tokenizer.json").is_file():
-        known = f'"<|{language}|>"' in (path / "tokenizer.json").read_text(encoding="utf-8")
-        if not known or (path.name.endswith(".en") and language != "en"):
-            raise ConfigError(f"--lang {language}: {path.name} does not know it (--recognisers {text})")
+        tokens = (path / "tokenizer.json").read_text(encoding="utf-8")
+        _need_language(f'"<|{language}|>"' in tokens, language, path.name, text)
+
+
+def try_recogniser_to_come(text: str, language: str) -> None:
+    """What can be told of a recogniser before stage 1 fetches it.
+
+    Raises:
+        ConfigError: no such back end, or a language that Whisper does not know.
+    """
+    from espnet_posinv.asr.backend import BACKENDS, find_class
+
+    _, backend, model = split(text, "recognisers")
+    try:
+        find_class(backend, "espnet_posinv.asr", BACKENDS, "RECOGNISER")
+    except ValueError as error:
+        raise ConfigError(f"--recognisers {text}: {error}") from None
+    if backend.startswith("whisper"):
+        from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+        _need_language(language in LANGUAGES, language, Path(model.split(",")[0]).name, text)
+
+
+def _need_language(known: bool, language: str, model: str, text: str) -> None:
+    if not known or (model.endswith(".en") and language != "en"):
+        raise ConfigError(f"--lang {language}: {model} does not know it (--recognisers {text})")
 
 
 def try_metrics(names: str) -> None:

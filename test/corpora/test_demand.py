@@ -150,6 +150,29 @@ def test_parts_share_no_sample(tmp_path):
     assert list(read_scp(tmp_path / "noise/seen.scp")) == sorted(INDOOR)
 
 
+def test_noises_of_another_recording_are_cut_again(tmp_path):
+    for root, louder in (("one", 1), ("two", 2)):
+        for environment in demand.ENVIRONMENTS:
+            put(tmp_path / root, environment)
+        (tmp_path / root / "TBUS/ch01.wav").write_bytes(wav(1, samples=tone(1) * louder))
+    main = command("data", "demand")
+
+    def cut(root, channel=1):
+        """The first sample that is not zero of two noises, after a change."""
+        assert main(["--demand", str(root), "--channel", str(channel), str(tmp_path / "noise")]) == 0
+        noises = read_noises(tmp_path / "noise/train.scp")
+        return [round(float(noises[name][1]), 3) for name in ("TBUS", "TCAR")]
+
+    one = [round(float(tone(1)[1]), 3)] * 2
+    assert cut(tmp_path / "one") == one
+    kept = (tmp_path / "noise/train/TCAR.wav").stat().st_mtime_ns
+    assert cut(tmp_path / "one") == one and (tmp_path / "noise/train/TCAR.wav").stat().st_mtime_ns == kept
+    assert cut(tmp_path / "two") == [pytest.approx(2 * one[0], abs=0.001), one[1]]
+    (tmp_path / "two/TBUS/ch01.wav").write_bytes(wav(1))  # in place, of the same size
+    assert cut(tmp_path / "two") == one
+    assert cut(tmp_path / "two", channel=4) == [round(float(tone(4)[1]), 3)] * 2
+
+
 def test_command(tmp_path, capsys):
     for environment in demand.ENVIRONMENTS:
         put(tmp_path / "own", environment)

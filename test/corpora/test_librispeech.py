@@ -84,6 +84,27 @@ def test_own_folder_in_all_its_forms(part, tmp_path):
         find_part("test-dirty", own, downloads)
 
 
+def test_what_was_unpacked_serves_for_its_tarball_only(part, tmp_path, monkeypatch):
+    one, two, downloads = tmp_path / "one", tmp_path / "two", tmp_path / "downloads"
+    one.mkdir(), two.mkdir()
+    pack(part, one / "test-clean.tar.gz")
+    (part / "14/9/14-9.trans.txt").write_text("14-9-0000 OTHER\n")
+    pack(part, two / "test-clean.tar.gz")
+
+    def text(own):
+        return read_part(find_part("test-clean", own, downloads, say=str))["14-9-0000"][2]
+
+    assert [text(own) for own in (one, two, two, one)] == ["TWO", "OTHER", "OTHER", "TWO"]
+    pack(part, one / "test-clean.tar.gz")  # in place
+    assert text(one) == "OTHER"
+    fetched = []
+    monkeypatch.setattr(
+        librispeech, "download", lambda urls, target, *_, **__: fetched.append(pack(part, target))
+    )
+    assert text(None) == "OTHER" and fetched == [downloads / "test-clean.tar.gz"]
+    assert text(None) == text(None) and len(fetched) == 1
+
+
 def test_fetched_when_nobody_has_it(part, tmp_path, monkeypatch):
     asked = []
 

@@ -187,6 +187,18 @@ def test_folders_with_blanks_and_pipes_and_standard_input(folder, tmp_path, monk
     assert rate == 8000 and (soundfile.read(out / "stdin.wav")[0] == piped).all() and len(piped) == 900
 
 
+def test_from_the_command_line_only_its_own_lines_are_seen(folder, tmp_path):
+    soundfile.write(tmp_path / "x.wav", sound(800), 16000)
+    files = [str(tmp_path / "x.wav"), str(tmp_path / "y.wav")]
+    command = [sys.executable, "-m", "espnet_posinv", "enhance", str(folder), *files]
+    done = subprocess.run([*command, "--output-dir", str(tmp_path / "out")], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == f"{tmp_path}/x.wav -> {tmp_path}/out/x.wav\n"
+    assert len(done.stderr.splitlines()) == 2 and all(
+        "enhance: " in line for line in done.stderr.splitlines()
+    )
+
+
 def test_channels_one_by_one_or_one_of_them(folder, tmp_path):
     both = np.stack([sound(1000), sound(1000)[::-1]], axis=1)
     soundfile.write(tmp_path / "x.wav", both, 16000)

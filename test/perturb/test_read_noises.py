@@ -32,6 +32,14 @@ def test_a_folder_of_kinds(tmp_path):
     }
 
 
+def test_a_kind_without_recordings_is_named(tmp_path):
+    for name in ("traffic", "rain"):
+        (tmp_path / name).mkdir()
+    soundfile.write(tmp_path / "traffic/1.wav", np.ones(100), 16000)
+    with pytest.raises(DataError, match=r"rain: .*/rain: no recording in it$"):
+        read_noises(tmp_path)
+
+
 def test_missing_and_empty_noises_are_all_named(tmp_path):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "noise.scp").write_text(f"k1 {tmp_path}/gone.wav\nk2 {tmp_path}/empty.wav\nk3\n")

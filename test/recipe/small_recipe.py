@@ -80,15 +80,15 @@ class SmallRecipe:
         command += ["--tasks", "speaker=speaker:utt2spk:ge2e:./ge2e.whl", *options]
         return subprocess.Popen(command, cwd=self.folder, env=env, start_new_session=True, text=True, **how)
 
-    def call(self, *options: str) -> subprocess.CompletedProcess:
-        """Run the recipe."""
-        process = self.start(*options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def call(self, *options: str, **env: str) -> subprocess.CompletedProcess:
+        """Run the recipe; `env`: variables of its environment."""
+        process = self.start(*options, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
         out, err = process.communicate(timeout=1200)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
-    def run(self, *options: str) -> str:
+    def run(self, *options: str, **env: str) -> str:
         """The table."""
-        done = self.call(*options)
+        done = self.call(*options, **env)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return self.table()
 

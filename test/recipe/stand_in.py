@@ -168,9 +168,9 @@ def main() -> None:
     while args[:1] == ["-m"]:
         module, args = args[1], args[2:]
     name, given = module, args
-    for count in (1, 2):
-        if (command := " ".join(["posinv", *args[:count]])) in STAND_INS and module == "espnet_posinv":
-            name, given = command, args[count:]
+    if module == "espnet_posinv":
+        count = 2 if args[0] in ("data", "recipe", "score") else 1
+        name, given = " ".join(["posinv", *args[:count]]), args[count:]
     with open(os.environ["STAND_IN_LOG"], "a") as log:
         log.write(f"{name}\t{' '.join(given)}\n")
     if name in STAND_INS:

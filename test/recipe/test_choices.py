@@ -80,6 +80,21 @@ def test_language_is_one_that_the_recogniser_knows(tmp_path, capsys, name, langu
     assert (f"--lang {language}: {name} does not know it" in capsys.readouterr().err) == wrong
 
 
+@pytest.mark.parametrize(
+    ("name", "language", "wrong"),
+    [("base", "de", False), ("base", "xx", True), ("tiny.en", "de", True), ("tiny.en", "en", False)],
+)
+def test_language_of_a_recogniser_that_stage_1_fetches(tmp_path, capsys, name, language, wrong):
+    args = ["--recogniser", f"a=whisper:{tmp_path}/{name},beam_size=2", "--later", str(tmp_path), CRITERION]
+    assert main([*args, "--language", language]) == wrong
+    assert (f"--lang {language}: {name} does not know it" in capsys.readouterr().err) == wrong
+
+
+def test_back_end_of_a_recogniser_that_stage_1_fetches(tmp_path, capsys):
+    assert main(["--recogniser", f"a=wisper:{tmp_path}/base", "--later", str(tmp_path), CRITERION]) == 1
+    assert "no 'wisper' here: there are whisper, whisper_transformers" in capsys.readouterr().err
+
+
 def test_all_that_is_wrong_is_told_at_once(capsys):
     training = (
         f"--set max_epohc=1 --set optim=adamm {ROOT}/egs2/mini_debian/enh1/conf/finetune.yaml {CRITERION}"

@@ -1,13 +1,18 @@
 """The recipe template from a user's side: a new recipe, its help, its stages, and what mistakes say."""
 
+import importlib.util
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+spec = importlib.util.spec_from_file_location("small_recipe", Path(__file__).with_name("small_recipe.py"))
+small_recipe = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(small_recipe)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +90,19 @@ def test_help_shows_every_option_with_its_default(recipe):
         (["--packed", "models/(1)"], "--packed models/(1): not with '(' in it"),
         (["--upstreams", "a=transformers:R&D/ssl"], "R&D/ssl: not with '&' in it"),
         (["--recognisers", "a=whisper:$HOME/x"], "$HOME/x: not with '$' in it"),
+        (["--data_from", "corpus (old)"], "--data_from corpus (old): not with '(' in it"),
+        (["--heads", "phones_linear *"], "--heads phones_linear *: not with '*' in it"),
+        (["--finetuned", "one_seed1 two*"], "--finetuned one_seed1 two*: not with '*' in it"),
+        (["--tasks", "a=speaker:utt2spk:ge2e:R&D/x.whl"], "x.whl: not with '&' in it"),
+        (["--lexicon", "my lexicon.txt,g2p_en"], "--lexicon my lexicon.txt,g2p_en: not with ' ' in it"),
+        (["--lm", "3,4-gram.arpa"], "--lm 3,4-gram.arpa: not with ',' in it"),
+        (["--normaliser", "my rules.py:words"], "--normaliser my rules.py:words: not with ' ' in it"),
+        (
+            ["--local_data_opts", "--audio 'my corpus'"],
+            "not with ''' in it, please; quotes do not hold words together here; a link without will do",
+        ),
+        (["--asr_args", '--prompt "a b"'], "not with '\"' in it, please; quotes do not hold"),
+        (["--resident", "--noise-scp Ann's/noise.scp"], "--noise-scp Ann's/noise.scp: not with ''' in it"),
         (
             ["--data_from", "my corpus"],
             "needs my, which does not exist; no stage makes it: check the path (one with",
@@ -97,12 +115,55 @@ def test_mistakes_stop_with_a_message(recipe, args, message):
     assert "Traceback" not in out.stderr
 
 
+def test_options_of_data_preparation_arrive_as_they_are(recipe, tmp_path):
+    """Rules for speakers have any character, and are no patterns of file names."""
+    folder = tmp_path / "enh1"
+    shutil.copytree(recipe, folder, symlinks=True)
+    for link in ("enh.sh", "path.sh", "cmd.sh", "utils"):
+        (folder / link).unlink()
+        (folder / link).symlink_to((recipe / link).resolve())
+    (folder / "--speaker=b").touch()
+    (folder / "local/data.sh").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > given\nexit 1\n')
+    options = r"--speaker=[a-z]  --other ^(\w+)-.*$"
+    args = ["--stop_stage", "1", "--data_from", "", "--local_data_opts", options]
+    assert call(folder, *args).returncode == 1
+    given = (folder / "given").read_text().splitlines()
+    assert given == ["--data", "data", "--speaker=[a-z]", "--other", r"^(\w+)-.*$"]
+
+
+def test_what_db_sh_takes_from_the_environment_makes_the_data_again(tmp_path):
+    recipe = small_recipe.SmallRecipe(tmp_path / "egs2/x/enh1")
+    (recipe.folder / "db.sh").write_text("# a word\nsaid=${SAID:-}\nexport unused=\n")
+
+    def prepare(**env):
+        """Why stage 1 ran, and what it made."""
+        done = recipe.call("--stop_stage", "1", **env)
+        assert done.returncode == 0, done.stderr
+        text = (recipe.folder / "data/test_clean/text").read_text().split()[1]
+        return done.stdout.partition("=== stage 1")[2].partition("\n")[0].partition("; ")[2], text
+
+    assert prepare() == ("not done yet)", "one")
+    assert prepare(SAID="six") == ("options changed from [] to [ said=six])", "six")
+    assert prepare(SAID="six") == ("", "six")
+    assert prepare() == ("options changed from [ said=six] to [])", "one")
+
+
 def test_the_defaults_name_the_noise_that_is_mixed_in_while_training(recipe):
     spy = recipe / "spy"
     spy.write_text('#!/bin/sh\necho "$@" >> spied\nexit 1\n')
     spy.chmod(0o755)
     assert call(recipe, "--python", "./spy").returncode == 1
     assert "preprocessor_conf.noise_scp=corpus/noise conf/finetune.yaml" in (recipe / "spied").read_text()
+
+
+@pytest.mark.parametrize("size", ["--quick", "--full"])
+def test_mini_debian_mixes_in_the_noise_of_the_data_that_are_named(tmp_path, size):
+    (tmp_path / "spy").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/spied\nexit 1\n')
+    (tmp_path / "spy").chmod(0o755)
+    paths = [f"--{name}={tmp_path}/{name}" for name in ("dumpdir", "expdir")]
+    args = [size, "--datadir", f"{tmp_path}/mine", *paths, "--results", f"{tmp_path}/R.md", "--python"]
+    assert call(ROOT / "egs2/mini_debian/enh1", *args, str(tmp_path / "spy")).returncode == 1
+    assert f"preprocessor_conf.noise_scp={tmp_path}/mine/noise/train.scp " in (tmp_path / "spied").read_text()
 
 
 def test_a_path_with_blanks_is_refused_by_the_example(recipe):

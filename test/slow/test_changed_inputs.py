@@ -85,9 +85,10 @@ SCORED_AGAIN = {
     "corpus: speakers of a test set": other_name,
     "corpus: transcripts": edited("corpus/test_noisy/text", "one", "three"),
     "local/data.sh": edited("local/data.sh", "done", "done; sed -i s/two/six/ $2/test_clean/text"),
-    "db.sh": added("db.sh", "said=six\n"),
+    "db.sh": added("db.sh", "said=${SAID:-six}\n"),
+    "db.sh: a variable of the environment": {"SAID": "five"},
     "data: other list": edited("data/test_noisy/wav.scp", "wav-s1", "spk1-s1"),
-    "data: transcripts": edited("data/test_clean/text", "six", "four"),
+    "data: transcripts": edited("data/test_clean/text", "five", "four"),
 }
 # What a training depends on, and a line of what is said; it is not thrown away without being asked.
 REFUSED = {
@@ -155,10 +156,13 @@ def changing(finished, tmp_path_factory):
     class Changing:
         recipe = finished[0].copy(tmp_path_factory.mktemp("changing") / "egs2/x/enh1")
         options: tuple = ()
+        env: dict = {}  # noqa: RUF012
 
         def change(self, what):
             if callable(what):
                 what(self.recipe.folder)
+            elif isinstance(what, dict):
+                self.env = what
             else:
                 self.options += what
 
@@ -166,7 +170,7 @@ def changing(finished, tmp_path_factory):
             fresh = self.recipe.copy(tmp_path_factory.mktemp("fresh") / "egs2/x/enh1")
             shutil.rmtree(fresh.folder / "exp")
             shutil.rmtree(fresh.folder / "dump")
-            return fresh.run(*self.options, "--stage", "3")  # data/ was changed by hand, too
+            return fresh.run(*self.options, "--stage", "3", **self.env)  # data/ was changed by hand, too
 
     return Changing()
 
@@ -183,7 +187,7 @@ def formatted(recipe):
 def test_a_test_set_that_changes_changes_the_table(changing, name):
     table = changing.recipe.table()
     changing.change(SCORED_AGAIN[name])
-    assert changing.recipe.run(*changing.options) != table
+    assert changing.recipe.run(*changing.options, **changing.env) != table
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -192,7 +196,7 @@ def test_a_training_is_not_thrown_away_and_what_changed_is_told(changing, name):
     recipe, before = changing.recipe, formatted(changing.recipe)
     table = recipe.table()
     changing.change(what)
-    done = recipe.call(*changing.options)
+    done = recipe.call(*changing.options, **changing.env)
     assert done.returncode == 1 and "was made from something else:" in done.stderr, done.stdout + done.stderr
     assert said in done.stderr and "--redo true" in done.stderr
     assert recipe.table() == table
@@ -200,9 +204,9 @@ def test_a_training_is_not_thrown_away_and_what_changed_is_told(changing, name):
 
 
 def test_trained_again_the_table_is_that_of_a_fresh_run(changing):
-    table = changing.recipe.run(*changing.options, "--redo", "true", "--stage", "5")
+    table = changing.recipe.run(*changing.options, "--redo", "true", "--stage", "5", **changing.env)
     assert table == changing.fresh_table()
-    again = changing.recipe.call(*changing.options)
+    again = changing.recipe.call(*changing.options, **changing.env)
     assert again.returncode == 0 and "===" not in again.stdout, again.stdout
 
 
@@ -210,7 +214,7 @@ def test_trained_again_the_table_is_that_of_a_fresh_run(changing):
 def test_a_judge_that_changes_changes_the_table(changing, name):
     table = changing.recipe.table()
     changing.change(JUDGED_AGAIN[name])
-    assert changing.recipe.run(*changing.options) != table
+    assert changing.recipe.run(*changing.options, **changing.env) != table
 
 
 def test_judged_again_the_table_is_that_of_a_fresh_run(changing):
@@ -254,7 +258,7 @@ def test_a_script_as_a_pipe_is_run_again_and_makes_no_more_than_what_it_changes(
     assert "pipes that do not show what they read" in again.stdout and "stage 3" in again.stdout
     assert called <= {
         *(f"posinv recipe {name}" for name in ("stage-begin", "stage-end", "made-from", "check-data")),
-        "espnet_posinv",
+        "posinv data format-data-dir",
     }
     replaced_audio("audio/wav-s0-test_noisy.wav")(recipe.folder)
     assert recipe.call("--stage", "9").returncode == 0  # only running the pipe tells

@@ -92,14 +92,22 @@ fi
 . ./cmd.sh
 . utils/stage.sh
 
-# Paths are words of lists here, parts of "path,name,type" and of init_param's "path:key" in ESPnet.
-for n in datadir dumpdir expdir downloads results pretrained se_config finetune_config init tag \
-    packed criterion upstreams recognisers train_set valid_set test_sets; do
-    odd=$'\t\n"\'`$&()[]{}<>|;*?!#%\\'
-    case ${n} in packed | criterion | upstreams | recognisers | *_set*) ;; *) odd+=' ,:' ;; esac
+# Paths are words of lists here, parts of "path,name,type" and of init_param's "path:key" in ESPnet. Options of
+# commands are split at blanks, whatever quotes are in them; settings of trainings are checked by ESPnet's parser.
+for n in datadir dumpdir expdir downloads results pretrained se_config finetune_config init tag lm lexicon normaliser \
+    packed criterion upstreams recognisers heads tasks finetuned data_from train_set valid_set test_sets clean_set \
+    local_data_opts import_args resident head_args asr_args wer_args signal_args probe_args; do
+    odd=$'\t\n"\'`$&()[]{}<>|;*?!#%\\' remedy="a link without will do (ln -s TARGET LINK)"
+    case ${n} in
+        packed | criterion | upstreams | recognisers | heads | tasks | finetuned | data_from | *_set*) ;;
+        lexicon) odd+=' :' ;;     # several between commas
+        normaliser) odd+=' ,' ;;  # FILE:FUNCTION
+        *_opts | *_args | resident) odd=$'"\'`' remedy="quotes do not hold words together here; ${remedy}" ;;
+        *) odd+=' ,:' ;;
+    esac
     [[ ${!n} == *["${odd}"]* ]] || continue
     odd=${!n//[^"${odd}"]/}
-    wrong "--${n} ${!n}: not with '${odd:0:1}' in it, please; a link without will do (ln -s TARGET LINK)"
+    wrong "--${n} ${!n}: not with '${odd:0:1}' in it, please; ${remedy}"
 done
 for n in stage stop_stage nj train_jobs train_threads num_nodes; do
     [[ ${!n} =~ ^[1-9][0-9]*$ ]] || wrong "--${n} ${!n}: must be a whole number above 0"
@@ -395,9 +403,18 @@ if ! ${list_stages} && ! ${dry_run}; then
     try_choices
 fi
 
-if stage 1 "data preparation" --key "${local_data_opts}" --reads local/data.sh $(ls db.sh 2> /dev/null) ${data_from} \
+# What db.sh names may come from the environment, which no file shows.
+named=$(if [ -e db.sh ]; then
+    . ./db.sh
+    # shellcheck disable=SC2013  # names
+    for n in $(sed -n 's/^ *\(export \)\{0,1\}\([A-Za-z_][A-Za-z0-9_]*\)=.*/\2/p' db.sh | sort -u); do
+        [ -z "${!n:-}" ] || echo "${n}=${!n}"
+    done
+fi)
+if stage 1 "data preparation" --key "${local_data_opts}${named:+ ${named//$'\n'/ }}" --reads local/data.sh $(ls db.sh 2> /dev/null) ${data_from} \
     --writes $(each ${datadir}/%/wav.scp ${sets}); then
-    local/data.sh --data "${datadir}" ${local_data_opts}
+    read -rd '' -a words <<< "${local_data_opts}" || true  # split, but a pattern in them is not one of file names
+    local/data.sh --data "${datadir}" "${words[@]}"
     check_data
     stage_done
 fi

@@ -40,6 +40,8 @@ esac
 for name in LIBRISPEECH DEMAND DENOISER WHISPER LEXICON LM; do
     [ -z "${!name}" ] || [ -e "${!name}" ] ||
         { echo "run.sh: ${name} is ${!name}, which does not exist; correct it in db.sh or the environment" >&2 && exit 2; }
+    [[ ${!name} != *[[:space:]]* ]] ||
+        { echo "run.sh: ${name} is ${!name}: not with a blank in it, please; a link without will do (ln -s TARGET LINK)" >&2 && exit 2; }
 done
 
 [[ -z ${DENOISER} || ${DENOISER} == *.th ]] ||
@@ -51,6 +53,12 @@ start=(--se_config "conf/train_${model}.yaml" --init "train_${model}")
 if [ -n "${DENOISER}" ] && [[ ${model} == demucs* ]]; then
     start=(--pretrained "${DENOISER}" --init demucs --import_args "--hidden ${model#demucs}")
 fi
+data_from=${DEMAND}  # what stage 1 reads of your own
+for part in ${parts//,/ } dev-clean test-clean; do
+    for name in "${part}" "LibriSpeech/${part}" "${part}.tar.gz"; do
+        if [ -n "${LIBRISPEECH}" ] && [ -e "${LIBRISPEECH}/${name}" ]; then data_from+=" ${LIBRISPEECH}/${name}" && break; fi
+    done
+done
 noises="--set preprocessor_conf.noise_scp=${datadir}/noise/train.scp"
 
 ./enh.sh \
@@ -58,6 +66,7 @@ noises="--set preprocessor_conf.noise_scp=${datadir}/noise/train.scp"
     --test_sets "test_clean test_clean_seen test_clean_unseen" --clean_set test_clean \
     --datadir "${datadir}" --audio_format flac --nj "${nj}" --cmd_backend "${cmd_backend}" \
     --local_data_opts "--parts ${parts} --train_set ${train_set} --nj ${nj} --cmd_backend ${cmd_backend} ${local_data_opts}" \
+    --data_from "${data_from}" \
     "${start[@]}" --se_args "${noises} ${se_args} conf/common.yaml" \
     --finetune_config "conf/finetune_${model%%[0-9]*}.yaml" \
     --finetune_args "${noises} --set criterions.0.conf.layers=${layers} ${finetune_args} conf/common.yaml conf/train_${model}.yaml" \

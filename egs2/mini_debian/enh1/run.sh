@@ -5,15 +5,19 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 . ./db.sh
-size=default
+size=default datadir=
 args=()
-for arg in "$@"; do
-    case "${arg}" in
-        --quick | --full) size=${arg#--} ;;
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --quick | --full) size=${1#--} ;;
+        --datadir=?*) datadir=${1#*=} ;;
+        --datadir) [ $# -ge 2 ] || { echo "run.sh: $1 has no value" >&2 && exit 2; }; datadir=$2 && shift ;;
         -h | --help) echo "Usage: ./run.sh [--quick | --full] [options]: README.md says how long each takes" ;;&
-        *) args+=("${arg}") ;;
+        *) args+=("$1") ;;
     esac
+    shift
 done
+datadir=${datadir:-data_${size}}
 
 # How much data, training and scoring.
 downloads=../downloads
@@ -39,16 +43,16 @@ case ${size} in
 esac
 # On a GPU the full size trains 3000 updates and three seeds of everything in minutes.
 if [ "${size}" = full ] && nvidia-smi -L > /dev/null 2>&1; then
-    train=(--ngpu 1 --train_jobs 4 --seeds "1 2 3" --resident "--noise-scp data_full/noise/train.scp --steps 3000")
+    train=(--ngpu 1 --train_jobs 4 --seeds "1 2 3" --resident "--noise-scp ${datadir}/noise/train.scp --steps 3000")
 fi
 # Every epoch's model is kept, for curves of what else than the loss changes (posinv convergence).
 finetune="--set max_epoch=${epochs} --set num_iters_per_epoch=${updates} --set keep_nbest_models=${epochs} \
-    --set preprocessor_conf.noise_scp=data_${size}/noise/train.scp \
+    --set preprocessor_conf.noise_scp=${datadir}/noise/train.scp \
     --set scheduler_conf.warmup_steps_list=[0,$((epochs * updates / 10)),$((epochs * updates))]"
 
 ./enh.sh \
     --train_set train --valid_set valid --test_sets "test_clean test_seen test_unseen" --clean_set test_clean \
-    --datadir "data_${size}" --local_data_opts "--size ${size}" \
+    --datadir "${datadir}" --local_data_opts "--size ${size}" \
     --data_from ../asr1/lexicon.txt --dumpdir "dump_${size}" --expdir "exp_${size}" --downloads "${downloads}" \
     --pretrained "${NSNET2_ONNX:-${downloads}/nsnet2/nsnet2-20ms-baseline.onnx}" --init nsnet2 --packed "${packed}" \
     --finetune_config conf/finetune.yaml --finetune_args "${finetune}" \

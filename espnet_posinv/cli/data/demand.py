@@ -16,9 +16,10 @@ def options(parser):
 
 
 def run(args) -> None:
-    from espnet_posinv.corpora.demand import find_recording, write_noises
+    from espnet_posinv.corpora.demand import find_recording, origin_of, write_noises
 
     own = Path(args.demand) if args.demand else None
     find = partial(find_recording, own=own, downloads=args.downloads, channel=args.channel)
-    minutes = write_noises(find, args.noise_dir)
+    origin = partial(origin_of, own=own, channel=args.channel)
+    minutes = write_noises(find, args.noise_dir, origin=origin)
     print(f"{args.noise_dir}: {', '.join(f'{part} {x:.1f} min' for part, x in minutes.items())}")

@@ -3,7 +3,13 @@
 import shlex
 import sys
 
-from espnet_posinv.recipe.choices import Trial, count_gpus, try_metrics, try_recogniser
+from espnet_posinv.recipe.choices import (
+    Trial,
+    count_gpus,
+    try_metrics,
+    try_recogniser,
+    try_recogniser_to_come,
+)
 
 
 def options(parser):
@@ -30,8 +36,8 @@ def run(args) -> int:
     trial.names("upstreams", args.upstream)
     trial.names("recognisers", args.recogniser)
     for text in args.recogniser:
-        if not trial.is_to_come(text):
-            trial.attempt(try_recogniser, text, args.language)
+        attempt = try_recogniser_to_come if trial.is_to_come(text) else try_recogniser
+        trial.attempt(attempt, text, args.language)
     if args.files:
         one = shlex.join([*(f"--set={setting}" for setting in args.set), *args.files])
         trial.trainings([one], args.upstream, check_settings=False)
