@@ -4,7 +4,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 venv=${1:-.venv-floor}
-python=$(command -v python3.10 || command -v python3)
+# pyenv's python3.10 may be a script that only says which versions have one.
+for python in python3.10 "${PYENV_ROOT:-${HOME}/.pyenv}"/versions/3.10.*/bin/python3.10 python3; do
+    ! "${python}" -c '' 2> /dev/null || break
+done
 pip() { "${venv}/bin/python" -m pip --disable-pip-version-check install -q "$@"; }
 # The lower bounds of a list in pyproject.toml, as exact versions.
 floors() {

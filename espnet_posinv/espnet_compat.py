@@ -142,7 +142,7 @@ def path_of(dataset, name: str) -> str:
 def repair_chunk_iterator() -> None:
     """Let the chunk iterator run with numpy 2.4 and newer.
 
-    It calls int() on an array of one element, which numpy no longer accepts; fixed in 202611.  Only the name
+    It calls int() on an array of one element, which numpy no longer accepts; fixed in 202609.  Only the name
     ``int`` of that module changes.
     """
     import numpy as np

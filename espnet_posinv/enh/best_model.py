@@ -26,8 +26,9 @@ def reported_names(model, *, with_categories: bool = False) -> tuple[set[str], s
         plain |= {name, name.removesuffix("_loss")}
         solver = getattr(wrapper, "name", None) or type(wrapper).__name__
         name = f"{name}_mixit" if "mixit" in solver.lower() else name
-        categories = getattr(enhancement, "categories", None) or {}
-        names |= {f"{name}_{c}" for c in categories.values()} if with_categories else {name}
+        # a model without a list of categories, as extraction, does not tell them apart
+        categories = getattr(enhancement, "categories", None) if with_categories else None
+        names |= {f"{name}_{c}" for c in categories.values()} if categories else {name}
     # a joint model reports the sum of its criterions only
     names = {"loss", "loss_enh"} if joint else {"loss", *names}
     return names, plain - names

@@ -34,6 +34,8 @@ def test_names():
         "ssl_softdtw_2ch",
     }
     assert reported_names(CATEGORIES)[0] == {"loss", "ssl_softdtw"}
+    # data with categories, for a model that lists none (any extraction): once refused
+    assert reported_names(model(wrapper("ssl_mse")), with_categories=True)[0] == {"loss", "ssl_mse"}
 
 
 @pytest.mark.parametrize(
