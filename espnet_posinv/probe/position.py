@@ -8,7 +8,6 @@ import torch
 from scipy.stats import t as student
 
 from espnet_posinv.probe.hidden import HiddenStates, States
-from espnet_posinv.probe.ssl_quality import position_r2
 
 
 def read_out(x: torch.Tensor, folds: int = 4, seed: int = 0) -> dict[str, tuple[float, float, float]]:
@@ -38,6 +37,27 @@ def read_out(x: torch.Tensor, folds: int = 4, seed: int = 0) -> dict[str, tuple[
             values.append(position_r2(list(y[~held]), list(y[held])))
         result[name] = (float(np.mean(values)), min(values), max(values))
     return result
+
+
+def position_r2(train: list[torch.Tensor], test: list[torch.Tensor], ridge: float = 1e-3) -> float:
+    """Share of the variance of the frame index that a linear function of the frame explains, on `test`.
+
+    Args:
+        train: `(N, D)` each, all of one length.
+        test: the same, other utterances.
+        ridge: weight of the penalty, relative to the features' mean variance.
+    """
+    frames = len(train[0])
+    index = torch.arange(frames, dtype=torch.float64) / frames
+    x, y = torch.cat(train).double(), index.repeat(len(train))
+    mean = x.mean(0)
+    x = x - mean
+    gram = x.T @ x
+    gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
+    w = torch.linalg.solve(gram, x.T @ (y - y.mean()))
+    predicted = (torch.cat(test).double() - mean) @ w + y.mean()
+    truth = index.repeat(len(test))
+    return float(1 - (predicted - truth).square().sum() / (truth - truth.mean()).square().sum())
 
 
 @dataclass

@@ -18,8 +18,8 @@ from espnet_posinv.kaldi.scp import read_scp
 from espnet_posinv.probe.exploit import exploit
 from espnet_posinv.probe.hidden import HiddenStates, read_speech, stationary_crops
 from espnet_posinv.probe.layers import SNRS, noise_monotony, sound_clusters, speech_shaped_noise
+from espnet_posinv.probe.logmel import logmel
 from espnet_posinv.probe.position import index_distances, read_out, shift_changes
-from espnet_posinv.probe.ssl_quality import logmel
 from espnet_posinv.ssl.fingerprint import encoder_fingerprint
 
 FORMAT = 2  # of probe.json; results of another format are measured again
