@@ -138,6 +138,14 @@ def audio_info(entry: str) -> Info:
     return Info(info.samplerate, info.channels, info.frames, info.format, info.subtype)
 
 
+def info_or_error(entry: str) -> Info | str:
+    """:func:`audio_info`, or the error's message, so that a pool of processes can go on after an error."""
+    try:
+        return audio_info(entry)
+    except DataError as error:
+        return str(error)
+
+
 def decode(data: bytes, entry: str) -> tuple[np.ndarray, int]:
     """The samples (T, channels) of an audio file's content, and their rate; ``entry`` names it in errors."""
     if problem := cut_off.lacking(io.BytesIO(data), len(data)):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from espnet_posinv.kaldi.audio import Info, audio_info, bounds
+from espnet_posinv.kaldi.audio import bounds, info_or_error
 from espnet_posinv.kaldi.datadir import DataDir
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.schema import LENGTHS
@@ -22,7 +22,7 @@ def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: i
     """
     data = DataDir(path)
     wavs = data.read("wav.scp")
-    results = parallel_map(_open, list(wavs.values()), label="lengths", jobs=jobs)
+    results = parallel_map(info_or_error, list(wavs.values()), label="lengths", jobs=jobs)
     found = dict(zip(wavs, results, strict=True))
     errors = [f"{data.path}/wav.scp: {key!r}: {what}" for key, what in found.items() if isinstance(what, str)]
     _raise(errors)
@@ -55,10 +55,3 @@ def _raise(errors: list[str]) -> None:
     if errors:
         more = [f"... {len(errors)} in all"] if len(errors) > 20 else []
         raise DataError("\n".join([*errors[:20], *more]))
-
-
-def _open(entry: str) -> Info | str:
-    try:
-        return audio_info(entry)
-    except DataError as error:
-        return str(error)
