@@ -38,12 +38,6 @@ class SSLMSELoss(SSLLoss):
     def __init__(self, upstream: str, *, name: str = "ssl_mse", **options):
         super().__init__(upstream, name=name, **options)
 
-    def distance(self, ref, inf, lengths):
-        clean, _ = self.encode_clean(ref, lengths)
-        enhanced, frames = self.encoder(inf.device)(inf, lengths)
-        self.report(frames=frames)
-        return self.compare(enhanced, clean, frames, frames)
-
     def compare(self, x, y, x_frames, y_frames):
         if self.normalize_frames:
             x, y = F.normalize(x, dim=-1), F.normalize(y, dim=-1)
