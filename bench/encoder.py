@@ -11,12 +11,12 @@ float32; those of transformers in a ragged batch are mostly what padding does to
 thread's time counts.
 """
 
-import argparse
 import contextlib
 import time
 from statistics import median
 
 import torch
+from bench_common import make_parser
 
 from espnet_posinv.ssl import SSLEncoder, load_encoder
 from espnet_posinv.ssl.transformers import from_model
@@ -136,9 +136,7 @@ def measure(programs, seconds, rounds, device):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=20, help="timed rounds (20)")
     parser.add_argument(

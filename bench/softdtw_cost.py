@@ -10,11 +10,11 @@ what is there before it: a step peaks in its encoder, so that a share of memory 
 peak is beside that, not what could be saved.
 """
 
-import argparse
 from statistics import median
 
 import numpy as np
 import torch
+from bench_common import make_parser
 from training_step import Clock, setup, step
 
 from espnet_posinv.enh.memory import MIB, PeakBytes
@@ -118,9 +118,7 @@ def share(args, device):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--upstream", default="random:base", help="as in the criterions, or random:base")
     parser.add_argument("--batch", type=int, default=8, help="utterances of the step (8)")

@@ -15,21 +15,20 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from pathlib import Path
 from statistics import median
 
 import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
+from bench_common import make_parser, peak_growth, random_hubert
 
 from espnet_posinv.criterions.ssl_mse import SSLMSELoss
 from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
 from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
 from espnet_posinv.enh.nsnet2 import NSNet2Separator
 from espnet_posinv.perturb.speed import Speed, change_speed
-from espnet_posinv.ssl import SSLEncoder, load_encoder
-from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
+from espnet_posinv.ssl import load_encoder
 
 CRITERIONS = {"ssl_mse": SSLMSELoss, "ssl_mse_pad": SSLMSEPadLoss, "ssl_softdtw": SSLSoftDTWLoss}
 PARTS = ("enhance", "ssl clean", "ssl enhanced", "loss", "backward", "optimizer")
@@ -135,16 +134,10 @@ class TimedEncoder(torch.nn.Module):
 
 
 def make_encoder(args, device):
+    options = {"dtype": args.ssl_dtype, "recompute": args.recompute}
     if args.upstream == "random:base":
-        torch.manual_seed(0)
-        encoder = SSLEncoder(
-            Wav2Vec2Network(Wav2Vec2Config()),
-            label="HuBERT-base sizes, random weights",
-            dtype=args.ssl_dtype,
-            recompute=args.recompute,
-        )
-        return encoder.to(device)
-    return load_encoder(args.upstream, dtype=args.ssl_dtype, recompute=args.recompute).to(device)
+        return random_hubert(**options).to(device)
+    return load_encoder(args.upstream, **options).to(device)
 
 
 def step(name, model, optimizer, encoder, mix, ref, device, by_part=True):
@@ -210,21 +203,11 @@ def report_memory(args):
     """Growth of this process's peak over a step; half a second of one utterance compiles and plans first."""
     *state, mix, ref, device = setup(args)
     step(args.memory_of, *state, mix[:1, :8000], ref[:1, :8000], device)
-    Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the peak so far
-    before = high_water_mark()
-    step(args.memory_of, *state, mix, ref, device)
-    print(high_water_mark() - before)
-
-
-def high_water_mark():
-    (line,) = (s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
+    print(peak_growth(lambda: step(args.memory_of, *state, mix, ref, device)))
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--upstream", default="random:base", help="as in the criterions, or random:base")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=8, help="utterances a step (8)")
