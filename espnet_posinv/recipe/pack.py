@@ -1,4 +1,4 @@
-"""Pack a trained model: a folder with what using it takes, and no more.
+"""Pack a trained model into a folder with only the files that inference needs.
 
 ESPnet's own tools and `espnet_posinv.Enhancer.from_pretrained` read the result: a configuration without paths
 of the training machine and without criterions (so no SSL model is needed), and the weights as plain tensors.

@@ -1,7 +1,7 @@
 """One line per epoch of an ESPnet training, read from its log while it runs, with the time left.
 
 The launcher sends a job's output to its log, on this machine or on a cluster's node; this follows the log, so
-whoever started the recipe sees where it is.
+that the recipe can show its progress.
 """
 
 import os

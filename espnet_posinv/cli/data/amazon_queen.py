@@ -7,11 +7,15 @@ from pathlib import Path
 
 
 def options(parser):
-    parser.add_argument("--downloads", type=Path, default=Path("../downloads"), help="keeps archives")
+    parser.add_argument("--downloads", type=Path, default=Path("../downloads"), help="folder for downloads")
     parser.add_argument(
-        "--archives", type=Path, action="append", default=[], help="own folder, searched first"
+        "--archives",
+        type=Path,
+        action="append",
+        default=[],
+        help="your own folder of archives, searched first",
     )
-    parser.add_argument("--data", type=Path, required=True, help="data directory to be made")
+    parser.add_argument("--data", type=Path, required=True, help="the new data directory")
     parser.add_argument("--utterances", type=int, default=240, help="how many")
 
 

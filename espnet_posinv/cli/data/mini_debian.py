@@ -1,7 +1,7 @@
 """Make the data directories of egs2/mini_debian/enh1.
 
-These are data/{train,valid,dev,test_clean,test_seen,test_unseen}, of recordings that are fetched when
-missing. Sets that exist with the same size and seed are kept.
+Writes data/{train,valid,dev,test_clean,test_seen,test_unseen}. Missing recordings are downloaded. Sets that
+exist with the same size and seed are kept.
 """
 
 from functools import partial
@@ -21,11 +21,13 @@ ARCHIVES = (
 
 def options(parser):
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder for the data directories")
+    parser.add_argument("--downloads", type=Path, default=Path("../downloads"), help="folder for downloads")
     parser.add_argument(
-        "--downloads", type=Path, default=Path("../downloads"), help="folder that keeps archives"
-    )
-    parser.add_argument(
-        "--archives", type=Path, action="append", default=[], help="own folder, searched first"
+        "--archives",
+        type=Path,
+        action="append",
+        default=[],
+        help="your own folder of archives, searched first",
     )
     parser.add_argument("--size", choices=SIZES, default="default", help="of all sets")
     parser.add_argument("--seed", type=int, default=0, help="of noises, SNRs and levels")

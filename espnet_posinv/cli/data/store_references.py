@@ -1,8 +1,8 @@
 """Encode the clean references of data directories once, instead of in every training step.
 
-CONFIG is the training's: its SSL criterion names encoder, layers and speeds.  Train with `references: OUTPUT`
-in that criterion's conf.  Whole utterances are stored, so neither the chunk iterator nor ssl_mse_pad can be
-used.
+CONFIG is the training's: its SSL criterion names encoder, layers and speeds.  To use the stored features, set
+`references: OUTPUT` in that criterion's conf.  Whole utterances are stored, so neither the chunk iterator nor
+ssl_mse_pad can be used.
 """
 
 
