@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from espnet_posinv.enh.demucs import DEPTH, FLOOR, KERNEL, OVERSAMPLING, STRIDE, DemucsSeparator
-from espnet_posinv.enh.kept import write_separator
+from espnet_posinv.enh.model_folder import write_separator
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
 # Arguments that change the network, with the only supported value of each.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet_posinv.enh.kept import write_separator
+from espnet_posinv.enh.model_folder import write_separator
 from espnet_posinv.enh.nsnet2 import NSNet2Separator
 from espnet_posinv.sample_rate import SAMPLE_RATE
 

@@ -18,7 +18,7 @@ def run(args):
 
     from espnet_posinv.criterions import criterion_class
     from espnet_posinv.criterions.stored import store_references
-    from espnet_posinv.enh.kept import ssl_criterion
+    from espnet_posinv.enh.model_folder import ssl_criterion
 
     entry = ssl_criterion(args.config)
     criterion = criterion_class(entry["name"])(**{**entry["conf"], "references": args.output})
