@@ -24,7 +24,6 @@ def run_ablation(
         path: the grid file; relative paths in it start from the working directory, the recipe's folder.
         launcher: a launcher with its options (``utils/slurm.pl --mem 8G``), which trains all experiments at
             once, a job each; empty: one training after another.
-        say: takes a line at each step.
         grids: names of the grids to run; None: all.
 
     Returns:

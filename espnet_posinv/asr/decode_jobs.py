@@ -31,7 +31,6 @@ def decode_by_jobs(
     """Like :func:`~espnet_posinv.asr.decode.decode`, in jobs ``command JOB=1:n LOG python -m ...``.
 
     Args:
-        recogniser: as in `decode`; the jobs build it from `options`.
         options: arguments of `posinv decode` that describe the recogniser.
         pairs: wav.scp and output folder of each set.
         command: the launcher and its options, like ``utils/slurm.pl --gpu 1``.

@@ -83,8 +83,6 @@ def find_recording(
             folder of these; None: fetch what `downloads` does not have.
         downloads: keeps the zips.
         channel: number of the microphone, from 1.
-        sources: URLs with {} for the zip's name.
-        say: gets a line when a download begins.
 
     Raises:
         DataError: no such environment or microphone, or nothing of it in `own`.

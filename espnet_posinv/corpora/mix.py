@@ -37,7 +37,7 @@ def mix_data_dir(
     job: int | None = None,
     jobs: int = 1,
 ) -> int:
-    """Mix each utterance with noise that depends on its id, the seed, the noises and the ratios alone.
+    """Mix each utterance with noise that depends only on its id, the seed, the noises and the ratios.
 
     Several jobs may share the work: each makes the audio of every `jobs`-th utterance and writes a journal.
     A call without `job` makes the rest, then writes the directory's files. Audio of an earlier call with the
@@ -49,9 +49,7 @@ def mix_data_dir(
             and utt2spk. Mixtures are 16-bit flac files within it.
         noise_scp: lines ``kind path``, or a folder with a folder of recordings for each kind.
         snrs: dB, of which one is drawn for each utterance.
-        seed: of noises and ratios.
         job: number of this job, from 1; None: finish.
-        jobs: number of jobs.
 
     Returns:
         Number of utterances mixed by this call.

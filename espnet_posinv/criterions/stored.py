@@ -81,7 +81,6 @@ class StoredReferences:
         """``(B, N, D)``, on the CPU, of B utterances at B speeds.
 
         Args:
-            utterances, speeds: B of each.
             frames: ``(B,)``, expected numbers of frames.
             rms: ``(B,)``, root mean square of the references in the training.
 
@@ -120,10 +119,8 @@ def store_references(
     The folder appears under its name when it is complete.
 
     Args:
-        encoder: an :class:`espnet_posinv.ssl.SSLEncoder`.
-        facts: its settings, for encoder.json.
+        facts: settings of the encoder, for encoder.json.
         data: data directories with spk1.scp.
-        speeds: factors, e.g. those of ``ssl_softdtw``.
         output: folder, must not exist.
 
     Raises:

@@ -99,13 +99,7 @@ def read_weights(checkpoint: str | Path, hidden: int | None = None) -> tuple[int
 def import_demucs(checkpoint: str | Path, output_dir: str | Path, *, hidden: int | None = None) -> int:
     """Write ``config.yaml`` and ``model.pth`` of an ESPnet enhancement model; see :func:`read_weights`.
 
-    Args:
-        checkpoint: path of a state dict, or of a training's ``best.th``.
-        output_dir: created if missing; each file in it is replaced at once.
-        hidden: the expected size; None: that of the checkpoint.
-
-    Returns:
-        The size, for ``hidden`` in the separator_conf of the fine-tuning.
+    Returns the size, for ``hidden`` in the separator_conf of the fine-tuning.
     """
     size, weights = read_weights(checkpoint, hidden)
     write_separator(output_dir, DemucsSeparator.name, {"hidden": size}, weights)

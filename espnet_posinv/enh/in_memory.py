@@ -174,13 +174,10 @@ def finetune(
     """Train `model` in place.
 
     Args:
-        model: its parameters are trained.
         enhance: applies the model to waveforms (B, T).
         criterion: ``criterion(clean, enhanced, lengths)``, the loss of each utterance (B,).
-        mixer: makes batches.
-        plan: settings.
-        log: receives ``{"step", "loss", "rate", "seconds"}``, with the mean loss since the last call.
-        every: updates between two logs.
+        log: receives ``{"step", "loss", "rate", "seconds"}`` every `every` updates, with the mean loss since
+            the last call.
 
     Raises:
         FloatingPointError: the loss is not finite.

@@ -29,15 +29,11 @@ class Info(NamedTuple):
 
 
 def read_mono(entry: str | Path, rate: int = SAMPLE_RATE, *, utterance: str = "") -> np.ndarray:
-    """The samples of an entry that must have one channel at this rate.
+    """The samples (T,), float64 in [-1, 1], of an entry that must have one channel at this rate.
 
     Args:
         entry: value of a wav.scp line, or a path.
-        rate: Hz.
         utterance: id to name in errors.
-
-    Returns:
-        Samples (T,), float64 in [-1, 1].
 
     Raises:
         DataError: another rate, several channels, or as :func:`read_audio`.
@@ -70,15 +66,9 @@ def read_channel(entry: str | Path, *, data: bytes | None = None) -> tuple[np.nd
 
 
 def read_audio(entry: str, start: float = 0.0, end: float = -1.0) -> tuple[np.ndarray, int]:
-    """The samples of an entry, or of a part of it.
+    """The samples of an entry, or of its part from `start` to `end` seconds (-1: to its end), and their rate.
 
-    Args:
-        entry: value of a wav.scp line.
-        start: seconds.
-        end: seconds; -1: to the end of the recording.
-
-    Returns:
-        Samples (T, channels), float64 with full scale 1 whatever the file's type, and their rate in Hz.
+    The samples are (T, channels), float64 with full scale 1 whatever the file's type.
 
     Raises:
         DataError: the entry cannot be opened, has no samples or one that is not finite, its file is

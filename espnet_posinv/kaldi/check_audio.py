@@ -21,7 +21,6 @@ def check_audio(
     """Open every entry of wav.scp, spk1.scp, noise1.scp, ... and compare them.
 
     Args:
-        path: the data directory.
         rate: Hz that the audio must have; default: the most frequent one in wav.scp.
         channels: number that the audio must have; default: the most frequent number in each file.
         jobs: processes.

@@ -47,7 +47,6 @@ def format_wav_scp(
         audio_format: "wav" or "flac".
         channels: channels to keep (from 0), for all or by utterance; default: all.
         keys: only these utterances.
-        jobs: processes.
 
     Raises:
         DataError: the folder belongs to a list of another name, or entries cannot be used (up to 20 are

@@ -22,11 +22,9 @@ def format_data_dir(
     """Format wav.scp, spk1.scp, noise1.scp, ... and copy the other lists of the utterances.
 
     In the result, recordings are utterances, so segments and lists by recording are left out.
-    utt2num_samples (and utt2fs, if it exists) describe the new audio.
+    utt2num_samples (and utt2fs, if it exists) describe the new audio, which is in ``target/data/<signal>``.
 
     Args:
-        data: the directory.
-        target: the new directory; audio goes to ``target/data/<signal>``.
         rate: Hz; default: unchanged.
         audio_format: "wav" or "flac".
         jobs: processes, or jobs of the launcher.

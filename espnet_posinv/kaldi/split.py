@@ -13,10 +13,7 @@ Utt = TypeVar("Utt")
 
 
 def even_bounds(count: int, parts: int) -> list[int]:
-    """Bounds that split a list into contiguous parts whose sizes differ by at most one, larger ones first.
-
-    Returns:
-        parts + 1 positions, the first 0 and the last ``count``.
+    """The parts + 1 bounds of contiguous parts whose sizes differ by at most one, larger ones first.
 
     Raises:
         DataError: fewer entries than parts.
@@ -30,13 +27,10 @@ def even_bounds(count: int, parts: int) -> list[int]:
 
 
 def group_bounds(sizes: Sequence[int], parts: int) -> list[int]:
-    """Bounds that split a list of groups (speakers) into contiguous parts of about equal total size.
+    """The parts + 1 bounds of contiguous parts of a list of groups (speakers) with about equal total sizes.
 
     The k-th bound is the boundary between groups nearest to k / parts of the total, moved as little as needed
     to leave no part empty.
-
-    Returns:
-        parts + 1 positions in the list of groups.
 
     Raises:
         DataError: fewer groups than parts.

@@ -104,12 +104,10 @@ def stationary_crops(
 
     Args:
         signals: speech by utterance id, then signals to cut in the same way (noise), same ids and lengths.
-        samples: length of a segment.
-        count: number of segments; fewer if there is not enough speech.
-        seed: of order and entry points.
 
     Returns:
-        For each of `signals` a tensor (count, samples), all scaled so that the speech is at -26 dBFS.
+        For each of `signals` a tensor (count, samples), all scaled so that the speech is at -26 dBFS; fewer
+        segments if there is not enough speech.
 
     Raises:
         DataError: not enough speech for two segments.

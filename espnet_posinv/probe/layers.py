@@ -23,21 +23,16 @@ SNRS = tuple(range(30, -6, -5))
 def sound_clusters(
     encode: HiddenStates, wav: torch.Tensor, *, sounds: int = 32, draws: int = 8, seed: int = 0
 ) -> dict[str, tuple[float, float, float]]:
-    """Clustering rule: agreement of k-means clusters with the sounds.
+    """Clustering rule: by state, the adjusted Rand index of k-means clusters and sounds.
 
     FINALLY synthesises the same text in many voices.  Here the voices are real speech at nine speeds, which
-    changes pitch and formants (and the position) but not the sound.
+    changes pitch and formants (and the position) but not the sound.  The index is 1 if the clusters are the
+    sounds, 0 for chance; returns its mean, lowest and highest value over the draws.
 
     Args:
-        encode: the encoder.
         wav: (B, T); sounds are instants of active speech in it.
         sounds: clusters in a draw, each with one member for every voice.
         draws: random choices of sounds.
-        seed: of choices and k-means.
-
-    Returns:
-        By state, the adjusted Rand index of clusters and sounds (1: equal, 0: chance): mean, lowest and
-        highest of the draws.
     """
     lengths = torch.full((len(wav),), wav.shape[1])
     spoken = [encode(change_speed(wav, lengths, [v] * len(wav))[0]) for v in VOICES]
@@ -66,7 +61,6 @@ def noise_monotony(
     """SNR rule: how a frame's distance from the clean frame grows with the noise.
 
     Args:
-        encode: the encoder.
         speech, noise: (B, T).
         snrs: falling, dB.
 

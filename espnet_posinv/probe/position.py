@@ -15,8 +15,6 @@ def read_out(x: torch.Tensor, folds: int = 4, seed: int = 0) -> dict[str, tuple[
 
     Args:
         x: (U, N, D) states of U different utterances.
-        folds: of the cross-validation.
-        seed: of the control.
 
     Returns:
         ``{"r2": ..., "shuffled": ...}``, each (mean, lowest, highest) over the folds.  "shuffled" is a
@@ -131,11 +129,8 @@ def shift_changes(
     silence after the speech, which does not move the content.
 
     Args:
-        encode: the encoder.
-        wav: (B, T).
-        states: of ``wav``.
+        states: of ``wav`` (B, T).
         other: mean squared distance of frames of different utterances, by state.
-        hops: frames by which the content is moved.
 
     Returns:
         ``{state: {"before": [one per shift], "after": [...]}}``.

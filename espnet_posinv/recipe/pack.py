@@ -20,12 +20,7 @@ TRAINING_ONLY = "noise_mixing"
 
 
 def pack(config: Path, checkpoint: Path, output_dir: Path) -> None:
-    """Write ``config.yaml`` and ``model.pth``, both atomically.
-
-    Args:
-        config: the experiment's config.yaml.
-        checkpoint: its weights, a state dict.
-        output_dir: made if missing.
+    """Write ``config.yaml`` and ``model.pth`` from a configuration and a state dict, both atomically.
 
     Raises:
         ValueError: the configuration has no separator, or the checkpoint holds something else than tensors.
