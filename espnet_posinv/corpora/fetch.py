@@ -54,7 +54,7 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 def fetch(name: str, downloads: Path, own: Iterable[Path] = ()) -> Path:
-    """Path of archive `name` of the catalogue: of the user, or in `downloads`, where it is fetched if missing.
+    """Path of archive `name` of the catalogue: the user's, or in `downloads`, fetched if missing.
 
     The user's `own` folders are searched first, for the archive under its registry's file name.
 

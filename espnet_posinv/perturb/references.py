@@ -20,7 +20,7 @@ from espnet_posinv.perturb.tempo import Tempo
 def perturb_references(
     data: str | Path, output: str | Path, tempo: Tempo, *, seed: int = 0, nj: int = 1
 ) -> dict[str, float]:
-    """Write changed copies of the utterances of spk1.scp; ``perturbed_ref1.scp`` and ``utt2tempo`` into `data`.
+    """Write changed copies of the utterances in spk1.scp, and `data`'s perturbed_ref1.scp and utt2tempo.
 
     The factor of an utterance depends on its id and the seed only. Existing copies of unchanged references
     are kept, so an interrupted run can be resumed.
