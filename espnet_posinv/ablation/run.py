@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from espnet_posinv.ablation.grid import Ablation, Experiment, read_ablation, shared_options
-from espnet_posinv.launch.quoting import literal
+from espnet_posinv.launch.calls import literal
 from espnet_posinv.launch.request import consecutive
 from espnet_posinv.recipe.config import ConfigError
 

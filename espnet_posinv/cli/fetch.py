@@ -7,6 +7,7 @@ each name.
 import sys
 from pathlib import Path
 
+from espnet_posinv.cli.arguments import add_downloads
 from espnet_posinv.corpora.catalogue import ARCHIVES
 from espnet_posinv.corpora.fetch import fetch
 from espnet_posinv.corpora.models import WHISPER, nsnet2, whisper
@@ -16,14 +17,7 @@ MODELS = [*(f"whisper-{size}" for size in WHISPER), "nsnet2"]
 
 def options(parser):
     parser.add_argument("names", nargs="+", metavar="NAME", help="model or archive, see below")
-    parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="folder for downloads")
-    parser.add_argument(
-        "--archives",
-        type=Path,
-        action="append",
-        default=[],
-        help="your own folder of archives, searched first",
-    )
+    add_downloads(parser, "downloads")
     for size in WHISPER:
         parser.add_argument(
             f"--whisper-{size.replace('.', '-')}", type=Path, help=f"your own faster-whisper {size} folder"

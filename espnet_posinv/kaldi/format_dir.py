@@ -6,7 +6,7 @@ from pathlib import Path
 from espnet_posinv.kaldi import schema
 from espnet_posinv.kaldi.datadir import DataDir, write_data_dir
 from espnet_posinv.kaldi.format import Formatted, format_wav_scp
-from espnet_posinv.kaldi.format_jobs import run_jobs
+from espnet_posinv.kaldi.format_jobs import format_by_jobs
 from espnet_posinv.kaldi.scp import DataError
 
 
@@ -75,7 +75,7 @@ def _by_jobs(
     """format_wav_scp by a launcher; samples limited to full scale are in the logs."""
     options = ["--audio-format", audio_format, "--fs", str(rate or "none")]
     options += ["--segments", str(segments)] if segments else []
-    paths, samples = run_jobs(command, options, str(scp), utts, log_dir, str(folder), jobs)
+    paths, samples = format_by_jobs(command, options, str(scp), utts, log_dir, str(folder), jobs)
     return Formatted(paths, {utt: int(count) for utt, count in samples.items()}, 0, len(paths))
 
 
