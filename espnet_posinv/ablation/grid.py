@@ -33,19 +33,12 @@ TRAINING = {"criterion", "upstreams", "seeds", "tag", "finetune_args"}  # option
 
 @dataclass(frozen=True)
 class Experiment:
-    """One point of a grid.
+    """One point of a grid."""
 
-    Args:
-        grid: its name.
-        values: what varies, by key.
-        tag: ``grid-key1value1-key2value2``; the recipe adds it to the names of models.
-        options: of enh.sh.
-    """
-
-    grid: str
-    values: dict
-    tag: str
-    options: dict[str, str]
+    grid: str  # its name
+    values: dict  # what varies, by key
+    tag: str  # ``grid-key1value1-key2value2``; the recipe adds it to the names of models
+    options: dict[str, str]  # of enh.sh
 
 
 @dataclass(frozen=True)

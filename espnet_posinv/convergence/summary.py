@@ -39,19 +39,12 @@ Interval = tuple[float, float, float]
 
 @dataclass
 class Curve:
-    """One measure of one system: its values at each checkpoint, for each seed and utterance.
+    """One measure of one system: its values at each checkpoint, for each seed and utterance."""
 
-    Args:
-        updates: (E,) of each checkpoint, beginning with 0.
-        seconds: (S, E) spent in updates up to each checkpoint, by seed.
-        errors: (S, E, U); the value is the sum over utterances, divided by that of `weights`.
-        weights: (U,) words for WER (in per cent: words / 100), else ones.
-    """
-
-    updates: np.ndarray
-    seconds: np.ndarray
-    errors: np.ndarray
-    weights: np.ndarray
+    updates: np.ndarray  # (E,) of each checkpoint, beginning with 0
+    seconds: np.ndarray  # (S, E) spent in updates up to each checkpoint, by seed
+    errors: np.ndarray  # (S, E, U); the value is the sum over utterances, divided by that of `weights`
+    weights: np.ndarray  # (U,) words for WER (in per cent: words / 100), else ones
 
     def by_seed(self) -> np.ndarray:
         """(S, E) values."""

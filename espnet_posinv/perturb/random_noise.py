@@ -27,16 +27,12 @@ class Noisy(NamedTuple):
 class RandomNoise:
     """Mixes speech with a segment of one of several noises.
 
-    Args:
-        noises: samples (T,) float32 by kind.
-        snrs: ratios in dB, of which one is drawn, all equally likely.
-
     Raises:
         ValueError: no noise, or no SNR.
     """
 
-    noises: Mapping[str, np.ndarray]
-    snrs: Sequence[float]
+    noises: Mapping[str, np.ndarray]  # samples (T,) float32 by kind
+    snrs: Sequence[float]  # ratios in dB, of which one is drawn, all equally likely
 
     def __post_init__(self):
         if not self.noises or not len(self.snrs):
