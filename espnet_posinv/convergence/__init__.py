@@ -1,1 +1,1 @@
-"""How fast fine-tunings converge: ``measure`` every checkpoint, ``summary`` of gains and times, ``report``."""
+"""How fast fine-tunings converge: ``measure`` checkpoints, ``summary`` of gains and times, ``report``."""
