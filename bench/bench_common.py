@@ -35,6 +35,15 @@ def peak_growth(call: Callable[[], object]) -> float:
     return _high_water_mark() - before
 
 
+def cuda_growth(call: Callable[[], object]) -> float:
+    """MiB by which a call raises the allocated memory of the GPU."""
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
 def _high_water_mark() -> float:
     (line,) = (s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM"))
     return int(line.split()[1]) / 1024

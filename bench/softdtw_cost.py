@@ -14,7 +14,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from bench_common import make_parser
+from bench_common import cuda_growth, make_parser
 from training_step import Clock, setup, step
 
 from espnet_posinv.enh.memory import MIB, PeakBytes
@@ -59,10 +59,7 @@ def seconds(x, y, device, rounds):
 def mebibytes(device, work, *args):
     """Peak memory that a call adds."""
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        work(*args)
-        return (torch.cuda.max_memory_allocated() - before) / MIB
+        return cuda_growth(lambda: work(*args))
     with PeakBytes() as counter:
         work(*args)
     return counter.peak / MIB

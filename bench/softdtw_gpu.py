@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from bench_common import environment, make_parser
+from bench_common import cuda_growth, environment, make_parser
 from softdtw_common import costs, exact_alignment, frames, peers
 from softdtw_gpu_errors import GAMMA, errors
 
@@ -53,16 +53,6 @@ def graph_ms(call) -> float | str:
         return f"{type(error).__name__}: {error}"[:200]
 
 
-def memory_mib(call) -> float:
-    call()
-    torch.cuda.synchronize()
-    base = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    call()
-    torch.cuda.synchronize()
-    return (torch.cuda.max_memory_allocated() - base) / 2**20
-
-
 def times(shape, wanted: list[str] | None) -> dict:
     n = shape[1]
     x, y = frames(*shape)
@@ -88,7 +78,7 @@ def times(shape, wanted: list[str] | None) -> dict:
         result["dp_forward_ms"] = median_ms(lambda: cost_loss(cost))
     result["dp_ms"] = median_ms(lambda: both(cost_loss, cost))
     result["dp_graph_ms"] = graph_ms(lambda: both(cost_loss, cost))
-    result["dp_mib"] = memory_mib(lambda: both(cost_loss, cost))
+    result["dp_mib"] = cuda_growth(lambda: both(cost_loss, cost))
     for name, cast in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         a, b = x.to(cast), y.to(cast)
         result[f"loss_{name}_ms"] = median_ms(lambda a=a, b=b: both(frame_loss, a, b))
@@ -108,7 +98,7 @@ def times(shape, wanted: list[str] | None) -> dict:
             with torch.no_grad():
                 forward = median_ms(lambda loss=loss: loss(cost), 5)
             row = {"dp_forward_ms": forward, "dp_ms": median_ms(lambda loss=loss: both(loss, cost), 5),
-                   "dp_mib": memory_mib(lambda loss=loss: both(loss, cost))}  # fmt: skip
+                   "dp_mib": cuda_growth(lambda loss=loss: both(loss, cost))}  # fmt: skip
             row["ratio"] = row["dp_ms"] / result["dp_ms"]
             if E is not None:
                 row["dE"] = (leaf.grad[:1].cpu().double() - E).abs().max().item()

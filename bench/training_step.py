@@ -21,7 +21,7 @@ import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
-from bench_common import make_parser, peak_growth, random_hubert
+from bench_common import cuda_growth, make_parser, peak_growth, random_hubert
 
 from espnet_posinv.criterions.ssl_mse import SSLMSELoss
 from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
@@ -193,10 +193,7 @@ def peak_memory(args, name):
         return float(subprocess.check_output(command, text=True))
     state = setup(args)
     step(name, *state)
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    step(name, *state)
-    return (torch.cuda.max_memory_allocated() - before) / 2**20
+    return cuda_growth(lambda: step(name, *state))
 
 
 def report_memory(args):
