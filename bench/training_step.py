@@ -124,7 +124,8 @@ class TimedEncoder(torch.nn.Module):
 
     def __init__(self, encoder, clock):
         super().__init__()
-        self.encoder, self.clock, self.hop = encoder, clock, encoder.hop
+        self.encoder, self.clock = encoder, clock
+        self.hop, self.frame_lengths = encoder.hop, encoder.frame_lengths
 
     def forward(self, *args):
         self.clock.stop("loss")
