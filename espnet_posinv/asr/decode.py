@@ -8,14 +8,13 @@ recogniser's limit of tokens, if any.
 
 import functools
 import json
-import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from espnet_posinv.files import write_json
+from espnet_posinv.files import complete_lines, write_json
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.entry import fingerprint
 from espnet_posinv.kaldi.parallel import parallel_map
@@ -147,20 +146,10 @@ def begin(folder: Path, table: dict[str, str], settings: dict) -> dict[str, str]
     if record.exists() and json.loads(record.read_text(encoding="utf-8")) == description:
         if text.exists():
             return read_scp(text, empty_values=True)
-        return _read_partial(partial)
+        lines = (line.partition(" ") for line in complete_lines(partial, repair=True))
+        return {utterance: text for utterance, _, text in lines}
     text.unlink(missing_ok=True)
     partial.unlink(missing_ok=True)
     (folder / "cut_off").unlink(missing_ok=True)
     write_json(record, description, sort_keys=True)
     return {}
-
-
-def _read_partial(path: Path) -> dict[str, str]:
-    """Finished utterances; an incomplete last line, after a kill, is removed from the file."""
-    if not path.exists():
-        return {}
-    whole = path.read_bytes()
-    whole = whole[: whole.rfind(b"\n") + 1]
-    os.truncate(path, len(whole))
-    lines = (line.partition(" ") for line in whole.decode().split("\n")[:-1])
-    return {utterance: text for utterance, _, text in lines}

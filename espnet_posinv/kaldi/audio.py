@@ -194,6 +194,16 @@ def _from_archive(entry: str) -> tuple[np.ndarray, int]:
     return _finite(samples.reshape(len(samples), -1).astype(np.float64), entry), int(rate)
 
 
+def as_int16(samples: np.ndarray) -> tuple[np.ndarray, int]:
+    """Samples with full scale 1 as 16-bit integers, and how many were beyond full scale.
+
+    Rounded here: libsndfile scales floats by 32767, so 16-bit samples would change.
+    """
+    scaled = np.rint(samples * 32768)
+    clipped = int(np.count_nonzero((scaled > 32768) | (scaled < -32768)))
+    return np.clip(scaled, -32768, 32767).astype(np.int16), clipped
+
+
 def _check_file(path: str) -> None:
     """Raise if a file is missing, empty, or shorter than its header says."""
     try:
