@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from espnet_posinv.kaldi.datadir import DataDir
-from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.kaldi.scp import listed
 
 
 def combined(sources: Sequence[DataDir], extra: Sequence[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
@@ -74,7 +74,5 @@ def _merge(name: str, sources: Sequence[DataDir]) -> dict[str, str]:
                     f"{data.path}/{name}: {key!r} is {value!r}, in an earlier source {merged[key]!r}"
                 )
     if conflicts:
-        more = f"\n... and {len(conflicts) - 20} more" if len(conflicts) > 20 else ""
-        advice = "give the sources distinct ids first (utils/copy_data_dir.sh --utt-prefix)"
-        raise DataError("\n".join(conflicts[:20]) + f"{more}\n{advice}")
+        raise listed(conflicts, "give the sources distinct ids first (utils/copy_data_dir.sh --utt-prefix)")
     return merged

@@ -6,7 +6,7 @@ from espnet_posinv.kaldi.audio import bounds, info_or_error
 from espnet_posinv.kaldi.datadir import DataDir
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.schema import LENGTHS
-from espnet_posinv.kaldi.scp import DataError, write_scp
+from espnet_posinv.kaldi.scp import DataError, listed, write_scp
 
 
 def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: int | None = None) -> None:
@@ -25,7 +25,8 @@ def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: i
     results = parallel_map(info_or_error, list(wavs.values()), label="lengths", jobs=jobs)
     found = dict(zip(wavs, results, strict=True))
     errors = [f"{data.path}/wav.scp: {key!r}: {what}" for key, what in found.items() if isinstance(what, str)]
-    _raise(errors)
+    if errors:
+        raise listed(errors)
     samples = {}
     for utt in data.utts:
         reco = data.reco_of(utt)
@@ -41,7 +42,8 @@ def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: i
                 continue
             length = last - first
         samples[utt] = (length, rate)
-    _raise(errors)
+    if errors:
+        raise listed(errors)
     tables = {
         "utt2num_samples": {utt: str(length) for utt, (length, _) in samples.items()},
         "utt2dur": {utt: f"{length / rate:.6g}" for utt, (length, rate) in samples.items()},
@@ -49,9 +51,3 @@ def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: i
     }
     for name in names:
         write_scp(data.path / name, tables[name])
-
-
-def _raise(errors: list[str]) -> None:
-    if errors:
-        more = [f"... {len(errors)} in all"] if len(errors) > 20 else []
-        raise DataError("\n".join([*errors[:20], *more]))

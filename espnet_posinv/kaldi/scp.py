@@ -14,6 +14,12 @@ class DataError(ValueError):
     """A problem of a data file, as ``file:line: problem; remedy``."""
 
 
+def listed(errors: list[str], *advice: str) -> DataError:
+    """One error of many: the first 20 lines, how many more there are, and the advice."""
+    more = [f"... and {len(errors) - 20} more"] if len(errors) > 20 else []
+    return DataError("\n".join([*errors[:20], *more, *advice]))
+
+
 def entries(path: str | Path, *, errors: str = "strict") -> Iterator[tuple[int, str, str]]:
     """Each line of a file as (line number, key, value); only the encoding is checked.
 
