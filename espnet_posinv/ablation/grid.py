@@ -97,15 +97,11 @@ class Ablation:
 
 
 def read_ablation(path: str | Path, grids: Sequence[str] | None = None) -> Ablation:
-    """Expand a grid file.
+    """Expand a grid file, or some of its grids.
 
     A key of a grid without a dot is one of the criterion's (``gamma``); with a dot it is any key of the
     training configuration (``optim_conf.lr``, or ``.max_epoch`` for one at its top).  In the `settings` of
     the whole file, keys are those of the training configuration.
-
-    Args:
-        path: the file.
-        grids: names of the grids to read; None: all.
 
     Raises:
         ConfigError: no such file or grid, unknown or missing keys, values with blanks, two experiments alike.

@@ -49,9 +49,7 @@ class Item(NamedTuple):
 def decode(recogniser: Recogniser, jobs: Sequence[tuple[str | Path, str | Path]], *, nj: int = 1) -> int:
     """Recognise several sets of utterances; returns the number of utterances recognised in this run.
 
-    Args:
-        jobs: pairs of a wav.scp (mono, 16 kHz) and an output folder, all folders distinct.
-        nj: processes.
+    Each of `jobs` is a wav.scp (mono, 16 kHz) and an output folder, all folders distinct.
 
     Raises:
         DataError: an utterance cannot be read or recognised; finished utterances are kept.

@@ -61,10 +61,6 @@ class Curve:
 def curves(measured: Measured, systems: dict[str, System]) -> tuple[list[str], dict[str, dict[str, Curve]]]:
     """Combine the seeds of each system.
 
-    Args:
-        measured: from :func:`~espnet_posinv.convergence.measure.measure`.
-        systems: of the same experiments, in order of rows.
-
     Returns:
         The seeds, and ``{measure: {system: Curve}}``. An utterance with an undefined value of a signal metric
         at any checkpoint is left out of that metric.
@@ -166,12 +162,11 @@ def summarise(
 ) -> list[Summary]:
     """Gains and times of every measure and system.
 
+    The baseline of each system is that with ssl_mse through the same encoder, else the first.
+
     Args:
-        table: of :func:`curves`.
-        systems: by name. The baseline of each is that with ssl_mse through the same encoder, else the first.
         fraction: of the gain that counts as converged, in (0, 1].
         samples: number of resamples.
-        seed: of their generator.
 
     Raises:
         DataError: `fraction` is no fraction.

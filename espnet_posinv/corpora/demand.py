@@ -143,10 +143,7 @@ def write_noises(find: Callable[[str], Recording], target: Path) -> dict[str, fl
     """Write the noises of each part as 16-bit wav files, and ``<part>.scp`` that lists them by environment.
 
     Indoor recordings are cut by ``SHARES`` into the parts train, valid and seen; outdoor ones are unseen.
-
-    Args:
-        find: gives the recording of an environment.
-        target: folder; gets ``<part>/<environment>.wav``. Files that are there are kept.
+    Files ``<part>/<environment>.wav`` that exist are kept. `find` gives the recording of an environment.
 
     Returns:
         Minutes of each part.

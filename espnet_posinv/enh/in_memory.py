@@ -43,11 +43,8 @@ def learning_rate(step: int, plan: Plan) -> float:
 class Mixer:
     """Batches of noisy and clean speech, made on the device.
 
-    Args:
-        speech: waveforms (T,) of 16 kHz; windows are cut out of their concatenation.
-        noises: waveforms (T,) by kind; all kinds are equally likely.
-        plan: settings.
-        device: of all tensors.
+    Windows of speech are cut out of the concatenation of waveforms (T,) of 16 kHz; noises are waveforms (T,)
+    by kind, all equally likely.
     """
 
     def __init__(

@@ -38,11 +38,6 @@ class WaveformSeparator(AbsSeparator):
     ) -> tuple[list[torch.Tensor], torch.Tensor, OrderedDict]:
         """ESPnet's interface to :meth:`enhance`: returns ``[enhanced]``, `ilens` and no further outputs.
 
-        Args:
-            input: (B, T) noisy waveforms.
-            ilens: (B,) valid samples of each.
-            additional: not used.
-
         Raises:
             ValueError: the input has several channels.
         """

@@ -14,11 +14,7 @@ def combined(sources: Sequence[DataDir], extra: Sequence[str] = ()) -> Iterator[
 
     A file that some source lacks would cover only part of the utterances: it is left out, with a message on
     stderr. But utt2uniq is completed with the utterances' own ids, and segments with whole recordings,
-    which is the meaning of their absence.
-
-    Args:
-        sources: the directories.
-        extra: names of other lists to merge, with keys of any kind.
+    which is the meaning of their absence. `extra` names other lists to merge, with keys of any kind.
 
     Raises:
         DataError: an id has different entries in two sources (all such ids are listed, up to 20).

@@ -10,12 +10,7 @@ from espnet_posinv.kaldi.scp import DataError, listed, write_scp
 
 
 def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: int | None = None) -> None:
-    """Write the files of lengths, from the headers of the audio in wav.scp.
-
-    Args:
-        path: a data directory.
-        names: which of utt2num_samples (per channel), utt2dur and reco2dur (seconds).
-        jobs: processes.
+    """Write utt2num_samples (per channel), utt2dur and reco2dur (seconds) from the audio in wav.scp.
 
     Raises:
         DataError: audio that cannot be opened, or a segment outside its recording (up to 20 are listed).

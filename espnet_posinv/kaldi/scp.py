@@ -46,14 +46,10 @@ def entries(path: str | Path, *, errors: str = "strict") -> Iterator[tuple[int, 
 
 
 def read_scp(path: str | Path, *, empty_values: bool = False) -> dict[str, str]:
-    """The entries of a file, in its order.
-
-    Args:
-        path: wav.scp, utt2spk, text, or any file with a key in the first column.
-        empty_values: entries may have no value (a transcript may be empty).
+    """The entries of a file with a key in the first column, in its order.
 
     Raises:
-        DataError: a blank line, an entry without a value, or a key given twice.
+        DataError: a blank line, an entry without a value (unless `empty_values`), or a key given twice.
     """
     table: dict[str, str] = {}
     for number, key, value in entries(path):

@@ -53,13 +53,7 @@ def group_bounds(sizes: Sequence[int], parts: int) -> list[int]:
 
 
 def parts_of(utt2spk: Mapping[Utt, str], parts: int, *, per_utt: bool = False) -> dict[Utt, int]:
-    """The part (0-based) each utterance goes to.
-
-    Args:
-        utt2spk: speaker of each utterance.
-        parts: how many.
-        per_utt: split anywhere; else all utterances of a speaker go to one part.
-    """
+    """The part (0-based) each utterance goes to: all utterances of a speaker to one, unless `per_utt`."""
     if per_utt:
         order, bounds = list(utt2spk), even_bounds(len(utt2spk), parts)
     else:

@@ -39,11 +39,7 @@ class RandomNoise:
             raise ValueError(f"{len(self.noises)} noises and {len(self.snrs)} SNRs: one of each is needed")
 
     def mix(self, speech: np.ndarray, rng: np.random.Generator) -> Noisy:
-        """Mix speech with a random segment; the SNR is drawn first, so it does not depend on the noises.
-
-        Args:
-            speech: (T,) float.
-            rng: the utterance's generator; see :func:`espnet_posinv.perturb.seeding.generator`.
+        """Mix speech (T,) with a random segment; the SNR is drawn first, so it does not depend on the noises.
 
         Raises:
             SilentNoise: all segments drawn were silent.

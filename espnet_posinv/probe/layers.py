@@ -55,11 +55,7 @@ def sound_clusters(
 def noise_monotony(
     encode: HiddenStates, speech: torch.Tensor, noise: torch.Tensor, snrs: Sequence[float] = SNRS
 ) -> dict[str, dict[str, float | list[float]]]:
-    """SNR rule: how a frame's distance from the clean frame grows with the noise.
-
-    Args:
-        speech, noise: (B, T).
-        snrs: falling, dB.
+    """SNR rule: how a frame's distance from the clean frame grows with the noise, at falling SNRs in dB.
 
     Returns:
         By state: "spearman", the rank correlation of noise and distance of a frame, mean over frames; and

@@ -11,10 +11,7 @@ from espnet_posinv.probe.hidden import HiddenStates, States
 
 
 def read_out(x: torch.Tensor, folds: int = 4, seed: int = 0) -> dict[str, tuple[float, float, float]]:
-    """R^2 of a linear prediction of the frame index from one frame, on held-out utterances.
-
-    Args:
-        x: (U, N, D) states of U different utterances.
+    """R^2 of a linear prediction of the frame index from one frame, on held-out utterances of x (U, N, D).
 
     Returns:
         ``{"r2": ..., "shuffled": ...}``, each (mean, lowest, highest) over the folds.  "shuffled" is a
@@ -40,10 +37,8 @@ def read_out(x: torch.Tensor, folds: int = 4, seed: int = 0) -> dict[str, tuple[
 def position_r2(train: list[torch.Tensor], test: list[torch.Tensor], ridge: float = 1e-3) -> float:
     """Share of the variance of the frame index that a linear function of the frame explains, on `test`.
 
-    Args:
-        train: `(N, D)` each, all of one length.
-        test: the same, other utterances.
-        ridge: weight of the penalty, relative to the features' mean variance.
+    Frames are `(N, D)` for each utterance, all of one length. `ridge` is the weight of the penalty, relative
+    to the features' mean variance.
     """
     frames = len(train[0])
     index = torch.arange(frames, dtype=torch.float64) / frames
