@@ -157,7 +157,7 @@ def read_part(folder: Path) -> dict[str, tuple[Path, str, str]]:
         texts = read_scp(transcripts)
         if untold := sorted(recorded.keys() - texts.keys()):
             raise DataError(
-                f"{transcripts}: no transcript of {untold[0]}.flac, which lies beside it; unpack again"
+                f"{transcripts}: no transcript of {untold[0]}.flac in the same folder; unpack again"
             )
         for line, (utt, text) in enumerate(texts.items(), 1):
             if not utt.startswith(f"{prefix}-"):

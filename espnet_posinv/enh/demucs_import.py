@@ -55,7 +55,7 @@ def read_weights(checkpoint: str | Path, hidden: int | None = None) -> tuple[int
             unsupported arguments.
         FileNotFoundError: there is no such file.
     """
-    # best.th names this class; ours stands in for it, and no object of it is made.
+    # best.th names this class; ours replaces it, and no object of it is made.
     with torch.serialization.safe_globals([(DemucsSeparator, "denoiser.demucs.Demucs")]):
         try:
             loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)

@@ -51,7 +51,7 @@ def try_recogniser(text: str, language: str) -> None:
     """Find a recogniser's back end and model, without loading it.
 
     Raises:
-        ConfigError: no such back end, model or setting, or the model does not know the language.
+        ConfigError: no such back end, model or setting, or the model does not support the language.
     """
     from espnet_posinv.asr.backend import build
 

@@ -183,7 +183,7 @@ def paths_in(values, key: str = "") -> list[str]:
 
 
 def _paths_of(word: str) -> list[str]:
-    """What of a word is a path of something: a name without / and . only behind a colon, as a model's."""
+    """The parts of a word that are paths; a name without / and . counts only after a colon, as a model."""
     found = []
     for part in re.split(r",(?=[a-z_]+=)", word):
         cuts = [match.start() for match in re.finditer("[:=]", part)]

@@ -15,7 +15,7 @@ MODEL_KEYS = (
     *("encoder", "encoder_conf", "separator", "separator_conf", "decoder", "decoder_conf"),
     *("mask_module", "mask_module_conf", "model_conf", "preprocessor", "preprocessor_conf", "num_spk"),
 )
-# Makes training data only, from files of the training machine; ESPnet's own tools do not know it.
+# Makes training data only, from files of the training machine; ESPnet's own tools do not have it.
 TRAINING_ONLY = "noise_mixing"
 
 
