@@ -66,7 +66,7 @@ class SSLMSEPadLoss(SSLMSELoss):
         return self.compare(enhanced, clean, frames, frames)
 
     def _moved(self, wav, lengths, rngs):
-        """Features ``(B, N, D)`` with newly drawn padding, whose frames are removed; frames; padding drawn."""
+        """Features ``(B, N, D)`` with newly drawn padding, its frames removed; frames; padding drawn."""
         encoder = self.encoder(wav.device)
         padding = Padding(self.share, encoder.hop, self.split)
         draws = [padding.draw(n, rng) for n, rng in zip(lengths.tolist(), rngs, strict=True)]
