@@ -8,12 +8,12 @@ the ban alone, and the product's. A transcript loops if it has more than twice t
 three.
 """
 
-import argparse
 import os
 import time
 from pathlib import Path
 
 import numpy as np
+from bench_common import make_parser
 
 from espnet_posinv.asr.whisper import Whisper, _load
 from espnet_posinv.corpora.noises import babble
@@ -25,9 +25,7 @@ from espnet_posinv.scoring.wer import pool, score_texts
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--downloads", required=True, type=Path, help="archives of mini_debian")
     parser.add_argument("--model", required=True, help="folder of a Whisper model")
     parser.add_argument("--utterances", type=int, default=40)

@@ -11,12 +11,13 @@ float32; those of transformers in a ragged batch are mostly what padding does to
 thread's time counts.
 """
 
-import argparse
 import contextlib
 import time
+from functools import partial
 from statistics import median
 
 import torch
+from bench_common import cuda_growth, make_parser
 
 from espnet_posinv.ssl import SSLEncoder, load_encoder
 from espnet_posinv.ssl.transformers import from_model
@@ -119,12 +120,8 @@ def measure(programs, seconds, rounds, device):
                 ((x - y) * m).norm() / (y * m).norm() for x, y, m in zip(got, exact, (valid, 1), strict=True)
             ]
             del got
-            memory = 0.0
-            if device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats()
-                before = torch.cuda.memory_allocated()
-                gradient(program, wav, lengths, weight)
-                memory = (torch.cuda.max_memory_allocated() - before) / 2**20
+            both = partial(gradient, program, wav, lengths, weight)
+            memory = cuda_growth(both) if device.type == "cuda" else 0.0
         found.append(([], [], memory, *(e.item() for e in errors)))
     for _ in range(rounds):
         for program, (forward, both, *_) in zip(programs, found, strict=True):
@@ -136,9 +133,7 @@ def measure(programs, seconds, rounds, device):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=20, help="timed rounds (20)")
     parser.add_argument(

@@ -6,12 +6,13 @@ The directory has the seven files of an enhancement corpus. Each command runs in
 as scripts run it, so start-up is included and the memory is the process's peak.
 """
 
-import argparse
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from bench_common import make_parser
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -48,9 +49,7 @@ def measure(command: list[str]) -> tuple[float, float, float]:
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--utts", type=int, default=1_000_000, help="the largest directory")
     parser.add_argument("--parts", type=int, default=32)
     args = parser.parse_args()

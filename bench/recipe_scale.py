@@ -10,11 +10,11 @@ model has HuBERT-base's sizes and random weights, which take the same time. The 
 and batches of the recipe; it assumes that jobs share CPU work evenly, and GPUs a batch without loss.
 """
 
-import argparse
 import json
 import time
 from pathlib import Path
 
+from bench_common import make_parser
 from recipe_scale_common import CRITERIONS, HEADS, MODELS, RATE, ROOT, SECONDS, configuration
 
 from espnet_posinv.corpora.demand import ENVIRONMENTS
@@ -148,9 +148,7 @@ def table(args) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     start = time.monotonic()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     cpu = commands.add_parser("measure-cpu", help="what one core takes for an hour of audio")
     gpu = commands.add_parser("measure-gpu", help="what one GPU takes for a batch; about a minute")

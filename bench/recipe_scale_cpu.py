@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from bench_common import environment
 from recipe_scale_common import RATE, SECONDS, build, configuration, cpu_name, write
-from softdtw_common import environment
 
 from espnet_posinv.asr.whisper import Whisper
 from espnet_posinv.corpora.mix import mix_data_dir

@@ -11,8 +11,8 @@ from pathlib import Path
 from unittest import mock
 
 import torch
+from bench_common import environment, random_hubert
 from recipe_scale_common import CRITERIONS, HEADS, RATE, SECONDS, build, configuration, cpu_name, write
-from softdtw_common import environment
 
 ROUNDS = 5  # timed batches; one more warms up
 HEAD_SECONDS = 80.0  # of audio an update, the default of `posinv train-ctc`
@@ -24,17 +24,6 @@ def batch_shape(config: dict) -> tuple[int, int]:
     if config["iterator_type"] == "chunk":
         return config["batch_size"], config["chunk_length"]
     return round(config["batch_bins"] / (SECONDS * RATE)), round(SECONDS * RATE)
-
-
-def random_hubert(**options) -> torch.nn.Module:
-    """An encoder of HuBERT-base's sizes with random weights."""
-    from espnet_posinv.ssl import SSLEncoder
-    from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
-
-    torch.manual_seed(0)
-    return SSLEncoder(
-        Wav2Vec2Network(Wav2Vec2Config()), label="HuBERT-base's sizes, random weights", **options
-    )
 
 
 def clock(function, device: str, rounds: int = ROUNDS) -> float:

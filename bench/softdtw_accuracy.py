@@ -6,7 +6,8 @@ E, the gradient of the loss by the costs, lies between 0 and 1.
 """
 
 import torch
-from softdtw_common import ACCURACY, costs, environment, exact_alignment, frames, peers
+from bench_common import environment
+from softdtw_common import ACCURACY, costs, exact_alignment, frames, peers
 
 from espnet_posinv.softdtw import soft_dtw
 

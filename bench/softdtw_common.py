@@ -1,12 +1,8 @@
-"""Inputs, peers (bench/requirements-softdtw.txt) and environment shared by the soft-DTW benchmarks."""
+"""Inputs and peers (bench/requirements-softdtw.txt) of the soft-DTW benchmarks."""
 
 import importlib
 import math
-import platform
-import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -170,13 +166,3 @@ def _installed(makers: dict, *arguments) -> dict:
         except Exception as error:
             print(f"{name}: not measured ({type(error).__name__}: {error})", file=sys.stderr)
     return found
-
-
-def environment() -> dict:
-    """Versions and the revision of this repository."""
-    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    revision = ""  # where there is no git, or no repository
-    if shutil.which("git"):
-        revision = subprocess.run(git, capture_output=True, text=True).stdout.strip()
-    versions = {name: importlib.import_module(name).__version__ for name in ("torch", "numba", "numpy")}
-    return {"python": platform.python_version(), **versions, "revision": revision}

@@ -10,11 +10,11 @@ what is there before it: a step peaks in its encoder, so that a share of memory 
 peak is beside that, not what could be saved.
 """
 
-import argparse
 from statistics import median
 
 import numpy as np
 import torch
+from bench_common import cuda_growth, make_parser
 from training_step import Clock, setup, step
 
 from espnet_posinv.enh.memory import MIB, PeakBytes
@@ -59,10 +59,7 @@ def seconds(x, y, device, rounds):
 def mebibytes(device, work, *args):
     """Peak memory that a call adds."""
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        work(*args)
-        return (torch.cuda.max_memory_allocated() - before) / MIB
+        return cuda_growth(lambda: work(*args))
     with PeakBytes() as counter:
         work(*args)
     return counter.peak / MIB
@@ -118,9 +115,7 @@ def share(args, device):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--upstream", default="random:base", help="as in the criterions, or random:base")
     parser.add_argument("--batch", type=int, default=8, help="utterances of the step (8)")

@@ -16,10 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import torch
-from softdtw_common import costs, environment, frame_peers, frames, peers
+from bench_common import environment, make_parser, peak_growth
+from softdtw_common import costs, frame_peers, frames, peers
 
 from espnet_posinv.softdtw import soft_dtw
 
@@ -100,16 +100,7 @@ def peak_mib(name: str, shape) -> float:
 def report_memory(name: str, shape) -> None:
     """Print the growth of this process's peak memory in one whole loss, after a small one that compiles."""
     loss_calls((1, 8, 8, 8))[name]()
-    call = loss_calls(shape)[name]
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-    before = high_water_mark()
-    call()
-    print(high_water_mark() - before)
-
-
-def high_water_mark() -> float:
-    (line,) = (s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
+    print(peak_growth(loss_calls(shape)[name]))
 
 
 FIRST = """
@@ -131,9 +122,7 @@ def first_calls() -> None:
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (all)")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)

@@ -6,19 +6,19 @@ Times are medians over calls, by CUDA events.  "graph" replays the same work as 
 card itself needs.  Peers: pip install -r bench/requirements-softdtw.txt
 """
 
-import argparse
 import json
 import time
 from functools import partial
 from pathlib import Path
 
 import torch
-from softdtw_common import ACCURACY, costs, environment, exact_alignment, frames, peers
+from bench_common import cuda_growth, environment, make_parser
+from softdtw_common import costs, exact_alignment, frames, peers
+from softdtw_gpu_errors import GAMMA, errors
 
-from espnet_posinv.softdtw import soft_alignment, soft_dtw, soft_dtw_divergence
+from espnet_posinv.softdtw import soft_dtw, soft_dtw_divergence
 
 SHAPES = [(8, 250, 250, 64), (32, 500, 500, 768), (16, 1500, 1500, 768), (1, 5000, 5000, 64)]
-GAMMA = 0.1
 
 
 def median_ms(call, repeats: int = 30) -> float:
@@ -53,59 +53,6 @@ def graph_ms(call) -> float | str:
         return f"{type(error).__name__}: {error}"[:200]
 
 
-def memory_mib(call) -> float:
-    call()
-    torch.cuda.synchronize()
-    base = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    call()
-    torch.cuda.synchronize()
-    return (torch.cuda.max_memory_allocated() - base) / 2**20
-
-
-def errors() -> list[dict]:
-    """Largest |dE| and relative error of the loss against the float64 definition."""
-    rows = []
-    for batch, n, m, gamma, largest in ACCURACY:
-        cost = costs(*frames(batch, n, m, 64), largest)
-        exact, E = exact_alignment(cost, gamma)
-        got = soft_alignment(cost=cost.cuda(), gamma=gamma).cpu().double()
-        loss = soft_dtw(cost=cost.cuda(), gamma=gamma).cpu().double()
-        error = (loss - exact).abs().max() / exact.abs().max()
-        rows.append({"shape": [batch, n, m], "gamma": gamma, "largest_cost": largest,
-                     "dE": (got - E).abs().max().item(), "dloss": error.item()})  # fmt: skip
-    x, y = frames(4, 130, 90, 32)
-    options = {"x_lengths": [130, 64, 1, 33], "y_lengths": [90, 65, 32, 1], "gamma": 0.1}
-    for name, cast in (("ragged divergence", torch.float32), ("ragged divergence, bfloat16", torch.bfloat16)):
-        a = [t.to(cast).double().requires_grad_() for t in (x, y)]
-        b = [t.to(cast).cuda().requires_grad_() for t in (x, y)]
-        exact = soft_dtw_divergence(*a, **options)
-        exact.sum().backward()
-        torch.cuda.synchronize()  # the copies above were made on the default stream
-        with torch.cuda.stream(torch.cuda.Stream()):
-            got = soft_dtw_divergence(*b, **options)
-            got.sum().backward()
-            torch.cuda.current_stream().synchronize()
-        grads = [(p.grad.cpu().double() - q.grad).abs().max().item() for p, q in zip(b, a, strict=True)]
-        rows.append({"case": name, "dgrad": max(grads), "dloss": (got.cpu() - exact).abs().max().item()})
-    for n in (500, 1500):
-        x, y = frames(1, n, n, 768)
-        for cast in (torch.float32, torch.bfloat16):
-            a = [t.to(cast).double().requires_grad_() for t in (x, y)]
-            b = [t.to(cast).cuda().requires_grad_() for t in (x, y)]
-            exact, got = soft_dtw(*a, gamma=GAMMA), soft_dtw(*b, gamma=GAMMA)
-            exact.sum().backward()
-            got.sum().backward()
-            grads = [(p.grad.cpu().double() - q.grad).abs().max().item() for p, q in zip(b, a, strict=True)]
-            rows.append({"case": f"whole loss, (1, {n}, {n}, 768), {cast}", "dgrad": max(grads),
-                         "dloss": ((got.cpu() - exact) / exact).abs().max().item()})  # fmt: skip
-    cost = costs(*frames(2, 300, 200, 16)).cuda()
-    cost[0, 5, 7] = float("nan")
-    cost[1, :, 100] = float("inf")
-    rows.append({"case": "NaN and no path left", "losses": [str(v) for v in soft_dtw(cost=cost).tolist()]})
-    return rows
-
-
 def times(shape, wanted: list[str] | None) -> dict:
     n = shape[1]
     x, y = frames(*shape)
@@ -131,7 +78,7 @@ def times(shape, wanted: list[str] | None) -> dict:
         result["dp_forward_ms"] = median_ms(lambda: cost_loss(cost))
     result["dp_ms"] = median_ms(lambda: both(cost_loss, cost))
     result["dp_graph_ms"] = graph_ms(lambda: both(cost_loss, cost))
-    result["dp_mib"] = memory_mib(lambda: both(cost_loss, cost))
+    result["dp_mib"] = cuda_growth(lambda: both(cost_loss, cost))
     for name, cast in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         a, b = x.to(cast), y.to(cast)
         result[f"loss_{name}_ms"] = median_ms(lambda a=a, b=b: both(frame_loss, a, b))
@@ -151,7 +98,7 @@ def times(shape, wanted: list[str] | None) -> dict:
             with torch.no_grad():
                 forward = median_ms(lambda loss=loss: loss(cost), 5)
             row = {"dp_forward_ms": forward, "dp_ms": median_ms(lambda loss=loss: both(loss, cost), 5),
-                   "dp_mib": memory_mib(lambda loss=loss: both(loss, cost))}  # fmt: skip
+                   "dp_mib": cuda_growth(lambda loss=loss: both(loss, cost))}  # fmt: skip
             row["ratio"] = row["dp_ms"] / result["dp_ms"]
             if E is not None:
                 row["dE"] = (leaf.grad[:1].cpu().double() - E).abs().max().item()
@@ -254,9 +201,7 @@ def table(report: dict) -> str:
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--out", default="softdtw_gpu.json")
     parser.add_argument(
         "--peers", nargs="*", metavar="NAME", help="measure installed peers too; all, or these"

@@ -6,7 +6,6 @@ numba's forward and backward, and from 80 on Triton's matrix products.  Needs NV
 nvidia-nvvm nvidia-cuda-nvcc, or a CUDA toolkit.  (On a machine with a card, softdtw_gpu.py asks the driver.)
 """
 
-import argparse
 import re
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from bench_common import make_parser
 from numba import cuda
 
 COLUMNS = ("registers", "spill stores", "spill loads", "stack", "shared")
@@ -94,9 +94,7 @@ def resources(ptx: str, ptxas: str) -> dict[str, int]:
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--cc", type=int, nargs="+", default=[75, 80, 90], help="compute capabilities")
     parser.add_argument("--out", type=Path, help="keep the PTX in this folder")
     options = parser.parse_args(argv)

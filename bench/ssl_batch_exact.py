@@ -8,10 +8,10 @@ Relative change ||padded - alone|| / ||alone|| of the last layer's valid frames,
 signal; for ours also that of the gradient at the waveform.
 """
 
-import argparse
 import tempfile
 
 import torch
+from bench_common import make_parser
 
 from espnet_posinv.ssl import load_encoder
 
@@ -85,9 +85,7 @@ def half_precision(upstream, wav):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--model", help="transformers folder; default: random weights")
     parser.add_argument("--upstream", help="only measure bfloat16, with this upstream")
     parser.add_argument("--wav", help="16 kHz recording; default: modulated noise")

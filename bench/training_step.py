@@ -15,86 +15,22 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from pathlib import Path
 from statistics import median
 
-import numba
 import numpy as np
 import torch
-import torch.nn.functional as F
+from authors_way import one_by_one
+from bench_common import cuda_growth, make_parser, peak_growth, random_hubert
 
 from espnet_posinv.criterions.ssl_mse import SSLMSELoss
 from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
 from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
 from espnet_posinv.enh.nsnet2 import NSNet2Separator
-from espnet_posinv.perturb.speed import Speed, change_speed
-from espnet_posinv.ssl import SSLEncoder, load_encoder
-from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
+from espnet_posinv.perturb.speed import Speed
+from espnet_posinv.ssl import load_encoder
 
 CRITERIONS = {"ssl_mse": SSLMSELoss, "ssl_mse_pad": SSLMSEPadLoss, "ssl_softdtw": SSLSoftDTWLoss}
 PARTS = ("enhance", "ssl clean", "ssl enhanced", "loss", "backward", "optimizer")
-
-
-@numba.njit(cache=True)
-def cells_forward(cost, gamma):
-    n, m = cost.shape
-    r = np.full((n + 2, m + 2), np.inf)
-    r[0, 0] = 0.0
-    for j in range(1, m + 1):
-        for i in range(1, n + 1):
-            a, b, c = -r[i - 1, j - 1] / gamma, -r[i - 1, j] / gamma, -r[i, j - 1] / gamma
-            top = max(a, b, c)
-            r[i, j] = cost[i - 1, j - 1] - gamma * (
-                np.log(np.exp(a - top) + np.exp(b - top) + np.exp(c - top)) + top
-            )
-    return r
-
-
-@numba.njit(cache=True)
-def cells_backward(cost, r, gamma):
-    n, m = cost.shape
-    d = np.zeros((n + 2, m + 2))
-    d[1 : n + 1, 1 : m + 1] = cost
-    e = np.zeros((n + 2, m + 2))
-    e[n + 1, m + 1] = 1.0
-    r[:, m + 1] = -np.inf
-    r[n + 1, :] = -np.inf
-    r[n + 1, m + 1] = r[n, m]
-    for j in range(m, 0, -1):
-        for i in range(n, 0, -1):
-            below = np.exp((r[i + 1, j] - r[i, j] - d[i + 1, j]) / gamma)
-            right = np.exp((r[i, j + 1] - r[i, j] - d[i, j + 1]) / gamma)
-            both = np.exp((r[i + 1, j + 1] - r[i, j] - d[i + 1, j + 1]) / gamma)
-            e[i, j] = e[i + 1, j] * below + e[i, j + 1] * right + e[i + 1, j + 1] * both
-    return e[1 : n + 1, 1 : m + 1]
-
-
-class CellByCell(torch.autograd.Function):
-    """Soft-DTW of one cost matrix, on the CPU wherever the matrix is."""
-
-    @staticmethod
-    def forward(ctx, cost, gamma):
-        array = cost.detach().cpu().double().numpy()
-        table = cells_forward(array, gamma)
-        ctx.saved = array, table, gamma
-        return cost.new_tensor(table[-2, -2])
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad * torch.from_numpy(cells_backward(*ctx.saved)).to(grad), None
-
-
-def one_by_one(encoder, ref, inf, speeds, gamma=0.1):
-    """The divergence of one utterance, as a batch of one."""
-
-    def sdtw(x, y):
-        return CellByCell.apply(torch.cdist(x, y).square()[0], gamma)
-
-    with torch.no_grad():
-        moved, lengths = change_speed(ref, torch.tensor([ref.shape[1]]), speeds)
-        y = F.normalize(encoder(moved, lengths.to(ref.device))[0], dim=-1)
-    x = F.normalize(encoder(inf)[0], dim=-1)
-    return (sdtw(x, y) - sdtw(x, x) / 2 - sdtw(y, y) / 2) / (x.shape[1] + y.shape[1])
 
 
 class Clock:
@@ -125,7 +61,8 @@ class TimedEncoder(torch.nn.Module):
 
     def __init__(self, encoder, clock):
         super().__init__()
-        self.encoder, self.clock, self.hop = encoder, clock, encoder.hop
+        self.encoder, self.clock = encoder, clock
+        self.hop, self.frame_lengths = encoder.hop, encoder.frame_lengths
 
     def forward(self, *args):
         self.clock.stop("loss")
@@ -135,16 +72,10 @@ class TimedEncoder(torch.nn.Module):
 
 
 def make_encoder(args, device):
+    options = {"dtype": args.ssl_dtype, "recompute": args.recompute}
     if args.upstream == "random:base":
-        torch.manual_seed(0)
-        encoder = SSLEncoder(
-            Wav2Vec2Network(Wav2Vec2Config()),
-            label="HuBERT-base sizes, random weights",
-            dtype=args.ssl_dtype,
-            recompute=args.recompute,
-        )
-        return encoder.to(device)
-    return load_encoder(args.upstream, dtype=args.ssl_dtype, recompute=args.recompute).to(device)
+        return random_hubert(**options).to(device)
+    return load_encoder(args.upstream, **options).to(device)
 
 
 def step(name, model, optimizer, encoder, mix, ref, device, by_part=True):
@@ -200,31 +131,18 @@ def peak_memory(args, name):
         return float(subprocess.check_output(command, text=True))
     state = setup(args)
     step(name, *state)
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    step(name, *state)
-    return (torch.cuda.max_memory_allocated() - before) / 2**20
+    return cuda_growth(lambda: step(name, *state))
 
 
 def report_memory(args):
     """Growth of this process's peak over a step; half a second of one utterance compiles and plans first."""
     *state, mix, ref, device = setup(args)
     step(args.memory_of, *state, mix[:1, :8000], ref[:1, :8000], device)
-    Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the peak so far
-    before = high_water_mark()
-    step(args.memory_of, *state, mix, ref, device)
-    print(high_water_mark() - before)
-
-
-def high_water_mark():
-    (line,) = (s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
+    print(peak_growth(lambda: step(args.memory_of, *state, mix, ref, device)))
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--upstream", default="random:base", help="as in the criterions, or random:base")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=8, help="utterances a step (8)")

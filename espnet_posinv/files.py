@@ -70,6 +70,17 @@ def atomic_write(path: str | Path) -> Iterator[TextIO]:
         yield file
 
 
+def complete_lines(path: str | Path, *, repair: bool = False) -> list[str]:
+    """The lines of a file without an incomplete last one, left by a kill; `repair` removes that one."""
+    if not os.path.exists(path):
+        return []
+    content = Path(path).read_bytes()
+    content = content[: content.rfind(b"\n") + 1]
+    if repair:
+        os.truncate(path, len(content))
+    return content.decode().split("\n")[:-1]
+
+
 def write_json(path: str | Path, value: object, **options) -> None:
     """Write a JSON file atomically; `options` are those of json.dump."""
     with atomic_write(path) as file:

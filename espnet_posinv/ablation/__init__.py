@@ -1,1 +1,1 @@
-"""Ablations: grids of recipe runs and their table."""
+"""Ablations: a ``grid`` of recipe runs, ``run``, and the ``table`` of their results."""

@@ -33,19 +33,12 @@ TRAINING = {"criterion", "upstreams", "seeds", "tag", "finetune_args"}  # option
 
 @dataclass(frozen=True)
 class Experiment:
-    """One point of a grid.
+    """One point of a grid."""
 
-    Args:
-        grid: its name.
-        values: what varies, by key.
-        tag: ``grid-key1value1-key2value2``; the recipe adds it to the names of models.
-        options: of enh.sh.
-    """
-
-    grid: str
-    values: dict
-    tag: str
-    options: dict[str, str]
+    grid: str  # its name
+    values: dict  # what varies, by key
+    tag: str  # ``grid-key1value1-key2value2``; the recipe adds it to the names of models
+    options: dict[str, str]  # of enh.sh
 
 
 @dataclass(frozen=True)
@@ -104,15 +97,11 @@ class Ablation:
 
 
 def read_ablation(path: str | Path, grids: Sequence[str] | None = None) -> Ablation:
-    """Expand a grid file.
+    """Expand a grid file, or some of its grids.
 
     A key of a grid without a dot is one of the criterion's (``gamma``); with a dot it is any key of the
     training configuration (``optim_conf.lr``, or ``.max_epoch`` for one at its top).  In the `settings` of
     the whole file, keys are those of the training configuration.
-
-    Args:
-        path: the file.
-        grids: names of the grids to read; None: all.
 
     Raises:
         ConfigError: no such file or grid, unknown or missing keys, values with blanks, two experiments alike.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from espnet_posinv.ablation.grid import Ablation, Experiment, read_ablation, shared_options
-from espnet_posinv.launch.quoting import literal
+from espnet_posinv.launch.calls import literal
 from espnet_posinv.launch.request import consecutive
 from espnet_posinv.recipe.config import ConfigError
 
@@ -24,7 +24,6 @@ def run_ablation(
         path: the grid file; relative paths in it start from the working directory, the recipe's folder.
         launcher: a launcher with its options (``utils/slurm.pl --mem 8G``), which trains all experiments at
             once, a job each; empty: one training after another.
-        say: takes a line at each step.
         grids: names of the grids to run; None: all.
 
     Returns:

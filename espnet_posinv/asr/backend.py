@@ -11,17 +11,14 @@ BACKENDS = ("whisper", "whisper_transformers", "espnet", "ssl_ctc")
 
 
 def build(backend: str, spec: str, **options) -> tuple[Recogniser, list[str]]:
-    """A recogniser from its back end's name and a description of the model.
+    """A recogniser from its back end's name and a description of the model, and the names of unused options.
 
     Args:
         backend: one of `BACKENDS`, or the dotted name of a module of yours; the module's ``RECOGNISER`` is
             a frozen dataclass whose first field is ``model``.
         spec: ``MODEL`` or ``MODEL,name=value,...``, names being fields of the dataclass.
-        **options: further fields; None means "not given"; those that the back end does not have are left
-            out, and `spec` overrides them.
-
-    Returns:
-        The recogniser, and the names of the options left out.
+        **options: further fields, overridden by `spec`; None means "not given". Those that the back end does
+            not have are not used.
 
     Raises:
         ValueError: no such back end or setting, or a value of the wrong type.

@@ -38,10 +38,7 @@ def read_set(
     of training, which is reported.
 
     Args:
-        scp, text: of the same utterances.
-        units: of the transcripts.
         encoder: its frames are counted.
-        say: prints a line.
         strict: for a validation set: keep every utterance; units unseen in training count as errors.
 
     Raises:

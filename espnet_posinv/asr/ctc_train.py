@@ -46,12 +46,8 @@ def train(
     """Train a head, or resume; writes checkpoint.pt, train.jsonl and, at the end, the recogniser's folder.
 
     Args:
-        folder: for all output.
         units, recipe, encoder: of the recogniser; the encoder is on the device to train on.
-        train_set, valid_set: see :func:`~espnet_posinv.asr.ctc_data.read_set`.
-        plan: settings.
         gigabytes: memory for features.
-        say: prints a line.
         save_every: seconds between checkpoints.
 
     Returns:

@@ -8,14 +8,13 @@ recogniser's limit of tokens, if any.
 
 import functools
 import json
-import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from espnet_posinv.files import write_json
+from espnet_posinv.files import complete_lines, write_json
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.entry import fingerprint
 from espnet_posinv.kaldi.parallel import parallel_map
@@ -48,15 +47,9 @@ class Item(NamedTuple):
 
 
 def decode(recogniser: Recogniser, jobs: Sequence[tuple[str | Path, str | Path]], *, nj: int = 1) -> int:
-    """Recognise several sets of utterances with one recogniser.
+    """Recognise several sets of utterances; returns the number of utterances recognised in this run.
 
-    Args:
-        recogniser: transcribes a waveform.
-        jobs: pairs of a wav.scp (mono, 16 kHz) and an output folder, all folders distinct.
-        nj: processes.
-
-    Returns:
-        Number of utterances recognised in this run.
+    Each of `jobs` is a wav.scp (mono, 16 kHz) and an output folder, all folders distinct.
 
     Raises:
         DataError: an utterance cannot be read or recognised; finished utterances are kept.
@@ -151,20 +144,10 @@ def begin(folder: Path, table: dict[str, str], settings: dict) -> dict[str, str]
     if record.exists() and json.loads(record.read_text(encoding="utf-8")) == description:
         if text.exists():
             return read_scp(text, empty_values=True)
-        return _read_partial(partial)
+        lines = (line.partition(" ") for line in complete_lines(partial, repair=True))
+        return {utterance: text for utterance, _, text in lines}
     text.unlink(missing_ok=True)
     partial.unlink(missing_ok=True)
     (folder / "cut_off").unlink(missing_ok=True)
     write_json(record, description, sort_keys=True)
     return {}
-
-
-def _read_partial(path: Path) -> dict[str, str]:
-    """Finished utterances; an incomplete last line, after a kill, is removed from the file."""
-    if not path.exists():
-        return {}
-    whole = path.read_bytes()
-    whole = whole[: whole.rfind(b"\n") + 1]
-    os.truncate(path, len(whole))
-    lines = (line.partition(" ") for line in whole.decode().split("\n")[:-1])
-    return {utterance: text for utterance, _, text in lines}

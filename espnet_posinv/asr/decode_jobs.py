@@ -5,10 +5,7 @@ its part and keeps the utterances that it finishes; the next run collects these 
 """
 
 import json
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +13,7 @@ from espnet_posinv.asr.decode import Recogniser, Sets, begin, read_cut_off
 from espnet_posinv.files import write_json
 from espnet_posinv.kaldi.scp import DataError, read_scp, write_scp
 from espnet_posinv.kaldi.split import even_bounds
-from espnet_posinv.launch.quoting import literal
+from espnet_posinv.launch.calls import run_jobs
 
 
 def decode_by_jobs(
@@ -31,7 +28,6 @@ def decode_by_jobs(
     """Like :func:`~espnet_posinv.asr.decode.decode`, in jobs ``command JOB=1:n LOG python -m ...``.
 
     Args:
-        recogniser: as in `decode`; the jobs build it from `options`.
         options: arguments of `posinv decode` that describe the recogniser.
         pairs: wav.scp and output folder of each set.
         command: the launcher and its options, like ``utils/slurm.pl --gpu 1``.
@@ -58,11 +54,8 @@ def decode_by_jobs(
         }
         write_scp(log_dir / f"part.{job + 1}" / "wav.scp", part)
     part = f"{log_dir}/part.JOB"
-    program = [sys.executable, "-m", "espnet_posinv", "decode", *options, "--nj", "1"]
-    program += ["--wav-scp", f"{part}/wav.scp", "--output-dir", part]
-    words = map(literal, program)
-    launch = [*shlex.split(command), f"JOB=1:{jobs}", f"{log_dir}/asr_decode.JOB.log", *words]
-    failed = subprocess.run(launch, check=False).returncode
+    words = ["decode", *options, "--nj", "1", "--wav-scp", f"{part}/wav.scp", "--output-dir", part]
+    failed = run_jobs(command, 1, jobs, f"{log_dir}/asr_decode.JOB.log", words)
     count = _collect(sets, recogniser, log_dir, order)
     if failed:
         raise DataError(f"recognition failed, see above and {log_dir}/asr_decode.*.log; run again to go on")

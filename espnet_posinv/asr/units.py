@@ -74,8 +74,6 @@ def learn(
 
     Args:
         kind: one of `KINDS`.
-        texts: transcripts.
-        language: two-letter code, for text normalisation.
         lexicon: needed for phones.
         vocabulary: number of sentencepiece units; needed for pieces.
 

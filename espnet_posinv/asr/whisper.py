@@ -70,16 +70,11 @@ class Whisper:
         }
 
     def transcribe(self, wav: np.ndarray) -> str:
-        """Recognise one utterance by the published decoding, without conditioning on earlier windows.
+        """Text of one utterance (T,), float32, 16 kHz, on one line with punctuation and case.
 
-        A text that repeats itself (as in babble noise) or is improbable is drawn again at higher
-        temperatures, with random numbers that do not depend on earlier utterances.
-
-        Args:
-            wav: (T,) float32 in [-1, 1], 16 kHz.
-
-        Returns:
-            The text on one line, as Whisper writes it: with punctuation and case.
+        The published decoding, without conditioning on earlier windows: a text that repeats itself (as in
+        babble noise) or is improbable is drawn again at higher temperatures, with random numbers that do not
+        depend on earlier utterances.
 
         Warns:
             CutOff: the decoder reached its limit of tokens.

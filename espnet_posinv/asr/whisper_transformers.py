@@ -20,19 +20,12 @@ COMPRESSION = 1.35  # transformers compresses tokens, not text: its value for th
 
 @dataclass(frozen=True)
 class WhisperTransformers:
-    """Settings of a Whisper recogniser; :meth:`transcribe` loads the model at its first call in a process.
+    """Settings of a Whisper recogniser; :meth:`transcribe` loads the model at its first call in a process."""
 
-    Args:
-        model: folder in transformers' format, or a name like openai/whisper-large-v3.
-        language: code of the language spoken; ignored by English-only models.
-        beam_size: 1 is greedy decoding.
-        device: "cpu" or "cuda".
-    """
-
-    model: str
-    language: str = "en"
-    beam_size: int = 1
-    device: str = "cpu"
+    model: str  # folder in transformers' format, or a name like openai/whisper-large-v3
+    language: str = "en"  # code of the language spoken; ignored by English-only models
+    beam_size: int = 1  # 1 is greedy decoding
+    device: str = "cpu"  # "cpu" or "cuda"
 
     def settings(self) -> dict:
         """All that determines the output; a folder's weights by hash, not by path."""

@@ -19,13 +19,7 @@ HERE = Path(__file__).parent
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that the first words name.
-
-    Args:
-        argv: the words after ``posinv`` (default: those of this process).
-
-    Returns:
-        The exit status.
+    """Run the command that the first words name, by default of this process, and return its exit status.
 
     Raises:
         SystemExit: there is no such command, or its arguments or its data are wrong.

@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from pathlib import Path
 
 _OPTION = re.compile(r"\A--[A-Za-z][\w-]*")
 
@@ -46,3 +47,10 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
     return value
+
+
+def add_downloads(parser: argparse.ArgumentParser, default: str) -> None:
+    """The options of commands that fetch archives."""
+    parser.add_argument("--downloads", type=Path, default=Path(default), help="folder for downloads")
+    what = "your own folder of archives, searched first"
+    parser.add_argument("--archives", type=Path, action="append", default=[], help=what)

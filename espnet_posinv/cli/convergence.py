@@ -1,7 +1,7 @@
 """Measure every checkpoint of fine-tunings on a development set: curves, and updates and seconds to a gain.
 
-The experiments must have kept all checkpoints (keep_nbest_models >= max_epoch); folders whose names differ in
-_seed<n> alone are seeds of one system. After a kill, the same command resumes.
+The experiments must have kept all checkpoints (keep_nbest_models >= max_epoch). Folders whose names differ
+only in _seed<n> are seeds of one system. To resume after an interruption, run the same command again.
 """
 
 import os

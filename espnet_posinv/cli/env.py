@@ -54,7 +54,7 @@ def run(args) -> int:
         if not args.required_only or (required and not ok):
             rows.append(f"{'ok     ' if ok else 'MISSING' if required else 'absent '}  {what:<22} {detail}")
 
-    row(sys.version_info >= (3, 11), True, "python", f"{sys.version.split()[0]} at {sys.executable}")
+    row(sys.version_info >= (3, 10), True, "python", f"{sys.version.split()[0]} at {sys.executable}")
     try:
         wanted = requirements()
     except importlib.metadata.PackageNotFoundError:

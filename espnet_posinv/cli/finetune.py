@@ -31,8 +31,8 @@ def run(args):
 
     from espnet_posinv.criterions import criterion_class
     from espnet_posinv.enh.enhancer import Enhancer
-    from espnet_posinv.enh.kept import KEY, ssl_criterion, write_model
-    from espnet_posinv.enh.resident import Mixer, Plan, finetune
+    from espnet_posinv.enh.in_memory import Mixer, Plan, finetune
+    from espnet_posinv.enh.model_folder import KEY, ssl_criterion, write_model
     from espnet_posinv.files import atomic_write
     from espnet_posinv.kaldi.audio import read_mono
     from espnet_posinv.kaldi.scp import read_scp

@@ -1,4 +1,4 @@
-"""Print how many tasks of a given size this machine should run at a time."""
+"""Print how many tasks of a given size this machine should run at the same time."""
 
 from espnet_posinv.cli.arguments import positive
 from espnet_posinv.launch.resources import parse_memory, sensible_jobs

@@ -1,6 +1,6 @@
-"""Write RESULTS.md and its plots from a recipe's scores and experiments, and report.html with sound in it.
+"""Write RESULTS.md with plots, and report.html with audio, from a recipe's scores and experiments.
 
-The page is one file with word errors, sound, spectrograms, curves and tables. It needs no network.
+The page is one file with word errors, audio, spectrograms, curves and tables. It needs no network.
 """
 
 import os
@@ -21,12 +21,12 @@ def options(parser):
         "--exp-dir",
         default="exp",
         help="experiment folders; also <system>/enhanced/<set>/spk1.scp, convergence, probe/*, ablation and "
-        "tasks, as far as they are there",
+        "tasks, if they exist",
     )
     parser.add_argument("--test-sets", required=True, help="names, separated by blanks, in order of columns")
     parser.add_argument("--clean-set", default="", help="the test set without noise")
     parser.add_argument(
-        "--utterances", type=int, default=3, help="to listen to in the page, of each set with noise"
+        "--utterances", type=int, default=3, help="number with audio in the page, of each set with noise"
     )
 
 

@@ -1,1 +1,1 @@
-"""How fast fine-tunings converge, measured on every checkpoint."""
+"""How fast fine-tunings converge: ``measure`` checkpoints, ``summary`` of gains and times, ``report``."""

@@ -131,7 +131,6 @@ def measure(
     Args:
         experiments: folders of fine-tunings with all epochs' checkpoints.
         data: folder with wav.scp (noisy), spk1.scp (clean) and text, mono, 16 kHz.
-        measures: the measurements.
         nj: processes, each for one checkpoint at a time.
 
     Returns:

@@ -24,12 +24,8 @@ def write_convergence(
     """Write ``convergence.png``, ``convergence.md`` and ``section.json``, which a report shows.
 
     Args:
-        output_dir: created if missing.
-        measured: from :func:`~espnet_posinv.convergence.measure.measure`.
-        systems: from :func:`~espnet_posinv.report.systems.read_systems`, of the same experiments.
         fraction: of the gain that counts as converged.
         setting: development set, recogniser and encoder, in words.
-        title: heading.
     """
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)

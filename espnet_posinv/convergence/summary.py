@@ -39,19 +39,12 @@ Interval = tuple[float, float, float]
 
 @dataclass
 class Curve:
-    """One measure of one system: its values at each checkpoint, for each seed and utterance.
+    """One measure of one system: its values at each checkpoint, for each seed and utterance."""
 
-    Args:
-        updates: (E,) of each checkpoint, beginning with 0.
-        seconds: (S, E) spent in updates up to each checkpoint, by seed.
-        errors: (S, E, U); the value is the sum over utterances, divided by that of `weights`.
-        weights: (U,) words for WER (in per cent: words / 100), else ones.
-    """
-
-    updates: np.ndarray
-    seconds: np.ndarray
-    errors: np.ndarray
-    weights: np.ndarray
+    updates: np.ndarray  # (E,) of each checkpoint, beginning with 0
+    seconds: np.ndarray  # (S, E) spent in updates up to each checkpoint, by seed
+    errors: np.ndarray  # (S, E, U); the value is the sum over utterances, divided by that of `weights`
+    weights: np.ndarray  # (U,) words for WER (in per cent: words / 100), else ones
 
     def by_seed(self) -> np.ndarray:
         """(S, E) values."""
@@ -67,10 +60,6 @@ class Curve:
 
 def curves(measured: Measured, systems: dict[str, System]) -> tuple[list[str], dict[str, dict[str, Curve]]]:
     """Combine the seeds of each system.
-
-    Args:
-        measured: from :func:`~espnet_posinv.convergence.measure.measure`.
-        systems: of the same experiments, in order of rows.
 
     Returns:
         The seeds, and ``{measure: {system: Curve}}``. An utterance with an undefined value of a signal metric
@@ -173,12 +162,11 @@ def summarise(
 ) -> list[Summary]:
     """Gains and times of every measure and system.
 
+    The baseline of each system is that with ssl_mse through the same encoder, else the first.
+
     Args:
-        table: of :func:`curves`.
-        systems: by name. The baseline of each is that with ssl_mse through the same encoder, else the first.
         fraction: of the gain that counts as converged, in (0, 1].
         samples: number of resamples.
-        seed: of their generator.
 
     Raises:
         DataError: `fraction` is no fraction.

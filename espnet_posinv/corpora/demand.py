@@ -84,8 +84,6 @@ def find_recording(
             folder of these; None: fetch what `downloads` does not have.
         downloads: keeps the zips.
         channel: number of the microphone, from 1.
-        sources: URLs with {} for the zip's name.
-        say: gets a line when a download begins.
 
     Raises:
         DataError: no such environment or microphone, or nothing of it in `own`.
@@ -160,11 +158,8 @@ def write_noises(
     """Write the noises of each part as 16-bit wav files, and ``<part>.scp`` that lists them by environment.
 
     Indoor recordings are cut by ``SHARES`` into the parts train, valid and seen; outdoor ones are unseen.
-
-    Args:
-        find: gives the recording of an environment.
-        target: folder; gets ``<part>/<environment>.wav``. Files of the same origin that are there are kept.
-        origin: tells of an environment what changes when its recording is another one; see :func:`origin_of`.
+    Files ``<part>/<environment>.wav`` of the same origin that exist are kept. `find` gives the recording of an
+    environment, `origin` what changes when its recording is another one (:func:`origin_of`).
 
     Returns:
         Minutes of each part.

@@ -32,21 +32,15 @@ def download(
     say: Callable[[str], None] = print,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """Fetch a file from the first of several URLs that works; an existing file is kept.
+    """Fetch a file from the first of several URLs that works; an existing file is kept. Returns `target`.
 
     Received data stay in ``target.part``; the next try, or the next run, requests the rest. The file gets its
     final name when it is complete and its MD5 is right.
 
     Args:
-        urls: where the file is, in order of preference.
-        target: path of the file.
         expected_md5: as published; None: there is none, the caller checks the file.
         tries: rounds over all URLs.
-        say: gets a line for each connection that failed.
         sleep: waits between rounds, in seconds; replaced in tests.
-
-    Returns:
-        `target`.
 
     Raises:
         FetchError: no URL worked, the disk is full, or the file has another MD5.

@@ -54,12 +54,9 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 def fetch(name: str, downloads: Path, own: Iterable[Path] = ()) -> Path:
-    """Path of archive `name`: from a folder of the user, or from `downloads`, fetched if missing.
+    """Path of archive `name` of the catalogue: the user's, or in `downloads`, fetched if missing.
 
-    Args:
-        name: key of `catalogue.ARCHIVES`.
-        downloads: folder for fetched files.
-        own: the user's own folders, searched first for the archive under its registry's file name.
+    The user's `own` folders are searched first, for the archive under its registry's file name.
 
     Raises:
         FetchError: wrong hash, no network, no disk space, no client for the registry, unknown version.

@@ -71,8 +71,6 @@ def find_part(
         own: the user's folder, with the part, with a LibriSpeech folder that has it, or with its tarball;
             None: fetch what `downloads` does not have.
         downloads: keeps tarballs and unpacked parts.
-        mirrors: base URLs of the tarballs.
-        say: gets a line when something long begins.
 
     Raises:
         DataError: unknown name, nothing of it in `own`, or a broken tarball.
@@ -164,7 +162,7 @@ def read_part(folder: Path) -> dict[str, tuple[Path, str, str]]:
         texts = read_scp(transcripts)
         if untold := sorted(recorded.keys() - texts.keys()):
             raise DataError(
-                f"{transcripts}: no transcript of {untold[0]}.flac, which lies beside it; unpack again"
+                f"{transcripts}: no transcript of {untold[0]}.flac in the same folder; unpack again"
             )
         for line, (utt, text) in enumerate(texts.items(), 1):
             if not utt.startswith(f"{prefix}-"):
@@ -198,17 +196,12 @@ def check_recording(path: Path) -> None:
 
 
 def write_set(folders: Sequence[Path], target: Path, *, every: int = 1) -> int:
-    """Write a Kaldi data directory of clean speech out of one or several parts.
+    """Write a Kaldi data directory of clean speech from parts; returns the number of utterances.
 
     wav.scp and spk1.scp name the corpus's own files: nothing is copied. The speaker is the reader.
 
     Args:
-        folders: parts.
-        target: the data directory.
         every: keep every N-th utterance, in the order of their ids, so that all readers remain; 1: all.
-
-    Returns:
-        Number of utterances.
 
     Raises:
         DataError: as :func:`read_part` and :func:`check_recording`.

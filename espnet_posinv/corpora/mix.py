@@ -2,15 +2,15 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 
-from espnet_posinv.files import replacing
-from espnet_posinv.kaldi.audio import read_mono
+from espnet_posinv.files import complete_lines, replacing
+from espnet_posinv.kaldi.audio import as_int16, read_mono
 from espnet_posinv.kaldi.datadir import DataDir, write_data_dir
 from espnet_posinv.kaldi.entry import fingerprint
 from espnet_posinv.kaldi.scp import DataError
@@ -37,7 +37,7 @@ def mix_data_dir(
     job: int | None = None,
     jobs: int = 1,
 ) -> int:
-    """Mix each utterance with noise that depends on its id, the seed, the noises and the ratios alone.
+    """Mix each utterance with noise that depends only on its id, the seed, the noises and the ratios.
 
     Several jobs may share the work: each makes the audio of every `jobs`-th utterance and writes a journal.
     A call without `job` makes the rest, then writes the directory's files. Audio of an earlier call with the
@@ -49,9 +49,7 @@ def mix_data_dir(
             and utt2spk. Mixtures are 16-bit flac files within it.
         noise_scp: lines ``kind path``, or a folder with a folder of recordings for each kind.
         snrs: dB, of which one is drawn for each utterance.
-        seed: of noises and ratios.
         job: number of this job, from 1; None: finish.
-        jobs: number of jobs.
 
     Returns:
         Number of utterances mixed by this call.
@@ -64,9 +62,12 @@ def mix_data_dir(
     noises = RandomNoise(read_noises(noise_scp), tuple(snrs))
     folder = target / f"audio-{_digest(entries, noise_scp, snrs, seed)}"
     folder.mkdir(parents=True, exist_ok=True)
-    done = {utt: mixed for path in sorted(folder.glob("mixed.*")) for utt, mixed in _read(path)}
+    lines = (line for path in sorted(folder.glob("mixed.*")) for line in complete_lines(path))
+    done = {utt: Mixed(*rest) for utt, *rest in (line.split(" ", 3) for line in lines)}
     utts = [utt for utt in (list(entries)[job - 1 :: jobs] if job else entries) if utt not in done]
-    with _append(folder / f"mixed.{job or 0}") as journal:
+    own = folder / f"mixed.{job or 0}"
+    complete_lines(own, repair=True)  # other jobs may be writing to theirs
+    with open(own, "a", encoding="utf-8") as journal:
         for utt in utts:
             done[utt] = _mix(utt, entries[utt], folder, noises, seed)
             journal.write(f"{utt} {' '.join(done[utt])}\n")
@@ -103,25 +104,8 @@ def _mix(utt: str, entry: str, folder: Path, noises: RandomNoise, seed: int) -> 
 
 
 def _write(path: Path, samples: np.ndarray) -> None:
-    # Rounded here: libsndfile scales floats by 32767, so 16-bit speech would change.
-    integers = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
     with replacing(path) as temporary:
-        soundfile.write(temporary, integers, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
-
-
-def _append(path: Path) -> TextIO:
-    """Open a journal for writing after its last complete line."""
-    whole = path.read_bytes() if path.exists() else b""
-    journal = open(path, "a", encoding="utf-8")  # noqa: SIM115 (the caller closes it)
-    journal.truncate(whole.rfind(b"\n") + 1)
-    return journal
-
-
-def _read(journal: Path) -> Iterator[tuple[str, Mixed]]:
-    """Entries of a journal without an incomplete last line, left by a kill."""
-    for line in journal.read_text(encoding="utf-8").split("\n")[:-1]:
-        utt, noise, snr, reference = line.split(" ", 3)
-        yield utt, Mixed(noise, snr, reference)
+        soundfile.write(temporary, as_int16(samples)[0], SAMPLE_RATE, subtype="PCM_16", format="FLAC")
 
 
 def _digest(entries: dict[str, str], noise_scp: str | Path, snrs: Sequence[float], seed: int) -> str:

@@ -23,7 +23,7 @@ def wav_folder(
     shares: tuple[float, float] = (0.1, 0.1),
     seed: int = 0,
 ) -> dict[str, int]:
-    """Write ``target/{train,valid,test}`` with wav.scp, utt2spk and text.
+    """Write ``target/{train,valid,test}`` with wav.scp, utt2spk and text; returns the utterances of each set.
 
     Sets share no speaker; with fewer than three speakers, they share no utterance only.
 
@@ -31,14 +31,9 @@ def wav_folder(
         audio: folder, searched at any depth.
         transcripts: lines ``name text``, with a tab between them where names have blanks; a name is a file's,
             without folder, or its path below `audio`; with or without suffix.
-        target: folder for the directories.
         speaker: regular expression whose first group, in a recording's path below `audio`, is the speaker;
             "": the recording's folder.
         shares: approximate shares of the utterances for valid and test.
-        seed: of the draw of speakers.
-
-    Returns:
-        Utterances of each set.
 
     Raises:
         DataError: no recordings; missing transcripts and unusable recordings, all named; a path without

@@ -1,22 +1,18 @@
-"""Base class of the criterions: a frozen encoder outside the model, true lengths, seeded randomness."""
+"""Base class of the criterions: a frozen encoder outside the model, and a loss for each utterance."""
 
 import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from espnet_posinv.criterions.batch import current_batch
+from espnet_posinv.criterions.batch import at_rate, lengths_of
 from espnet_posinv.criterions.diagnosis import not_finite, with_ids
-from espnet_posinv.device import to_device
-from espnet_posinv.perturb.seeding import generator
-from espnet_posinv.perturb.speed import change_speed, changed_length
+from espnet_posinv.perturb.speed import change_speed
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import SSLEncoder, load_encoder
-from espnet_posinv.ssl.masking import span_mask
 
 if TYPE_CHECKING:
     from espnet_posinv.criterions.stored import StoredReferences
@@ -116,23 +112,11 @@ class SSLLoss(torch.nn.Module, ABC):
         if self.references is None:
             with torch.no_grad():
                 return encoder(*((ref, lengths) if speeds is None else change_speed(ref, lengths, speeds)))
-        ids = current_batch().utt_ids
-        if ids is None or len(ids) != len(ref):
-            raise ValueError(
-                "references are stored by utterance, but the batch has no utterance ids "
-                "(run ESPnet through python -m espnet_posinv, without a PIT solver)"
-            )
-        speeds = [1.0] * len(ref) if speeds is None else speeds
-        samples = [changed_length(n, s) for n, s in zip(lengths.tolist(), speeds, strict=True)]
-        frames = encoder.frame_lengths(torch.tensor(samples))
         if self._stored is None:
             from espnet_posinv.criterions.stored import StoredReferences  # needs kaldiio
 
             self._stored = StoredReferences(self.references, self.facts)
-        lengths = to_device(lengths, ref.device)
-        inside = span_mask(torch.zeros_like(lengths), lengths, ref.shape[1])
-        rms = (ref.masked_fill(~inside, 0.0).square().sum(1) / lengths).sqrt()
-        return self._stored.batch(ids, speeds, frames, rms).to(ref.device), frames.to(ref.device)
+        return self._stored.of_batch(encoder, ref, lengths, speeds)
 
     def forward(
         self, ref: torch.Tensor, inf: torch.Tensor, lengths: torch.Tensor | None = None
@@ -142,7 +126,7 @@ class SSLLoss(torch.nn.Module, ABC):
         Args:
             ref: ``(B, T)`` clean; gets no gradient.
             inf: ``(B, T)`` enhanced.
-            lengths: ``(B,)`` in samples; None: from ``batch_info``, else the full width.
+            lengths: ``(B,)`` in samples; None: from ``batch_info``, else the full width, with a warning.
 
         Returns:
             ``(B,)``; the caller reduces.
@@ -155,36 +139,19 @@ class SSLLoss(torch.nn.Module, ABC):
                 f"{self.name}: reference {tuple(ref.shape)} and enhanced {tuple(inf.shape)} must both be "
                 "(batch, samples), single-channel and equally long"
             )
-        lengths = self.lengths_of(inf, lengths)
+        lengths, unknown = lengths_of(inf, lengths)
+        if unknown:
+            self._warn_once("lengths", f"{unknown}; padding counts as speech")
         try:
             with torch.autocast(inf.device.type, enabled=False):
-                clean, new_lengths = self.at_encoder_rate(ref.detach().float(), lengths)
-                enhanced, _ = self.at_encoder_rate(inf.float(), lengths)
+                clean, new_lengths = at_rate(ref.detach().float(), lengths, self.sample_rate)
+                enhanced, _ = at_rate(inf.float(), lengths, self.sample_rate)
                 loss = self.distance(clean, enhanced, new_lengths)
             if not loss.detach().isfinite().all():
                 self._warn_once("finite", not_finite(loss, ref, inf, lengths))
         except ValueError as error:
             raise ValueError(f"{self.name}: {with_ids(str(error), len(inf))}") from error
         return loss
-
-    def at_encoder_rate(self, wav: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The batch's waveforms ``(B, T)`` and lengths ``(B,)``, resampled to the encoder's rate if needed.
-
-        Raises:
-            ValueError: the batch has several rates, and their number is not B.
-        """
-        known = current_batch().sample_rates
-        rates = [self.sample_rate] if known is None else known.tolist()
-        if len(set(rates)) == 1:
-            rates = rates[:1] * len(wav)
-        if len(rates) != len(wav):
-            raise ValueError(
-                f"it was called with {len(wav)} of {len(rates)} utterances, which have several "
-                f"sample rates ({sorted(set(rates))} Hz): use wrapper: fixed_order, or batches of one rate"
-            )
-        if all(rate == self.sample_rate for rate in rates):
-            return wav, lengths
-        return change_speed(wav, lengths, [Fraction(rate, self.sample_rate) for rate in rates])
 
     @abstractmethod
     def compare(
@@ -203,49 +170,20 @@ class SSLLoss(torch.nn.Module, ABC):
             ``(B,)``.
         """
 
-    @abstractmethod
     def distance(self, ref: torch.Tensor, inf: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """The criterion itself: ``(B, T)``, ``(B, T)``, ``(B,)`` -> ``(B,)``; sets ``stats``."""
+        """The criterion itself: ``(B, T)``, ``(B, T)``, ``(B,)`` -> ``(B,)``; sets ``stats``.
 
-    def lengths_of(self, inf: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
-        """True lengths (B,) on the CPU: given, or from the model, or the full width with one warning.
-
-        They are read several times; on a GPU each read would wait for its queue.
+        A subclass that perturbs the reference overrides it.
         """
-        if lengths is None:
-            lengths = current_batch().lengths
-        if lengths is not None and len(lengths) == len(inf):
-            return lengths.cpu()
-        reason = (
-            "it was called without the utterances' lengths (run ESPnet through python -m espnet_posinv)"
-            if lengths is None
-            else f"it was called with {len(inf)} of {len(lengths)} utterances (a PIT solver with "
-            "independent_perm: false does so)"
-        )
-        self._warn_once("lengths", f"{reason}; padding counts as speech")
-        return torch.full((len(inf),), inf.shape[1])
+        clean, _ = self.encode_clean(ref, lengths)
+        enhanced, frames = self.encoder(inf.device)(inf, lengths)
+        self.report(frames=frames)
+        return self.compare(enhanced, clean, frames, frames)
 
     def _warn_once(self, kind: str, text: str) -> None:
         if kind not in self._warned:
             self._warned.add(kind)
             logging.warning(f"{self.name}: {text}")
-
-    def generators(self, count: int) -> list:
-        """One random generator per utterance.
-
-        Training: seeded by the utterance's id and the seed of the epoch (ESPnet calls
-        ``manual_seed(seed + epoch)`` before each), so an epoch that is repeated after a kill has the same
-        draws, on any number of processes.  Validation (no gradients): seeded by the id only, so that epochs
-        are comparable.  Without ids, the row in the batch is used, in training with a number from torch's
-        generator.
-        """
-        ids = current_batch().utt_ids
-        training = torch.is_grad_enabled()
-        if ids is not None and len(ids) == count:
-            epoch = torch.initial_seed() if training else "valid"
-            return [generator(self.name, utt_id, epoch) for utt_id in ids]
-        nonce = int(torch.randint(2**62, ())) if training else "valid"
-        return [generator(self.name, row, nonce) for row in range(count)]
 
     def report(self, **values) -> None:
         """Set ``stats``: per-utterance values (B,) under this criterion's name."""

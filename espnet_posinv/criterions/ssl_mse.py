@@ -8,15 +8,7 @@ from espnet_posinv.ssl.masking import span_mask
 
 
 def mean_square(x: torch.Tensor, y: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
-    """``(1/m) sum_{i < m} ||x_i - y_i||^2`` for each utterance.
-
-    Args:
-        x, y: ``(B, N, D)``.
-        frames: ``(B,)`` m, the number of valid frames.
-
-    Returns:
-        ``(B,)``.
-    """
+    """``(1/m) sum_{i < m} ||x_i - y_i||^2``, ``(B,)``, of x, y ``(B, N, D)`` with m = `frames` ``(B,)``."""
     valid = span_mask(torch.zeros_like(frames), frames, x.shape[1])
     squares = (x - y).square().sum(-1)
     return squares.masked_fill(~valid, 0.0).sum(1) / frames
@@ -37,12 +29,6 @@ class SSLMSELoss(SSLLoss):
 
     def __init__(self, upstream: str, *, name: str = "ssl_mse", **options):
         super().__init__(upstream, name=name, **options)
-
-    def distance(self, ref, inf, lengths):
-        clean, _ = self.encode_clean(ref, lengths)
-        enhanced, frames = self.encoder(inf.device)(inf, lengths)
-        self.report(frames=frames)
-        return self.compare(enhanced, clean, frames, frames)
 
     def compare(self, x, y, x_frames, y_frames):
         if self.normalize_frames:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from espnet_posinv.criterions.batch import generators
 from espnet_posinv.criterions.ssl_mse import SSLMSELoss
 from espnet_posinv.device import to_device
 from espnet_posinv.perturb.padding import Padding, pad
@@ -55,7 +56,7 @@ class SSLMSEPadLoss(SSLMSELoss):
         Padding(self.share, split=split)  # report wrong keys before the training starts
 
     def distance(self, ref, inf, lengths):
-        rngs = self.generators(len(inf))
+        rngs = generators(self.name, len(inf))
         with torch.no_grad():
             clean, frames, left, right = self._moved(ref, lengths, rngs)
         enhanced = (
@@ -65,7 +66,7 @@ class SSLMSEPadLoss(SSLMSELoss):
         return self.compare(enhanced, clean, frames, frames)
 
     def _moved(self, wav, lengths, rngs):
-        """Features ``(B, N, D)`` behind new padding, without its frames; frames; samples before and after."""
+        """Features ``(B, N, D)`` with newly drawn padding, its frames removed; frames; padding drawn."""
         encoder = self.encoder(wav.device)
         padding = Padding(self.share, encoder.hop, self.split)
         draws = [padding.draw(n, rng) for n, rng in zip(lengths.tolist(), rngs, strict=True)]

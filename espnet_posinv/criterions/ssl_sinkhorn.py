@@ -50,12 +50,6 @@ class SSLSinkhornLoss(SSLLoss):
             raise ValueError(f"{name}: normalize_frames must be true: distances are bounded by 2 then")
         self.divergence = SamplesLoss("sinkhorn", p=2, blur=blur, diameter=2.0, backend="tensorized")
 
-    def distance(self, ref, inf, lengths):
-        clean, _ = self.encode_clean(ref, lengths)
-        enhanced, frames = self.encoder(inf.device)(inf, lengths)
-        self.report(frames=frames)
-        return self.compare(enhanced, clean, frames, frames)
-
     def compare(self, x, y, x_frames, y_frames):
         x, y = F.normalize(x, dim=-1), F.normalize(y, dim=-1)
         return self.divergence(_weights(x, x_frames), x, _weights(y, y_frames), y)

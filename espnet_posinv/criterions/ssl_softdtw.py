@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from espnet_posinv.criterions.base import SSLLoss
-from espnet_posinv.criterions.batch import current_batch
+from espnet_posinv.criterions.batch import at_rate, current_batch, generators
 from espnet_posinv.perturb.speed import Speed
 from espnet_posinv.softdtw import SoftDTW, soft_alignment, soft_dtw, soft_dtw_divergence
 
@@ -77,7 +77,7 @@ class SSLSoftDTWLoss(SSLLoss):
             factors = lengths / moved_lengths
             clean, clean_frames = self.encode_clean(moved, moved_lengths)
         else:
-            factors = [self.speed.draw(g) for g in self.generators(len(ref))]
+            factors = [self.speed.draw(g) for g in generators(self.name, len(ref))]
             clean, clean_frames = self.encode_clean(ref, lengths, factors)
         enhanced, frames = self.encoder(inf.device)(inf, lengths)
         self.report(frames=frames, reference_frames=clean_frames, speed=factors)
@@ -108,7 +108,7 @@ class SSLSoftDTWLoss(SSLLoss):
                 f"{self.name}: perturbed_ref is true, but the batch has no perturbed_ref1; add "
                 "--train_data_path_and_name_and_type SCP,perturbed_ref1,sound (and the same for valid)"
             )
-        return self.at_encoder_rate(batch.perturbed, batch.perturbed_lengths.cpu())
+        return at_rate(batch.perturbed, batch.perturbed_lengths.cpu(), self.sample_rate)
 
 
 @lru_cache

@@ -11,10 +11,14 @@ from pathlib import Path
 import kaldiio
 import torch
 
+from espnet_posinv.criterions.batch import current_batch
+from espnet_posinv.device import to_device
 from espnet_posinv.files import new_folder
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.scp import read_scp
-from espnet_posinv.perturb.speed import change_speed
+from espnet_posinv.perturb.speed import change_speed, changed_length
+from espnet_posinv.ssl import SSLEncoder
+from espnet_posinv.ssl.masking import span_mask
 
 
 def key(utterance: str, speed: float) -> str:
@@ -49,13 +53,34 @@ class StoredReferences:
         self.table = kaldiio.load_scp(str(self.folder / "features.scp"))
         self.rms = {utt: float(value) for utt, value in read_scp(self.folder / "utt2rms").items()}
 
+    def of_batch(
+        self, encoder: SSLEncoder, ref: torch.Tensor, lengths: torch.Tensor, speeds: Sequence[float] | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """F(clean), ``(B, N, D)``, and its frames ``(B,)``, of the current batch at B speeds (None: 1).
+
+        Raises:
+            ValueError: the batch has no utterance ids, or as :meth:`batch`.
+        """
+        ids = current_batch().utt_ids
+        if ids is None or len(ids) != len(ref):
+            raise ValueError(
+                "references are stored by utterance, but the batch has no utterance ids "
+                "(run ESPnet through python -m espnet_posinv, without a PIT solver)"
+            )
+        speeds = [1.0] * len(ref) if speeds is None else speeds
+        samples = [changed_length(n, s) for n, s in zip(lengths.tolist(), speeds, strict=True)]
+        frames = encoder.frame_lengths(torch.tensor(samples))
+        lengths = to_device(lengths, ref.device)
+        inside = span_mask(torch.zeros_like(lengths), lengths, ref.shape[1])
+        rms = (ref.masked_fill(~inside, 0.0).square().sum(1) / lengths).sqrt()
+        return self.batch(ids, speeds, frames, rms).to(ref.device), frames.to(ref.device)
+
     def batch(
         self, utterances: Sequence[str], speeds: Sequence[float], frames: torch.Tensor, rms: torch.Tensor
     ) -> torch.Tensor:
         """``(B, N, D)``, on the CPU, of B utterances at B speeds.
 
         Args:
-            utterances, speeds: B of each.
             frames: ``(B,)``, expected numbers of frames.
             rms: ``(B,)``, root mean square of the references in the training.
 
@@ -94,10 +119,8 @@ def store_references(
     The folder appears under its name when it is complete.
 
     Args:
-        encoder: an :class:`espnet_posinv.ssl.SSLEncoder`.
-        facts: its settings, for encoder.json.
+        facts: settings of the encoder, for encoder.json.
         data: data directories with spk1.scp.
-        speeds: factors, e.g. those of ``ssl_softdtw``.
         output: folder, must not exist.
 
     Raises:

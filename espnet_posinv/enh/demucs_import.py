@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from espnet_posinv.enh.demucs import DEPTH, FLOOR, KERNEL, OVERSAMPLING, STRIDE, DemucsSeparator
-from espnet_posinv.enh.kept import write_separator
+from espnet_posinv.enh.model_folder import write_separator
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
 # Arguments that change the network, with the only supported value of each.
@@ -55,7 +55,7 @@ def read_weights(checkpoint: str | Path, hidden: int | None = None) -> tuple[int
             unsupported arguments.
         FileNotFoundError: there is no such file.
     """
-    # best.th names this class; ours stands in for it, and no object of it is made.
+    # best.th names this class; ours replaces it, and no object of it is made.
     with torch.serialization.safe_globals([(DemucsSeparator, "denoiser.demucs.Demucs")]):
         try:
             loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
@@ -99,13 +99,7 @@ def read_weights(checkpoint: str | Path, hidden: int | None = None) -> tuple[int
 def import_demucs(checkpoint: str | Path, output_dir: str | Path, *, hidden: int | None = None) -> int:
     """Write ``config.yaml`` and ``model.pth`` of an ESPnet enhancement model; see :func:`read_weights`.
 
-    Args:
-        checkpoint: path of a state dict, or of a training's ``best.th``.
-        output_dir: created if missing; each file in it is replaced at once.
-        hidden: the expected size; None: that of the checkpoint.
-
-    Returns:
-        The size, for ``hidden`` in the separator_conf of the fine-tuning.
+    Returns the size, for ``hidden`` in the separator_conf of the fine-tuning.
     """
     size, weights = read_weights(checkpoint, hidden)
     write_separator(output_dir, DemucsSeparator.name, {"hidden": size}, weights)

@@ -36,19 +36,15 @@ def enhance_files(
     wet: float = 1.0,
     channel: int | None = None,
 ) -> list[str]:
-    """Enhance recordings one by one into 16-bit WAV files at their own sample rates.
+    """Enhance recordings into 16-bit WAV files at their own sample rates; returns the names of failures.
 
     A recording that cannot be read or enhanced is reported on standard error and skipped.
 
     Args:
-        enhancer: the model.
         inputs: see :func:`named_recordings`.
         output: folder for the enhanced files and their ``wav.scp``.
         wet: see :meth:`Enhancer.__call__`.
         channel: the channel to enhance, from 1; None: each channel.
-
-    Returns:
-        Names of recordings that could not be enhanced.
 
     Raises:
         ValueError: no recording, two of one name, or an output that would replace an input.

@@ -87,11 +87,7 @@ class StepMemory:
 
 
 class TrainingStep:
-    """One optimisation step of a recipe's training configuration on noise of a given size.
-
-    Args:
-        config: YAML, e.g. ``exp/MODEL/train.yaml`` of a recipe.
-        device: "cpu" or "cuda".
+    """One optimisation step of a training configuration, like exp/MODEL/train.yaml, on noise of a given size.
 
     Raises:
         ValueError: the configuration has no criterion, or its encoder cannot be loaded.

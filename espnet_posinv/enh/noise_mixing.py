@@ -34,11 +34,9 @@ class NoiseMixing(AbsPreprocessor):
         self.noises = RandomNoise(read_noises(noise_scp), tuple(snrs)) if train else None
 
     def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Mix; if the mixture would clip, it is scaled together with its references.
+        """Replace ``speech_mix`` (and ``noise_ref1``) by a mixture of ``speech_ref1`` (T,).
 
-        Args:
-            uid: utterance id.
-            data: ``speech_ref1`` (T,) and, to be replaced, ``speech_mix`` and ``noise_ref1``.
+        If the mixture would clip, it is scaled together with its references.
 
         Raises:
             ValueError: the utterance cannot be mixed.

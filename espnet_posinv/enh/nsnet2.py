@@ -56,13 +56,9 @@ class NSNet2Separator(WaveformSeparator):
         )
 
     def gain(self, log_power: torch.Tensor) -> torch.Tensor:
-        """Gain in (0, 1) of each time-frequency bin.
+        """Gain in (0, 1) of each time-frequency bin, from log10 of the power spectrum; both (B, N, bins).
 
-        Args:
-            log_power: (B, N, bins) float, log10 of the power spectrum.
-
-        Returns:
-            (B, N, bins); frame n depends on frames 0..n only.
+        Frame n depends on frames 0..n only.
         """
         x = torch.relu(self.linear_in(log_power))
         x, _ = self.gru(x)

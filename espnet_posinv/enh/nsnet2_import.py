@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet_posinv.enh.kept import write_separator
+from espnet_posinv.enh.model_folder import write_separator
 from espnet_posinv.enh.nsnet2 import NSNet2Separator
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
@@ -41,13 +41,7 @@ GRU = (("192", "193", "194"), ("212", "213", "214"))  # per layer: input weight,
 
 
 def read_weights(onnx_file: str | Path) -> dict[str, torch.Tensor]:
-    """State dict of :class:`NSNet2Separator` from the published onnx file.
-
-    Args:
-        onnx_file: path of ``nsnet2-20ms-baseline.onnx``.
-
-    Returns:
-        float32 tensors by parameter name.
+    """State dict of :class:`NSNet2Separator` from ``nsnet2-20ms-baseline.onnx``.
 
     Raises:
         ValueError: the file is no onnx model or has unexpected weights; all differing names and shapes are
@@ -94,13 +88,7 @@ def _reset_first(weight: torch.Tensor) -> torch.Tensor:
 
 
 def gain_difference(separator: NSNet2Separator, onnx_file: str | Path, wav: np.ndarray) -> float:
-    """Largest absolute difference between our gains and onnxruntime's, on one waveform.
-
-    Args:
-        separator: network with the imported weights.
-        onnx_file: the source of the weights.
-        wav: (T,) float, 16 kHz.
-    """
+    """Largest absolute difference between our gains and onnxruntime's, on one waveform (T,), 16 kHz."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
@@ -116,15 +104,8 @@ def gain_difference(separator: NSNet2Separator, onnx_file: str | Path, wav: np.n
 def import_nsnet2(onnx_file: str | Path, output_dir: str | Path, *, tolerance: float = 1e-5) -> float:
     """Write ``config.yaml`` and ``model.pth`` of an ESPnet enhancement model.
 
-    The network is first compared with onnxruntime, on a second of noise whose level rises by 80 dB.
-
-    Args:
-        onnx_file: path of ``nsnet2-20ms-baseline.onnx``.
-        output_dir: created if missing; each file in it is replaced at once.
-        tolerance: largest accepted difference of a gain.
-
-    Returns:
-        The largest difference of a gain.
+    The network is first compared with onnxruntime, on a second of noise whose level rises by 80 dB; returns
+    the largest difference of a gain.
 
     Raises:
         ValueError: see :func:`read_weights`; or the gains differ by more than `tolerance`.

@@ -36,15 +36,7 @@ class WaveformSeparator(AbsSeparator):
     def forward(
         self, input: torch.Tensor, ilens: torch.Tensor, additional: dict | None = None
     ) -> tuple[list[torch.Tensor], torch.Tensor, OrderedDict]:
-        """ESPnet's interface to :meth:`enhance`.
-
-        Args:
-            input: (B, T) noisy waveforms.
-            ilens: (B,) valid samples of each.
-            additional: not used.
-
-        Returns:
-            ``[enhanced]`` with enhanced (B, T); `ilens`; no further outputs.
+        """ESPnet's interface to :meth:`enhance`: returns ``[enhanced]``, `ilens` and no further outputs.
 
         Raises:
             ValueError: the input has several channels.

@@ -9,7 +9,7 @@ from espnet2.tasks.enh_s2t import EnhS2TTask
 from espnet2.tasks.enh_tse import TargetSpeakerExtractionTask
 
 from espnet_posinv import espnet_compat
-from espnet_posinv.enh import kept
+from espnet_posinv.enh import model_folder
 from espnet_posinv.enh.model import MODELS
 from espnet_posinv.enh.noise_mixing import NAME as NOISE_MIXING
 from espnet_posinv.enh.noise_mixing import NoiseMixing
@@ -40,12 +40,12 @@ class PosinvTask(Preemptible, KnownRates):
         model = super().build_model(args)
         if type(model) in MODELS:
             espnet_compat.become(model, MODELS[type(model)])
-        kept.move(args, {*CRITERIONS, NOISE_MIXING})
+        model_folder.move(args, {*CRITERIONS, NOISE_MIXING})
         return model
 
     @classmethod
     def build_preprocess_fn(cls, args, train):
-        settings = kept.as_trained(vars(args))
+        settings = model_folder.as_trained(vars(args))
         if settings.get("preprocessor") == NOISE_MIXING:  # ESPnet finds its own preprocessors only
             return NoiseMixing(train, **settings["preprocessor_conf"])
         preprocess = super().build_preprocess_fn(args, train)
@@ -54,7 +54,7 @@ class PosinvTask(Preemptible, KnownRates):
     @classmethod
     def criterions_of(cls, args) -> list[dict]:
         """The training's criterions, as configured."""
-        return kept.as_trained(vars(args)).get(cls.criterions_key) or []
+        return model_folder.as_trained(vars(args)).get(cls.criterions_key) or []
 
 
 class PosinvEnhancementTask(PosinvTask, EnhancementTask):

@@ -55,46 +55,22 @@ class PreemptibleTrainer(Trainer):
     """ESPnet's Trainer with complete checkpoints and, on SIGUSR1, an exact stop within an epoch."""
 
     @classmethod
-    def run(cls, *, model, valid_iter_factory, trainer_options, distributed_option, **kwargs):
-        output_dir, rank = Path(trainer_options.output_dir), distributed_option.dist_rank or 0
-        categories = any(d.has_name("category") for d in espnet_compat.datasets(valid_iter_factory))
-        check_best_model(model, trainer_options.best_model_criterion, with_categories=categories)
+    def run(cls, **given):
+        options, rank = given["trainer_options"], given["distributed_option"].dist_rank or 0
+        output_dir = Path(options.output_dir)
+        categories = any(d.has_name("category") for d in espnet_compat.datasets(given["valid_iter_factory"]))
+        check_best_model(given["model"], options.best_model_criterion, with_categories=categories)
         if rank == 0:
             (output_dir / "checkpoint.pth.next").unlink(missing_ok=True)  # its epoch was not finished
         with espnet_compat.saving_with(_save_completely):
-            super().run(
-                model=model,
-                valid_iter_factory=valid_iter_factory,
-                trainer_options=trainer_options,
-                distributed_option=distributed_option,
-                **kwargs,
-            )
+            super().run(**given)
         if rank == 0:
             _commit(output_dir)
 
     @classmethod
-    def train_one_epoch(
-        cls,
-        *,
-        model,
-        iterator,
-        optimizers,
-        schedulers,
-        scaler,
-        reporter,
-        options,
-        distributed_option,
-        **kwargs,
-    ):
+    def train_one_epoch(cls, *, iterator, options, distributed_option, **given):
         distributed, rank = distributed_option.distributed, distributed_option.dist_rank or 0
-        state = _Interruption(
-            Path(options.output_dir) / f"interrupted.{rank}.pth",
-            getattr(model, "module", model),
-            optimizers,
-            schedulers,
-            scaler,
-            reporter,
-        )
+        state = _Interruption(Path(options.output_dir) / f"interrupted.{rank}.pth", given)
         if rank == 0:
             _commit(Path(options.output_dir))
         if _agreed(distributed, options.ngpu):
@@ -118,15 +94,7 @@ class PreemptibleTrainer(Trainer):
             if options.log_interval is None:  # the trainer would derive it from the length
                 options.log_interval = max(len(iterator) // 20, 10)
         invalid = super().train_one_epoch(
-            model=model,
-            iterator=batches(),
-            optimizers=optimizers,
-            schedulers=schedulers,
-            scaler=scaler,
-            reporter=reporter,
-            options=options,
-            distributed_option=distributed_option,
-            **kwargs,
+            iterator=batches(), options=options, distributed_option=distributed_option, **given
         )
         return invalid and not done
 
@@ -134,11 +102,11 @@ class PreemptibleTrainer(Trainer):
 class _Interruption:
     """The state of a training within an epoch, as tensors and plain types."""
 
-    def __init__(self, path, model, optimizers, schedulers, scaler, reporter):
-        self.path, self.reporter = path, reporter
-        self.parts = {"model": model, "scaler": scaler}
-        self.parts.update((f"optimizer{i}", optimizer) for i, optimizer in enumerate(optimizers))
-        self.parts.update((f"scheduler{i}", scheduler) for i, scheduler in enumerate(schedulers))
+    def __init__(self, path, given):
+        self.path, self.reporter = path, given["reporter"]
+        self.parts = {"model": getattr(given["model"], "module", given["model"]), "scaler": given["scaler"]}
+        for kind in ("optimizer", "scheduler"):
+            self.parts.update((f"{kind}{i}", part) for i, part in enumerate(given[f"{kind}s"]))
         self.random_numbers = None
 
     def save(self, batches_done):

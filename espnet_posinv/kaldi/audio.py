@@ -29,15 +29,11 @@ class Info(NamedTuple):
 
 
 def read_mono(entry: str | Path, rate: int = SAMPLE_RATE, *, utterance: str = "") -> np.ndarray:
-    """The samples of an entry that must have one channel at this rate.
+    """The samples (T,), float64 in [-1, 1], of an entry that must have one channel at this rate.
 
     Args:
         entry: value of a wav.scp line, or a path.
-        rate: Hz.
         utterance: id to name in errors.
-
-    Returns:
-        Samples (T,), float64 in [-1, 1].
 
     Raises:
         DataError: another rate, several channels, or as :func:`read_audio`.
@@ -70,15 +66,9 @@ def read_channel(entry: str | Path, *, data: bytes | None = None) -> tuple[np.nd
 
 
 def read_audio(entry: str, start: float = 0.0, end: float = -1.0) -> tuple[np.ndarray, int]:
-    """The samples of an entry, or of a part of it.
+    """The samples of an entry, or of its part from `start` to `end` seconds (-1: to its end), and their rate.
 
-    Args:
-        entry: value of a wav.scp line.
-        start: seconds.
-        end: seconds; -1: to the end of the recording.
-
-    Returns:
-        Samples (T, channels), float64 with full scale 1 whatever the file's type, and their rate in Hz.
+    The samples are (T, channels), float64 with full scale 1 whatever the file's type.
 
     Raises:
         DataError: the entry cannot be opened, has no samples or one that is not finite, its file is
@@ -138,6 +128,14 @@ def audio_info(entry: str) -> Info:
     return Info(info.samplerate, info.channels, info.frames, info.format, info.subtype)
 
 
+def info_or_error(entry: str) -> Info | str:
+    """:func:`audio_info`, or the error's message, so that a pool of processes can go on after an error."""
+    try:
+        return audio_info(entry)
+    except DataError as error:
+        return str(error)
+
+
 def decode(data: bytes, entry: str) -> tuple[np.ndarray, int]:
     """The samples (T, channels) of an audio file's content, and their rate; ``entry`` names it in errors."""
     if problem := cut_off.lacking(io.BytesIO(data), len(data)):
@@ -194,6 +192,16 @@ def _from_archive(entry: str) -> tuple[np.ndarray, int]:
     if not samples.size:
         raise DataError(f"{entry}: holds no sample")
     return _finite(samples.reshape(len(samples), -1).astype(np.float64), entry), int(rate)
+
+
+def as_int16(samples: np.ndarray) -> tuple[np.ndarray, int]:
+    """Samples with full scale 1 as 16-bit integers, and how many were beyond full scale.
+
+    Rounded here: libsndfile scales floats by 32767, so 16-bit samples would change.
+    """
+    scaled = np.rint(samples * 32768)
+    clipped = int(np.count_nonzero((scaled > 32768) | (scaled < -32768)))
+    return np.clip(scaled, -32768, 32767).astype(np.int16), clipped
 
 
 def _check_file(path: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from espnet_posinv.kaldi import schema
-from espnet_posinv.kaldi.audio import Info, audio_info, bounds
+from espnet_posinv.kaldi.audio import Info, bounds, info_or_error
 from espnet_posinv.kaldi.check import Problem
 from espnet_posinv.kaldi.datadir import Segment, read_segments
 from espnet_posinv.kaldi.parallel import parallel_map
@@ -21,7 +21,6 @@ def check_audio(
     """Open every entry of wav.scp, spk1.scp, noise1.scp, ... and compare them.
 
     Args:
-        path: the data directory.
         rate: Hz that the audio must have; default: the most frequent one in wav.scp.
         channels: number that the audio must have; default: the most frequent number in each file.
         jobs: processes.
@@ -38,7 +37,7 @@ def check_audio(
     for name in names:
         lines = list(entries(path / name))
         found: dict[str, Info] = {}
-        results = parallel_map(_open, [entry for _, _, entry in lines], label=name, jobs=jobs)
+        results = parallel_map(info_or_error, [entry for _, _, entry in lines], label=name, jobs=jobs)
         for (number, key, _), result in zip(lines, results, strict=True):
             if isinstance(result, str):
                 yield Problem(str(path / name), number, f"{key!r}: {result}", _REPLACE)
@@ -53,13 +52,6 @@ def check_audio(
                 for what, todo in _differences(found[key], rate, wanted, mixture.get(key)):
                     yield Problem(str(path / name), number, f"{key!r} {what}", todo)
     yield from _lengths(path, files, mixture)
-
-
-def _open(entry: str) -> Info | str:
-    try:
-        return audio_info(entry)
-    except DataError as error:
-        return str(error)
 
 
 def _most_frequent(values) -> int | None:

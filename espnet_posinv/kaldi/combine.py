@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from espnet_posinv.kaldi.datadir import DataDir
-from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.kaldi.scp import listed
 
 
 def combined(sources: Sequence[DataDir], extra: Sequence[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
@@ -14,11 +14,7 @@ def combined(sources: Sequence[DataDir], extra: Sequence[str] = ()) -> Iterator[
 
     A file that some source lacks would cover only part of the utterances: it is left out, with a message on
     stderr. But utt2uniq is completed with the utterances' own ids, and segments with whole recordings,
-    which is the meaning of their absence.
-
-    Args:
-        sources: the directories.
-        extra: names of other lists to merge, with keys of any kind.
+    which is the meaning of their absence. `extra` names other lists to merge, with keys of any kind.
 
     Raises:
         DataError: an id has different entries in two sources (all such ids are listed, up to 20).
@@ -74,7 +70,5 @@ def _merge(name: str, sources: Sequence[DataDir]) -> dict[str, str]:
                     f"{data.path}/{name}: {key!r} is {value!r}, in an earlier source {merged[key]!r}"
                 )
     if conflicts:
-        more = f"\n... and {len(conflicts) - 20} more" if len(conflicts) > 20 else ""
-        advice = "give the sources distinct ids first (utils/copy_data_dir.sh --utt-prefix)"
-        raise DataError("\n".join(conflicts[:20]) + f"{more}\n{advice}")
+        raise listed(conflicts, "give the sources distinct ids first (utils/copy_data_dir.sh --utt-prefix)")
     return merged

@@ -15,21 +15,13 @@ Say = Callable[[str], None]
 
 
 def fix_data_dir(path: str | Path, say: Say = print, *, extra_utt_files: Iterable[str] = ()) -> bool:
-    """Sort the files, drop incomplete utterances, make spk2utt anew.
+    """Sort the files, drop incomplete utterances, write a new spk2utt; returns whether anything was changed.
 
     An utterance is kept if all required files have it: the known lists by utterance (with segments: its
     recording is in every file of audio) and `extra_utt_files`. Other lists by utterance, speaker or recording
     are reduced accordingly; lists with other keys do not change. Files derived from the audio (utt2dur, ...)
-    are not required; an incomplete one is removed, to be made again. Everything dropped is reported. The old
-    files are kept in ``.backup/<date>-<time>``.
-
-    Args:
-        path: the directory.
-        say: receives one line for each change.
-        extra_utt_files: further required files.
-
-    Returns:
-        Whether anything was changed.
+    are not required; an incomplete one is removed, to be made again. `say` receives a line for each change.
+    The old files are kept in ``.backup/<date>-<time>``.
 
     Raises:
         DataError: problems without a unique repair (all are listed): a key with two

@@ -10,7 +10,7 @@ from espnet_posinv.kaldi.datadir import Segment, read_segments
 from espnet_posinv.kaldi.entry import state
 from espnet_posinv.kaldi.format_task import FORMATS, Part, Task, run_task
 from espnet_posinv.kaldi.parallel import parallel_map
-from espnet_posinv.kaldi.scp import DataError, read_scp
+from espnet_posinv.kaldi.scp import DataError, listed, read_scp
 
 
 class Formatted(NamedTuple):
@@ -47,7 +47,6 @@ def format_wav_scp(
         audio_format: "wav" or "flac".
         channels: channels to keep (from 0), for all or by utterance; default: all.
         keys: only these utterances.
-        jobs: processes.
 
     Raises:
         DataError: the folder belongs to a list of another name, or entries cannot be used (up to 20 are
@@ -90,9 +89,8 @@ def format_wav_scp(
                 log.write(journal.line(utt, done[utt]))
             log.flush()
     if errors:
-        more = [f"... and {len(errors) - 20} more"] if len(errors) > 20 else []
-        summary = f"{len(errors)} of {len(done) + len(errors)} utterances failed; correct them and run again"
-        raise DataError("\n".join([*errors[:20], *more, summary]))
+        count = f"{len(errors)} of {len(done) + len(errors)} utterances failed"
+        raise listed(errors, f"{count}; correct them and run again")
     path = {utt: entry.path for utt, entry in done.items()}
     samples = {utt: entry.samples for utt, entry in done.items()}
     return Formatted(path, samples, clipped, len(done) - kept)

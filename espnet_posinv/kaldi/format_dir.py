@@ -6,7 +6,7 @@ from pathlib import Path
 from espnet_posinv.kaldi import schema
 from espnet_posinv.kaldi.datadir import DataDir, write_data_dir
 from espnet_posinv.kaldi.format import Formatted, format_wav_scp
-from espnet_posinv.kaldi.format_jobs import run_jobs
+from espnet_posinv.kaldi.format_jobs import format_by_jobs
 from espnet_posinv.kaldi.scp import DataError
 
 
@@ -22,11 +22,9 @@ def format_data_dir(
     """Format wav.scp, spk1.scp, noise1.scp, ... and copy the other lists of the utterances.
 
     In the result, recordings are utterances, so segments and lists by recording are left out.
-    utt2num_samples (and utt2fs, if it exists) describe the new audio.
+    utt2num_samples (and utt2fs, if it exists) describe the new audio, which is in ``target/data/<signal>``.
 
     Args:
-        data: the directory.
-        target: the new directory; audio goes to ``target/data/<signal>``.
         rate: Hz; default: unchanged.
         audio_format: "wav" or "flac".
         jobs: processes, or jobs of the launcher.
@@ -77,7 +75,7 @@ def _by_jobs(
     """format_wav_scp by a launcher; samples limited to full scale are in the logs."""
     options = ["--audio-format", audio_format, "--fs", str(rate or "none")]
     options += ["--segments", str(segments)] if segments else []
-    paths, samples = run_jobs(command, options, str(scp), utts, log_dir, str(folder), jobs)
+    paths, samples = format_by_jobs(command, options, str(scp), utts, log_dir, str(folder), jobs)
     return Formatted(paths, {utt: int(count) for utt, count in samples.items()}, 0, len(paths))
 
 

@@ -1,19 +1,16 @@
 """Formatting of audio by jobs of a launcher (run.pl, slurm.pl, queue.pl), for clusters."""
 
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_posinv.files import atomic_write
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.kaldi.split import even_bounds
-from espnet_posinv.launch.quoting import literal
+from espnet_posinv.launch.calls import run_jobs
 
 
-def run_jobs(
+def format_by_jobs(
     command: str, options: Sequence[str], scp: str, keys: Sequence[str], log_dir: Path, folder: str, jobs: int
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Format the utterances ``keys`` in ``jobs`` jobs ``command JOB=1:n LOG python -m ...``.
@@ -32,11 +29,9 @@ def run_jobs(
         shutil.rmtree(log_dir / f"part.{job + 1}", ignore_errors=True)
         with atomic_write(log_dir / f"keys.{job + 1}") as file:
             file.writelines(f"{key}\n" for key in keys[bounds[job] : bounds[job + 1]])
-    python = [sys.executable, "-m", "espnet_posinv", "data", "format-wav-scp", *options, "--nj", "1"]
-    part = log_dir / "part.JOB"
-    program = map(literal, [*python, "--keys", f"{log_dir}/keys.JOB", scp, str(part), str(log_dir), folder])
-    launch = [*shlex.split(command), f"JOB=1:{jobs}", f"{log_dir}/format_wav_scp.JOB.log", *program]
-    if status := subprocess.run(launch, check=False).returncode:
+    words = ["data", "format-wav-scp", *options, "--nj", "1", "--keys", f"{log_dir}/keys.JOB"]
+    words += [scp, f"{log_dir}/part.JOB", str(log_dir), folder]
+    if status := run_jobs(command, 1, jobs, f"{log_dir}/format_wav_scp.JOB.log", words):
         logs = "" if status == 255 else f" and {log_dir}/format_wav_scp.*.log"  # 255: nothing was started
         raise DataError(f"formatting failed, see above{logs}")
     paths, samples = {}, {}

@@ -11,12 +11,11 @@ import soxr
 
 from espnet_posinv.files import replacing
 from espnet_posinv.kaldi import journal
-from espnet_posinv.kaldi.audio import audio_info, cut, decode, read_audio
+from espnet_posinv.kaldi.audio import as_int16, audio_info, cut, decode, read_audio
 from espnet_posinv.kaldi.entry import archive_of, is_pipe, run_pipe
 from espnet_posinv.kaldi.scp import DataError
 
 FORMATS = ("wav", "flac")
-_FULL_SCALE = 1 << 15
 
 
 class Part(NamedTuple):
@@ -108,10 +107,7 @@ def _write(task: Task, part: Part, samples: np.ndarray, rate: int) -> Done:
         samples = samples[:, list(part.channels)]
     if task.rate not in (None, rate):
         samples, rate = soxr.resample(samples, rate, task.rate), task.rate
-    # Rounded here: libsndfile scales floats by 32767, so 16-bit samples would change.
-    scaled = np.rint(samples * _FULL_SCALE)
-    clipped = int(np.count_nonzero((scaled > _FULL_SCALE) | (scaled < -_FULL_SCALE)))
-    integers = np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+    integers, clipped = as_int16(samples)
     # Sub-folders by a checksum of the id: a folder of a million files is slow on most file systems.
     name = part.utt.replace("%", "%25").replace("/", "%2F")
     path = Path(task.folder) / f"{crc32(part.utt.encode()) & 0xFF:02x}" / f"{name}.{task.format}"

@@ -2,30 +2,26 @@
 
 from pathlib import Path
 
-from espnet_posinv.kaldi.audio import Info, audio_info, bounds
+from espnet_posinv.kaldi.audio import bounds, info_or_error
 from espnet_posinv.kaldi.datadir import DataDir
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.schema import LENGTHS
-from espnet_posinv.kaldi.scp import DataError, write_scp
+from espnet_posinv.kaldi.scp import DataError, listed, write_scp
 
 
 def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: int | None = None) -> None:
-    """Write the files of lengths, from the headers of the audio in wav.scp.
-
-    Args:
-        path: a data directory.
-        names: which of utt2num_samples (per channel), utt2dur and reco2dur (seconds).
-        jobs: processes.
+    """Write utt2num_samples (per channel), utt2dur and reco2dur (seconds) from the audio in wav.scp.
 
     Raises:
         DataError: audio that cannot be opened, or a segment outside its recording (up to 20 are listed).
     """
     data = DataDir(path)
     wavs = data.read("wav.scp")
-    results = parallel_map(_open, list(wavs.values()), label="lengths", jobs=jobs)
+    results = parallel_map(info_or_error, list(wavs.values()), label="lengths", jobs=jobs)
     found = dict(zip(wavs, results, strict=True))
     errors = [f"{data.path}/wav.scp: {key!r}: {what}" for key, what in found.items() if isinstance(what, str)]
-    _raise(errors)
+    if errors:
+        raise listed(errors)
     samples = {}
     for utt in data.utts:
         reco = data.reco_of(utt)
@@ -41,7 +37,8 @@ def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: i
                 continue
             length = last - first
         samples[utt] = (length, rate)
-    _raise(errors)
+    if errors:
+        raise listed(errors)
     tables = {
         "utt2num_samples": {utt: str(length) for utt, (length, _) in samples.items()},
         "utt2dur": {utt: f"{length / rate:.6g}" for utt, (length, rate) in samples.items()},
@@ -49,16 +46,3 @@ def write_lengths(path: str | Path, names: tuple[str, ...] = LENGTHS, *, jobs: i
     }
     for name in names:
         write_scp(data.path / name, tables[name])
-
-
-def _raise(errors: list[str]) -> None:
-    if errors:
-        more = [f"... {len(errors)} in all"] if len(errors) > 20 else []
-        raise DataError("\n".join([*errors[:20], *more]))
-
-
-def _open(entry: str) -> Info | str:
-    try:
-        return audio_info(entry)
-    except DataError as error:
-        return str(error)

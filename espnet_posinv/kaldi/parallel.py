@@ -21,7 +21,6 @@ def parallel_map(
 
     Args:
         function: defined in a module, so that other processes can import it.
-        items: its arguments.
         label: of the progress line on stderr.
         jobs: processes; default: the cores that this process may use.
 

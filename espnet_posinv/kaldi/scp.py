@@ -14,6 +14,12 @@ class DataError(ValueError):
     """A problem of a data file, as ``file:line: problem; remedy``."""
 
 
+def listed(errors: list[str], *advice: str) -> DataError:
+    """One error of many: the first 20 lines, how many more there are, and the advice."""
+    more = [f"... and {len(errors) - 20} more"] if len(errors) > 20 else []
+    return DataError("\n".join([*errors[:20], *more, *advice]))
+
+
 def entries(path: str | Path, *, errors: str = "strict") -> Iterator[tuple[int, str, str]]:
     """Each line of a file as (line number, key, value); only the encoding is checked.
 
@@ -40,14 +46,10 @@ def entries(path: str | Path, *, errors: str = "strict") -> Iterator[tuple[int, 
 
 
 def read_scp(path: str | Path, *, empty_values: bool = False) -> dict[str, str]:
-    """The entries of a file, in its order.
-
-    Args:
-        path: wav.scp, utt2spk, text, or any file with a key in the first column.
-        empty_values: entries may have no value (a transcript may be empty).
+    """The entries of a file with a key in the first column, in its order.
 
     Raises:
-        DataError: a blank line, an entry without a value, or a key given twice.
+        DataError: a blank line, an entry without a value (unless `empty_values`), or a key given twice.
     """
     table: dict[str, str] = {}
     for number, key, value in entries(path):

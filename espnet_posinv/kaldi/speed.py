@@ -21,12 +21,9 @@ def speed_perturbed(data: DataDir, factor: float) -> Iterator[tuple[str, dict[st
     so that they stay aligned. Durations and segments are divided by the factor; counts of samples and frames,
     which would be inexact after resampling, are left out; utt2uniq names the original utterance.
 
-    Args:
-        data: the directory.
-        factor: > 0, of up to six digits; with 0.9 the speech is slower, longer and lower.
-
     Raises:
-        DataError: another factor, or an entry that cannot be an input of a pipe (an archive offset).
+        DataError: a factor that is not above 0 or has more than six digits, or an entry that cannot be an
+            input of a pipe (an archive offset).
     """
     if not 0 < factor < float("inf") or float(f"{factor:g}") != factor:
         raise DataError(f"speed factor {factor!r}: give a number above 0 of up to six digits, like 0.95")

@@ -13,10 +13,7 @@ Utt = TypeVar("Utt")
 
 
 def even_bounds(count: int, parts: int) -> list[int]:
-    """Bounds that split a list into contiguous parts whose sizes differ by at most one, larger ones first.
-
-    Returns:
-        parts + 1 positions, the first 0 and the last ``count``.
+    """The parts + 1 bounds of contiguous parts whose sizes differ by at most one, larger ones first.
 
     Raises:
         DataError: fewer entries than parts.
@@ -30,13 +27,10 @@ def even_bounds(count: int, parts: int) -> list[int]:
 
 
 def group_bounds(sizes: Sequence[int], parts: int) -> list[int]:
-    """Bounds that split a list of groups (speakers) into contiguous parts of about equal total size.
+    """The parts + 1 bounds of contiguous parts of a list of groups (speakers) with about equal total sizes.
 
     The k-th bound is the boundary between groups nearest to k / parts of the total, moved as little as needed
     to leave no part empty.
-
-    Returns:
-        parts + 1 positions in the list of groups.
 
     Raises:
         DataError: fewer groups than parts.
@@ -59,13 +53,7 @@ def group_bounds(sizes: Sequence[int], parts: int) -> list[int]:
 
 
 def parts_of(utt2spk: Mapping[Utt, str], parts: int, *, per_utt: bool = False) -> dict[Utt, int]:
-    """The part (0-based) each utterance goes to.
-
-    Args:
-        utt2spk: speaker of each utterance.
-        parts: how many.
-        per_utt: split anywhere; else all utterances of a speaker go to one part.
-    """
+    """The part (0-based) each utterance goes to: all utterances of a speaker to one, unless `per_utt`."""
     if per_utt:
         order, bounds = list(utt2spk), even_bounds(len(utt2spk), parts)
     else:

@@ -93,13 +93,7 @@ def below_full_scale(x: np.ndarray) -> np.ndarray:
 
 
 def mix_at_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float, rate: int = SAMPLE_RATE) -> Mixture:
-    """Add `noise` to `speech` so that the ratio over the active speech is `snr_db`.
-
-    Args:
-        speech: `(T,)` float.
-        noise: `(T,)` float, same rate; scaled, never cut here.
-        snr_db: dB.
-        rate: Hz of both.
+    """Add `noise` (T,) to `speech` (T,), float, so that the ratio over the active speech is `snr_db`.
 
     Returns:
         The mixture and its parts. If a peak would exceed 0.99, all three are scaled by one gain, so they

@@ -27,27 +27,19 @@ class Noisy(NamedTuple):
 class RandomNoise:
     """Mixes speech with a segment of one of several noises.
 
-    Args:
-        noises: samples (T,) float32 by kind.
-        snrs: ratios in dB, of which one is drawn, all equally likely.
-
     Raises:
         ValueError: no noise, or no SNR.
     """
 
-    noises: Mapping[str, np.ndarray]
-    snrs: Sequence[float]
+    noises: Mapping[str, np.ndarray]  # samples (T,) float32 by kind
+    snrs: Sequence[float]  # ratios in dB, of which one is drawn, all equally likely
 
     def __post_init__(self):
         if not self.noises or not len(self.snrs):
             raise ValueError(f"{len(self.noises)} noises and {len(self.snrs)} SNRs: one of each is needed")
 
     def mix(self, speech: np.ndarray, rng: np.random.Generator) -> Noisy:
-        """Mix speech with a random segment; the SNR is drawn first, so it does not depend on the noises.
-
-        Args:
-            speech: (T,) float.
-            rng: the utterance's generator; see :func:`espnet_posinv.perturb.seeding.generator`.
+        """Mix speech (T,) with a random segment; the SNR is drawn first, so it does not depend on the noises.
 
         Raises:
             SilentNoise: all segments drawn were silent.

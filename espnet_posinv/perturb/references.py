@@ -20,17 +20,14 @@ from espnet_posinv.perturb.tempo import Tempo
 def perturb_references(
     data: str | Path, output: str | Path, tempo: Tempo, *, seed: int = 0, nj: int = 1
 ) -> dict[str, float]:
-    """Write a changed copy of each utterance of spk1.scp, and ``perturbed_ref1.scp`` and ``utt2tempo``.
+    """Write changed copies of the utterances in spk1.scp, and `data`'s perturbed_ref1.scp and utt2tempo.
 
     The factor of an utterance depends on its id and the seed only. Existing copies of unchanged references
     are kept, so an interrupted run can be resumed.
 
     Args:
-        data: data directory with spk1.scp; perturbed_ref1.scp and utt2tempo are written into it.
         output: folder for the audio, another one for each tempo and seed.
         tempo: factors and method.
-        seed: of the factors.
-        nj: processes.
 
     Returns:
         The factor of each utterance.

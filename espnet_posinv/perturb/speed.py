@@ -17,13 +17,9 @@ from espnet_posinv.perturb.resample import resample
 
 @dataclass(frozen=True)
 class Speed:
-    """Speed factors, of which one is drawn for each utterance.
+    """Speed factors, of which one is drawn for each utterance."""
 
-    Args:
-        factors: > 0; 1.1 is 10 % faster, so shorter.
-    """
-
-    factors: tuple[float, ...] = (0.9, 1.0, 1.1)
+    factors: tuple[float, ...] = (0.9, 1.0, 1.1)  # > 0; 1.1 is 10 % faster, so shorter
 
     def __post_init__(self):
         if not self.factors:

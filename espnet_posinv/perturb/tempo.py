@@ -15,15 +15,10 @@ METHODS = ("sox", "world")
 
 @dataclass(frozen=True)
 class Tempo:
-    """Tempo factors, of which one is drawn for each utterance, and the method.
+    """Tempo factors, of which one is drawn for each utterance, and the method."""
 
-    Args:
-        factors: > 0; 1.1 is 10 % faster, so shorter.
-        method: "sox" or "world".
-    """
-
-    factors: tuple[float, ...] = (0.9, 1.0, 1.1)
-    method: str = "sox"
+    factors: tuple[float, ...] = (0.9, 1.0, 1.1)  # > 0; 1.1 is 10 % faster, so shorter
+    method: str = "sox"  # "sox" or "world"
 
     def __post_init__(self):
         if not self.factors or not all(0 < f < float("inf") and float(f"{f:g}") == f for f in self.factors):

@@ -1,5 +1,5 @@
-"""Studies of a frozen encoder: how much of a loss on its features is position, and how good the features are.
+"""The position probe: how much of a loss on a frozen encoder's features is due to position.
 
 ``probe`` measures with ``hidden`` (hidden states, segments of speech), ``position``, ``layers`` and
-``exploit``; ``report`` makes tables and curves. ``ssl_quality`` compares features with log-mel and MFCC.
+``exploit``; ``report`` makes tables and curves. ``logmel`` is the baseline without an encoder.
 """

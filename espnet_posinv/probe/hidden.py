@@ -12,6 +12,7 @@ from espnet_posinv.perturb.noise import active_level
 from espnet_posinv.perturb.padding import pad
 from espnet_posinv.ssl import load_encoder
 
+BATCH = 8  # utterances that are encoded at once
 READ = 3600.0  # seconds read of a larger corpus, at random
 LEVEL = -26.0  # dBFS over active speech, for encoders without input normalisation
 States = dict[str, torch.Tensor]
@@ -25,11 +26,10 @@ class HiddenStates:
     Args:
         upstream: see :func:`espnet_posinv.ssl.load_encoder`.
         device: of the encoder; inputs are moved there, states are returned on the CPU.
-        batch: utterances that are encoded at once.
     """
 
-    def __init__(self, upstream: str, device: str = "cpu", batch: int = 8):
-        self.upstream, self.device, self.batch = upstream, torch.device(device), batch
+    def __init__(self, upstream: str, device: str = "cpu"):
+        self.upstream, self.device = upstream, torch.device(device)
         self.layers = load_encoder(upstream, layers="all").to(self.device)
         self.front = load_encoder(upstream, layers="conv").to(self.device)
         self.label, self.hop, self.rate = self.layers.label, self.layers.hop, self.layers.sample_rate
@@ -42,7 +42,7 @@ class HiddenStates:
         Normalisations along time use the utterance only, and the frames of the silence are removed, so the
         silence changes nothing but position and context.
         """
-        parts = [self._encode(x, before, after) for x in wav.split(self.batch)]
+        parts = [self._encode(x, before, after) for x in wav.split(BATCH)]
         return {name: torch.cat([part[name] for part in parts]) for name in self.names}
 
     def _encode(self, wav, before, after):
@@ -104,12 +104,10 @@ def stationary_crops(
 
     Args:
         signals: speech by utterance id, then signals to cut in the same way (noise), same ids and lengths.
-        samples: length of a segment.
-        count: number of segments; fewer if there is not enough speech.
-        seed: of order and entry points.
 
     Returns:
-        For each of `signals` a tensor (count, samples), all scaled so that the speech is at -26 dBFS.
+        For each of `signals` a tensor (count, samples), all scaled so that the speech is at -26 dBFS; fewer
+        segments if there is not enough speech.
 
     Raises:
         DataError: not enough speech for two segments.

@@ -18,36 +18,28 @@ from espnet_posinv.probe.hidden import HiddenStates
 
 VOICES = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
 SNRS = tuple(range(30, -6, -5))
+SOUNDS, DRAWS = 32, 8  # clusters in a draw, each with one member for every voice; random choices of sounds
 
 
 def sound_clusters(
-    encode: HiddenStates, wav: torch.Tensor, *, sounds: int = 32, draws: int = 8, seed: int = 0
+    encode: HiddenStates, wav: torch.Tensor, *, seed: int = 0
 ) -> dict[str, tuple[float, float, float]]:
-    """Clustering rule: agreement of k-means clusters with the sounds.
+    """Clustering rule: by state, the adjusted Rand index of k-means clusters and sounds.
 
     FINALLY synthesises the same text in many voices.  Here the voices are real speech at nine speeds, which
-    changes pitch and formants (and the position) but not the sound.
-
-    Args:
-        encode: the encoder.
-        wav: (B, T); sounds are instants of active speech in it.
-        sounds: clusters in a draw, each with one member for every voice.
-        draws: random choices of sounds.
-        seed: of choices and k-means.
-
-    Returns:
-        By state, the adjusted Rand index of clusters and sounds (1: equal, 0: chance): mean, lowest and
-        highest of the draws.
+    changes pitch and formants (and the position) but not the sound.  The index is 1 if the clusters are the
+    sounds, 0 for chance; returns its mean, lowest and highest value over the draws.
+    Sounds are instants of active speech in ``wav`` (B, T).
     """
     lengths = torch.full((len(wav),), wav.shape[1])
     spoken = [encode(change_speed(wav, lengths, [v] * len(wav))[0]) for v in VOICES]
     active = np.stack([active_frames(x.numpy(), encode.rate) for x in wav])
     rng = np.random.default_rng([seed, 1])
-    labels = np.repeat(np.arange(sounds), len(VOICES))
+    labels = np.repeat(np.arange(SOUNDS), len(VOICES))
     found: dict[str, list[float]] = {name: [] for name in encode.names}
     half = encode.layers.min_samples / 2  # the centre of frame i is at i hop + half
-    for _ in range(draws):
-        where = rng.permutation(np.argwhere(active[:, encode.rate // 4 : -encode.rate // 4]))[:sounds]
+    for _ in range(DRAWS):
+        where = rng.permutation(np.argwhere(active[:, encode.rate // 4 : -encode.rate // 4]))[:SOUNDS]
         rows, instants = where[:, 0], where[:, 1] + encode.rate // 4
         for name, values in found.items():
             members = [
@@ -55,7 +47,7 @@ def sound_clusters(
                 for v, s in zip(VOICES, spoken, strict=True)
             ]
             points = torch.stack(members, 1).flatten(0, 1).numpy()
-            guess = KMeans(sounds, n_init=3, random_state=seed).fit_predict(points)
+            guess = KMeans(SOUNDS, n_init=3, random_state=seed).fit_predict(points)
             values.append(adjusted_rand_score(labels, guess))
     return {name: (float(np.mean(v)), min(v), max(v)) for name, v in found.items()}
 
@@ -63,12 +55,7 @@ def sound_clusters(
 def noise_monotony(
     encode: HiddenStates, speech: torch.Tensor, noise: torch.Tensor, snrs: Sequence[float] = SNRS
 ) -> dict[str, dict[str, float | list[float]]]:
-    """SNR rule: how a frame's distance from the clean frame grows with the noise.
-
-    Args:
-        encode: the encoder.
-        speech, noise: (B, T).
-        snrs: falling, dB.
+    """SNR rule: how a frame's distance from the clean frame grows with the noise, at falling SNRs in dB.
 
     Returns:
         By state: "spearman", the rank correlation of noise and distance of a frame, mean over frames; and

@@ -8,16 +8,10 @@ import torch
 from scipy.stats import t as student
 
 from espnet_posinv.probe.hidden import HiddenStates, States
-from espnet_posinv.probe.ssl_quality import position_r2
 
 
 def read_out(x: torch.Tensor, folds: int = 4, seed: int = 0) -> dict[str, tuple[float, float, float]]:
-    """R^2 of a linear prediction of the frame index from one frame, on held-out utterances.
-
-    Args:
-        x: (U, N, D) states of U different utterances.
-        folds: of the cross-validation.
-        seed: of the control.
+    """R^2 of a linear prediction of the frame index from one frame, on held-out utterances of x (U, N, D).
 
     Returns:
         ``{"r2": ..., "shuffled": ...}``, each (mean, lowest, highest) over the folds.  "shuffled" is a
@@ -38,6 +32,25 @@ def read_out(x: torch.Tensor, folds: int = 4, seed: int = 0) -> dict[str, tuple[
             values.append(position_r2(list(y[~held]), list(y[held])))
         result[name] = (float(np.mean(values)), min(values), max(values))
     return result
+
+
+def position_r2(train: list[torch.Tensor], test: list[torch.Tensor], ridge: float = 1e-3) -> float:
+    """Share of the variance of the frame index that a linear function of the frame explains, on `test`.
+
+    Frames are `(N, D)` for each utterance, all of one length. `ridge` is the weight of the penalty, relative
+    to the features' mean variance.
+    """
+    frames = len(train[0])
+    index = torch.arange(frames, dtype=torch.float64) / frames
+    x, y = torch.cat(train).double(), index.repeat(len(train))
+    mean = x.mean(0)
+    x = x - mean
+    gram = x.T @ x
+    gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
+    w = torch.linalg.solve(gram, x.T @ (y - y.mean()))
+    predicted = (torch.cat(test).double() - mean) @ w + y.mean()
+    truth = index.repeat(len(test))
+    return float(1 - (predicted - truth).square().sum() / (truth - truth.mean()).square().sum())
 
 
 @dataclass
@@ -111,11 +124,8 @@ def shift_changes(
     silence after the speech, which does not move the content.
 
     Args:
-        encode: the encoder.
-        wav: (B, T).
-        states: of ``wav``.
+        states: of ``wav`` (B, T).
         other: mean squared distance of frames of different utterances, by state.
-        hops: frames by which the content is moved.
 
     Returns:
         ``{state: {"before": [one per shift], "after": [...]}}``.

@@ -18,8 +18,8 @@ from espnet_posinv.kaldi.scp import read_scp
 from espnet_posinv.probe.exploit import exploit
 from espnet_posinv.probe.hidden import HiddenStates, read_speech, stationary_crops
 from espnet_posinv.probe.layers import SNRS, noise_monotony, sound_clusters, speech_shaped_noise
+from espnet_posinv.probe.logmel import logmel
 from espnet_posinv.probe.position import index_distances, read_out, shift_changes
-from espnet_posinv.probe.ssl_quality import logmel
 from espnet_posinv.ssl.fingerprint import encoder_fingerprint
 
 FORMAT = 2  # of probe.json; results of another format are measured again
@@ -28,31 +28,18 @@ INPUT = "log-mel"  # row of the encoder's input, as a baseline: content without 
 
 @dataclass(frozen=True)
 class Settings:
-    """Size of the probe; the defaults take minutes on two cores with an encoder of a few million weights.
+    """Size of the probe; the defaults take minutes on two cores with an encoder of a few million weights."""
 
-    Args:
-        utterances: segments of speech for position; a quarter of them for the layer rules.
-        seconds: length of a segment.
-        gap: smallest difference in seconds of indices that count as different.
-        hops: frames by which content is moved.
-        criterions: to minimise by gradient descent; empty for none.
-        exploit_utterances: waveforms optimised together.
-        exploit_seconds: their length.
-        steps: of a descent.
-        seed: of all random draws.
-        device: of the encoder.
-    """
-
-    utterances: int = 60
-    seconds: float = 4.0
-    gap: float = 1.0
-    hops: tuple[int, ...] = (1, 5, 25, 50)
-    criterions: tuple[str, ...] = PAPER
-    exploit_utterances: int = 8
-    exploit_seconds: float = 2.0
-    steps: int = 50
-    seed: int = 0
-    device: str = "cpu"
+    utterances: int = 60  # segments of speech for position; a quarter of them for the layer rules
+    seconds: float = 4.0  # length of a segment
+    gap: float = 1.0  # smallest difference in seconds of indices that count as different
+    hops: tuple[int, ...] = (1, 5, 25, 50)  # frames by which content is moved
+    criterions: tuple[str, ...] = PAPER  # to minimise by gradient descent; empty for none
+    exploit_utterances: int = 8  # waveforms optimised together
+    exploit_seconds: float = 2.0  # their length
+    steps: int = 50  # of a descent
+    seed: int = 0  # of all random draws
+    device: str = "cpu"  # of the encoder
 
 
 def probe(

@@ -1,1 +1,1 @@
-"""What the staged recipes are made of: stages, configurations, progress lines."""
+"""Stages, configurations, checks and progress lines of the recipes."""

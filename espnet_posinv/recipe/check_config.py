@@ -1,7 +1,7 @@
-"""A training configuration, checked against ESPnet's own parser and classes before anything is trained.
+"""Check a training configuration by ESPnet's own parser and classes before training.
 
-ESPnet refuses an unknown key when a training starts, takes any value from a YAML file whatever its type, and
-finds a wrong keyword of an optimizer when the model is built.
+ESPnet itself refuses an unknown key only when a training starts, accepts values of any type from a YAML file,
+and finds a wrong keyword of an optimizer only when the model is built.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ from argparse import Namespace
 from functools import cache
 
 LEAST = {"max_epoch": 1, "batch_size": 1, "batch_bins": 1, "accum_grad": 1, "num_workers": 0}
-FIXED = {"output_dir", "config", "help", "print_config", "version"}  # set by the recipe, or no setting
+FIXED = {"output_dir", "config", "help", "print_config", "version"}  # set by the recipe, or not a setting
 
 
 def config_problems(config: dict) -> list[str]:
-    """What ESPnet would not take of a configuration of an enhancement training; each ``key: what is wrong``.
+    """What is wrong in the configuration of an enhancement training, as a list of ``key: problem``.
 
     Keys, the types and choices of values, the keywords of optimizer and scheduler; if all of these are right,
     the model and its criterions are built.
@@ -43,7 +43,7 @@ def _quiet():
 
 @cache
 def _parser():
-    with _quiet():  # some of what ESPnet imports tells of downloads that failed
+    with _quiet():  # some modules that ESPnet imports print failed downloads
         from espnet_posinv.enh.task import PosinvEnhancementTask
 
         return PosinvEnhancementTask.get_parser()
@@ -55,7 +55,7 @@ def _defaults() -> Namespace:
 
 
 def _value_problem(action, value) -> str:
-    """Why a value is not one that the parser's action takes; '' if it is."""
+    """Why the parser's action does not accept a value; '' if it does."""
     if action.dest.endswith("_conf") and not isinstance(value, dict):
         return f"{value!r}, but settings of the form NAME: VALUE are needed"
     if isinstance(value, (dict, list)) or value is None:
@@ -78,7 +78,7 @@ def _value_problem(action, value) -> str:
 
 
 def _optimizers(args: Namespace):
-    """Problems of optim_conf and scheduler_conf: both are made for a parameter."""
+    """Problems of optim_conf and scheduler_conf, found by building both for one parameter."""
     import torch
     from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 

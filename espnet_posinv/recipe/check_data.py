@@ -1,11 +1,11 @@
-"""The data directories of a recipe, checked against what this run does with them; all problems in one list.
+"""Check that a recipe can use its data directories; all problems are listed.
 
     posinv recipe check-data --train data/train data/valid --test data/test \
         --fs 16000 --upstream hubert=transformers:FOLDER --recogniser small=whisper:FOLDER
 
-Called at the end of stage 1 and where stage 3 reads, before anything is trained: a clean signal that is
-missing, stereo, a sample that is not a number, or an utterance that the encoder or the recogniser cannot take
-would show up hours later, as a traceback.
+Called at the end of stage 1 and before stage 3, since otherwise a missing or stereo clean signal, a sample
+that is not a number, or an utterance that is too short or too long for a model would
+stop a stage hours later.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet_posinv.kaldi import schema
-from espnet_posinv.kaldi.audio import Info, audio_info
+from espnet_posinv.kaldi.audio import Info, info_or_error
 from espnet_posinv.kaldi.check import Needs, Problem, check_data_dir
 from espnet_posinv.kaldi.datadir import read_segments
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, entries
 
-# What the recipe puts right, or does not need.
+# Problems that the recipe repairs, or that do not matter to it.
 HARMLESS = ("not sorted", "no newline at the end", "its name does not tell")
-LONGEST = {"whisper_transformers": 30.0}  # seconds that a back end takes at once
+LONGEST = {"whisper_transformers": 30.0}  # the longest utterance of a back end, seconds
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The shortest and longest utterance that something takes, in samples of the formatted audio."""
+    """The shortest and longest utterance that a model accepts, in samples of the formatted audio."""
 
     of: str
     least: int = 1
@@ -72,7 +72,8 @@ def check_signals(path: Path, fs: int, limits: list[Limit], jobs: int | None) ->
     for name in sorted(names, key=lambda name: name != "wav.scp"):
         file = path / name
         lines = [line for line in entries(file) if line[2]]
-        opened = parallel_map(_open, [entry for _, _, entry in lines], label=f"checking {file}", jobs=jobs)
+        audio = [entry for _, _, entry in lines]
+        opened = parallel_map(info_or_error, audio, label=f"checking {file}", jobs=jobs)
         for (number, key, _), info in zip(lines, opened, strict=True):
             if isinstance(info, str):
                 yield Problem(
@@ -84,13 +85,6 @@ def check_signals(path: Path, fs: int, limits: list[Limit], jobs: int | None) ->
             if name == "wav.scp":
                 mixtures[key] = info
     yield from _length_problems(path, mixtures, fs, limits)
-
-
-def _open(entry: str) -> Info | str:
-    try:
-        return audio_info(entry)
-    except DataError as error:
-        return str(error)
 
 
 def _signal_problems(info: Info, mixture: Info | None) -> Iterator[tuple[str, str]]:
@@ -113,7 +107,7 @@ def _length_problems(
         try:
             parts = read_segments(path / "segments")
         except DataError:
-            return  # told already
+            return  # reported already
         ends = {utt: seconds.get(reco, 0.0) if end == -1 else end for utt, (reco, _, end) in parts.items()}
         seconds = {utt: ends[utt] - part.start for utt, part in parts.items() if part.reco in mixtures}
     for key, length in sorted(seconds.items()):

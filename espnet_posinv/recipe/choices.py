@@ -1,11 +1,10 @@
-"""What a recipe was told to use, tried before the first stage: settings, models, recognisers, metrics, GPUs.
+"""Checks of a recipe's settings, models, recognisers, metrics and GPUs before the first stage.
 
     posinv recipe choices --upstream hubert=transformers:FOLDER \
         --recogniser small=whisper:FOLDER conf/finetune.yaml conf/criterion/ssl_mse.yaml
 
-A training needs its SSL model after minutes in a queue, and a recogniser's turn comes after all trainings: a
-wrong name should not cost a night. All that is wrong is told in one list. What has to come from a hub is
-fetched here, where there may be a network, and not by a job on a node without one.
+Models and recognisers are used hours after the start, so wrong names are found here, and all problems are
+listed at once. Models of a hub are downloaded here too, since jobs may run on nodes without a network.
 """
 
 import argparse
@@ -32,7 +31,7 @@ def split(text: str, option: str) -> tuple[str, str, str]:
 
 
 def try_upstream(text: str, options: dict) -> str:
-    """Load an SSL model as a criterion with these options will; returns what it is.
+    """Load an SSL model as a criterion with these options does; returns a description.
 
     Raises:
         ConfigError: no such loader, model or layer.
@@ -52,7 +51,7 @@ def try_recogniser(text: str, language: str) -> None:
     """Find a recogniser's back end and model, without loading it.
 
     Raises:
-        ConfigError: no such back end, model or setting, or the model does not know the language.
+        ConfigError: no such back end, model or setting, or the model does not support the language.
     """
     from espnet_posinv.asr.backend import build
 
@@ -94,7 +93,7 @@ def _need_language(known: bool, language: str, model: str, text: str) -> None:
 
 
 def try_metrics(names: str) -> None:
-    """Raise ConfigError for a metric that there is not."""
+    """Raise ConfigError for an unknown metric."""
     from espnet_posinv.scoring.signal import METRICS
 
     wrong = [name for name in names.replace(",", " ").split() if name not in (*METRICS, "none")]
@@ -127,10 +126,10 @@ def training_settings(words: str) -> dict:
 
 
 class Trial:
-    """Tries what is chosen, and keeps what is wrong.
+    """Runs checks and collects the problems that they find.
 
     Args:
-        later: folder that stage 1 fetches models into: what is not there yet is not tried.
+        later: folder that stage 1 downloads models to; missing models in it are not checked.
     """
 
     def __init__(self, later: str = ""):
@@ -138,7 +137,7 @@ class Trial:
         self.problems: dict[str, None] = {}
 
     def attempt(self, function, *values):
-        """The function's result, or None with the problem kept."""
+        """The function's result, or None if it found a problem."""
         try:
             return function(*values)
         except ConfigError as error:
@@ -146,18 +145,18 @@ class Trial:
             return None
 
     def is_to_come(self, text: str) -> bool:
-        """Whether ``NAME=LOADER:MODEL`` will be fetched."""
+        """Whether stage 1 will download the model of ``NAME=LOADER:MODEL``."""
         model = Path(text.partition(":")[2].split(",")[0])
         return bool(self.later) and model.is_relative_to(self.later) and not model.exists()
 
     def names(self, option: str, texts: list[str]) -> None:
-        """Names must differ: they are folders."""
+        """Check that names differ, since they become folders."""
         names = [text.partition("=")[0] for text in texts]
         for name in sorted({name for name in names if names.count(name) > 1}):
             self.problems[f"--{option}: two are called {name}; each needs a name of its own"] = None
 
     def trainings(self, trainings: list[str], upstreams: list[str], check_settings: bool) -> None:
-        """Configurations, and the SSL models with the layers that each asks for."""
+        """Check configurations, and the SSL models with the layers of each configuration."""
         tried, told = set(), set()
         for words in trainings:
             config = self.attempt(training_settings, words)

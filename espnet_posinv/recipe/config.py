@@ -1,4 +1,4 @@
-"""Training configurations of a recipe: a base YAML, files laid over it, and single keys set from outside.
+"""Training configurations of a recipe: a base YAML file, files that override it, and single keys.
 
 ESPnet takes criterions from YAML only, so a sweep over criterions, encoders or seeds needs one file each.
 This merges `conf/finetune.yaml`, `conf/criterion/ssl_mse.yaml` and `criterions.0.conf.upstream=...` into the
@@ -18,7 +18,7 @@ class ConfigError(ValueError):
 
 
 def load(path):
-    """Read one YAML mapping; raise ConfigError naming file and line when it is not one."""
+    """Read one YAML mapping; a ConfigError names file and line if it is none."""
     try:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -31,7 +31,7 @@ def load(path):
 
 
 def merge(base, over):
-    """Lay `over` over `base`: mappings merge key by key, everything else (lists too) replaces."""
+    """`base` overridden by `over`: mappings are merged by key, all else (lists too) is replaced."""
     if isinstance(base, dict) and isinstance(over, dict):
         return {
             **base,
@@ -53,7 +53,7 @@ def assign(config, dotted, text):
 
 
 def merged(files, settings):
-    """What files make, later ones laid over earlier ones, with single keys set, each as `KEY=VALUE`."""
+    """The files merged, later ones overriding earlier ones, and then single keys set by `KEY=VALUE`."""
     config = functools.reduce(merge, map(load, files), {})
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -64,6 +64,6 @@ def merged(files, settings):
 
 
 def write(config, path):
-    """Write the configuration; it appears complete."""
+    """Write the configuration atomically."""
     with atomic_write(path) as file:
         yaml.safe_dump(config, file, sort_keys=False)

@@ -1,9 +1,8 @@
-"""What lies behind a path, in a few words that change when it does: files, lists of audio, data directories.
+"""Facts about files, lists of audio and data directories that change if and only if their content changes.
 
-Files are compared by content. To read each of them once only, a cache keeps the hash of a file beside its
-size, times and inode, as git's index does: audio that is replaced in place is noticed, also by a file of the
-same size and time; one that was only touched, or copied with its folder, is the same. Standard library only,
-as stage.py.
+A cache keeps the hash of each file with its size, times and inode, as git's index does, so that unchanged
+files are not read again. A file that was replaced by another one of the same size and time is noticed; one
+that was only touched or copied counts as unchanged. Standard library only, as stage.py.
 """
 
 import hashlib
@@ -24,11 +23,11 @@ Fact = dict[str, int | str | None]
 
 
 class Contents:
-    """Describe paths; each file and each path is looked at once in the life of this object.
+    """Facts about paths; each file and each path is examined once per object.
 
     Args:
         cache: file that keeps hashes between runs; None: in memory only.
-        run_pipes: run pipes of lists that do not show what they read; else nothing is known of their audio.
+        run_pipes: run pipes that name no input files, to hash their output; else their audio is unknown.
 
     >>> Contents().describe(["/nowhere"])
     {'/nowhere': {'missing': 1}}
@@ -44,9 +43,9 @@ class Contents:
     def describe(self, paths: Iterable[str | Path]) -> dict[str, Fact]:
         """A fact for each path, and for each file of a path that is a data directory.
 
-        A ``.scp`` is described by its ids and the audio behind its entries, wherever that lies; of a pipe, by
-        the command and the files it names. Where it does not show them, the fact has "pipes": a hash of what
-        they give, or None. Another folder is described by its files, hidden ones left out.
+        A ``.scp`` is described by its ids and the content of the audio files of its entries; a pipe by its
+        command and the files that it names. If it names none, the fact has "pipes": a hash of its output, or
+        None. Any other folder is described by its files without hidden ones.
         """
         found = {}
         for path in map(str, paths):
@@ -131,7 +130,7 @@ class Contents:
         if lines and self._cache:
             self._cache.parent.mkdir(parents=True, exist_ok=True)
             with open(self._cache, "a", encoding="utf-8", errors="surrogateescape") as file:
-                file.write("".join(lines))  # appended: those who write at a time do not harm each other
+                file.write("".join(lines))  # appended: simultaneous writers do not overwrite each other
 
 
 def _state(path: str) -> str:
@@ -140,7 +139,7 @@ def _state(path: str) -> str:
 
 
 def _read(path: str) -> tuple[str, str]:
-    state = _state(path)  # before the content: a change meanwhile is found next time
+    state = _state(path)  # before the content, so that a change during reading is noticed next time
     return state, file_hash(path, lambda: hashlib.blake2b(digest_size=16))
 
 

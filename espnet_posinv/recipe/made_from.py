@@ -1,15 +1,15 @@
-"""What a product was made from, noted beside it: audio lists, weights, configuration, settings.
+"""A note beside a product that lists its inputs: audio lists, weights, configuration, settings.
 
     posinv recipe made-from exp/nsnet2/enhanced/test/spk1.scp --folder \
         --reads dump/raw/test/wav.scp exp/nsnet2/model.pth --value fs=16000
 
-ends with 0 where the product is there and was made from just these, and with 3 where it has to be made: what
-there is of an old one is gone then, and the note of the new one is written. A product that costs days is not
-thrown away: with ``--refuse`` what changed is told, and the status is 1. ``--redo true`` makes any product
-anew. The note is written before the work, so what changes during the work is found the next time.
+exits with 0 if the product exists and was made from exactly these inputs, and with 3 if it must be made: then
+an old product has been deleted and the note of the new one written. With ``--refuse`` an old product, such as
+a long training, is kept: the changes are printed, and the status is 1. ``--redo true`` always makes it again.
+The note is written before the work, so that a change during the work is found next time.
 
-A note can be checked by itself: :func:`stale` says what of a product's inputs, and of theirs, has changed
-since. By it a stage sees that it has to run, and refuses to read what belongs to other data.
+:func:`stale` compares a note with the inputs as they are now, and these with their own notes. By it a stage
+knows that it must run, and refuses to read a product of other data.
 """
 
 import json
@@ -28,7 +28,7 @@ NOTE = ".made_from.json"
 
 
 def note_of(product: str | Path) -> Path | None:
-    """The note of a product: its own, or that of the folder it lies in; None if there is none."""
+    """The note of a product: its own, or that of its folder; None if there is none."""
     product = Path(product)
     own = [product / NOTE] if product.is_dir() else [_own_note(product), product.parent / NOTE]
     return next((path for path in own if path.is_file()), None)
@@ -43,7 +43,7 @@ def differences(old: dict[str, Fact], new: dict[str, Fact], *, gone: bool = True
 
     Args:
         old, new: facts by path, see :class:`Contents`.
-        gone: whether what is missing now counts; else nothing is known of it.
+        gone: whether a path that is missing now counts as changed.
     """
     lines = []
     for path in sorted(old.keys() | new.keys()):
@@ -65,7 +65,7 @@ def differences(old: dict[str, Fact], new: dict[str, Fact], *, gone: bool = True
 
 
 def unknown(facts: Mapping[str, Fact]) -> list[str]:
-    """A line for each list whose pipes may give other audio than they did: only running them tells."""
+    """A line for each list whose pipes may give other audio than before, which only running them shows."""
     paths = [path for path, fact in facts.items() if fact.get("pipes", "") is None]
     return [f"{path}: it has pipes that do not show what they read" for path in paths]
 
@@ -73,17 +73,17 @@ def unknown(facts: Mapping[str, Fact]) -> list[str]:
 def stale(
     product: str | Path, contents: Contents, seen: set[str] | None = None, *, sure: bool = True
 ) -> list[str]:
-    """What changed since a product was made: in what it was made from, and in what that was made from.
+    """What changed since a product was made: in its inputs, and in the inputs of these.
 
-    Empty for a product without a note, such as data that the recipe did not make. What does not exist any
-    more, as audio that was deleted to save space, is no change.
+    Empty for a product without a note, such as data that the recipe did not make. An input that does not
+    exist any more, such as audio that was deleted to save space, is no change.
 
     Args:
         product: a file or folder.
         contents: describes what it was made from.
-        seen: notes that were looked at, and need not be again.
-        sure: only what has changed for sure counts; else also pipes that the product itself was made from, of
-            which nothing is known.
+        seen: notes that were compared already.
+        sure: count only certain changes; else also pipes among the product's own inputs, which may give other
+            audio.
     """
     seen = set() if seen is None else seen
     note = note_of(product)
@@ -102,7 +102,7 @@ def stale(
 
 
 def drop_stale(products: Iterable[Path], contents: Contents) -> None:
-    """Delete what was made from something else than there is now, as by a run with other options; tell it."""
+    """Delete products whose inputs have changed, for example by a run with other options, and print them."""
     for product in products:
         if lines := stale(product, contents):
             print(f"{product}: left out and deleted; {lines[0]}", flush=True)
@@ -123,13 +123,13 @@ def begin(
     """Decide whether a product is made again: THERE, MAKE or REFUSED.
 
     Args:
-        product: the file that appears last.
-        reads: files, lists and folders it is made from.
-        values: settings it is made with, as JSON has them.
+        product: the file that is written last.
+        reads: files, lists and folders that are its inputs.
+        values: its settings, JSON-compatible.
         contents: describes `reads`.
-        folder: all of the product's folder belongs to it, and goes with it.
-        keep: the product alone goes; whoever makes it again knows what of the folder is still good.
-        refuse: what to do instead of making an old product again, said to the user; "": it is made again.
+        folder: the note is that of the product's folder, which is deleted with the product.
+        keep: delete the product only; its maker decides which files of the folder are still valid.
+        refuse: advice to print instead of making an old product again; "": it is made again.
         redo: make it again in any case.
     """
     product = Path(product)
@@ -183,7 +183,7 @@ def paths_in(values, key: str = "") -> list[str]:
 
 
 def _paths_of(word: str) -> list[str]:
-    """What of a word is a path of something: a name without / and . only behind a colon, as a model's."""
+    """The parts of a word that are paths; a name without / and . counts only after a colon, as a model."""
     found = []
     for part in re.split(r",(?=[a-z_]+=)", word):
         cuts = [match.start() for match in re.finditer("[:=]", part)]

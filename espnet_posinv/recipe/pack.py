@@ -1,4 +1,4 @@
-"""Pack a trained model: a folder with what using it takes, and no more.
+"""Pack a trained model into a folder with only the files that inference needs.
 
 ESPnet's own tools and `espnet_posinv.Enhancer.from_pretrained` read the result: a configuration without paths
 of the training machine and without criterions (so no SSL model is needed), and the weights as plain tensors.
@@ -15,17 +15,12 @@ MODEL_KEYS = (
     *("encoder", "encoder_conf", "separator", "separator_conf", "decoder", "decoder_conf"),
     *("mask_module", "mask_module_conf", "model_conf", "preprocessor", "preprocessor_conf", "num_spk"),
 )
-# Makes training data only, from files of the training machine; ESPnet's own tools do not know it.
+# Makes training data only, from files of the training machine; ESPnet's own tools do not have it.
 TRAINING_ONLY = "noise_mixing"
 
 
 def pack(config: Path, checkpoint: Path, output_dir: Path) -> None:
-    """Write ``config.yaml`` and ``model.pth``, both atomically.
-
-    Args:
-        config: the experiment's config.yaml.
-        checkpoint: its weights, a state dict.
-        output_dir: made if missing.
+    """Write ``config.yaml`` and ``model.pth`` from a configuration and a state dict, both atomically.
 
     Raises:
         ValueError: the configuration has no separator, or the checkpoint holds something else than tensors.

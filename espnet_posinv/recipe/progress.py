@@ -1,7 +1,7 @@
 """One line per epoch of an ESPnet training, read from its log while it runs, with the time left.
 
 The launcher sends a job's output to its log, on this machine or on a cluster's node; this follows the log, so
-whoever started the recipe sees where it is.
+that the recipe can show its progress.
 """
 
 import os
@@ -35,13 +35,8 @@ def clock(seconds):
 def follow(log, label, max_epoch, alive, now=time.time, sleep=time.sleep):
     """Yield a progress line per epoch that appears in the log, until `alive()` is false and the log is read.
 
-    Args:
-        log: path of the training log; it may not exist yet, may be replaced (a rerun), and what it already
-            holds when this starts is skipped (it belongs to an earlier attempt).
-        label: name of the experiment, at the start of each line.
-        max_epoch: number of epochs, for the time left.
-        alive: function without arguments: is the training still running?
-        now, sleep: the clock (seconds), replaced in tests.
+    The log may not exist yet and may be replaced (a rerun). What it holds at the start is skipped, since it
+    belongs to an earlier attempt. `label` begins each line; `now` and `sleep` are replaced in tests.
     """
     position = os.path.getsize(log) if os.path.exists(log) else 0
     start = now()

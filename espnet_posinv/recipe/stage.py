@@ -1,4 +1,4 @@
-"""Stages of a recipe: what each reads and writes, whether it has to run, and the stamp it leaves.
+"""Stages of a recipe: inputs and outputs, whether a stage must run, and the stamp of a finished stage.
 
 A recipe declares its stages in order, from shell:
 
@@ -7,10 +7,10 @@ A recipe declares its stages in order, from shell:
         stage_done
     fi
 
-A stage is *done* when its stamp exists, carries the same key (the options that decide its result), all it
-wrote is there, and what it read, and what its products were made from (made_from.py), is what it was.
-Everything else runs. A stage refuses to read a product that was made from something else than there is now.
-Standard library only: this is called once per stage and has to start in no time.
+A stage is *done* if its stamp exists and has the same key (the options that determine its result), all its
+outputs exist, and its inputs and those of its products (made_from.py) are unchanged. Otherwise it runs. A
+stage refuses to read a product whose own inputs have changed since it was made. Standard library only: this
+is called once per stage and must start fast.
 """
 
 import json
@@ -59,7 +59,7 @@ class Stage:
             return "its stamp does not say what it read"
         now, seen = contents.describe(self.reads), set()
         changed = differences(old["reads"], now, gone=False)
-        # What it changes in place, it would change twice.
+        # Not of files that the stage changes in place: it must not change them twice.
         changed += unknown({path: fact for path, fact in now.items() if path not in self.writes})
         changed += [line for path in self.writes for line in stale(path, contents, seen, sure=False)]
         return changed[0] if changed else ""
@@ -85,7 +85,7 @@ def _maker(path, earlier):
 
 
 def _makes(written, path):
-    """Whether a stage that writes `written` makes `path`: the same, within it, or beside it in a folder."""
+    """Whether a stage that writes `written` makes `path`: the same, one in it, or one in the same folder."""
     folder = os.path.dirname(written)
     beside = folder not in ("", ".") and folder == os.path.dirname(path)
     return path == written or path.startswith(written.rstrip("/") + "/") or beside
@@ -152,7 +152,7 @@ def end(plan, stamps, number, started):
             return FAIL
     stamp = Path(stamps) / f"stage{number}.json"
     now = time.time()
-    # What it changed in place counts as it left it.
+    # Files that the stage changed in place are noted as they are now.
     facts = stage.facts | contents_of(stamps).describe(set(stage.reads) & set(stage.writes))
     record = {"title": stage.title, "key": stage.key, "finished": now, "seconds": round(now - started, 1)}
     record["reads"] = facts

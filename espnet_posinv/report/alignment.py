@@ -56,13 +56,7 @@ def alignments(experiment: Experiment, example: Utterance) -> Alignments | None:
 
 
 def align(criterion, clean: np.ndarray, signal: np.ndarray, speed: float) -> tuple[np.ndarray, float, float]:
-    """Align a signal with the clean speech at another speed by soft-DTW.
-
-    Args:
-        criterion: an SSLSoftDTWLoss.
-        clean: (T,), 16 kHz.
-        signal: (T,), the enhanced or noisy speech.
-        speed: factor of the clean speech.
+    """Align a signal (T,) by soft-DTW with the clean speech (T,) at another speed, both at 16 kHz.
 
     Returns:
         Expected alignment (N, M); the criterion's value for this speed; the share of the alignment within

@@ -1,10 +1,10 @@
 """Drawing: colours, error rates as bars, panels of curves. White ground, dark text."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
+from espnet_posinv.files import replacing
 from espnet_posinv.report.document import Panel, Panels
 from espnet_posinv.report.experiment import Experiment
 
@@ -136,10 +136,6 @@ def pyplot():
 
 def save_figure(figure, path: Path) -> None:
     """Write a figure to a PNG file, atomically, and close it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png", facecolor="white")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-        pyplot().close(figure)
+    pyplot().close(figure)

@@ -31,9 +31,6 @@ def write_html_report(
     """Write the page.
 
     Args:
-        experiment: of :func:`espnet_posinv.report.experiment.load`.
-        output: the HTML file.
-        title: its heading.
         utterances: how many to listen to from each test set with noise; 0: none, and no alignments.
 
     Raises:

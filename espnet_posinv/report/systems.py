@@ -20,15 +20,10 @@ PLACES = {
 
 @dataclass
 class System:
-    """A row of the tables: the noisy speech, a model, or a fine-tuning with all its seeds.
+    """A row of the tables: the noisy speech, a model, or a fine-tuning with all its seeds."""
 
-    Args:
-        name: of its folder, without the seed.
-        trainings: one for each seed; empty if unknown.
-    """
-
-    name: str
-    trainings: list[Training] = field(default_factory=list)
+    name: str  # of its folder, without the seed
+    trainings: list[Training] = field(default_factory=list)  # one for each seed; empty if unknown
 
     @property
     def config(self) -> dict:

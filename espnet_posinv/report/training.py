@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import yaml
 
-from espnet_posinv.enh.kept import as_trained
+from espnet_posinv.enh.model_folder import as_trained
 from espnet_posinv.kaldi.scp import DataError
 
 

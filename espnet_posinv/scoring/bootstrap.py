@@ -18,16 +18,11 @@ _BLOCK = 5_000_000  # weights held at once
 def rate_interval(
     errors: Sequence[float], words: Sequence[float], *, samples: int = 10000, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Pooled rate and its 95 % interval.
+    """Pooled rate ``sum(errors) / sum(words)`` and its 95 % interval, from `samples` resamples.
 
     Args:
         errors: (n,) errors of each utterance; for a mean of metric values, the values.
         words: (n,) words of each utterance; for a mean, ones.
-        samples: number of resamples.
-        seed: of their generator.
-
-    Returns:
-        ``sum(errors) / sum(words)`` and the 2.5th and 97.5th percentile over resamples.
 
     Raises:
         ValueError: lengths differ, values are not finite, or there are no words.
@@ -45,16 +40,9 @@ def difference_interval(
     samples: int = 10000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Difference of two systems' rates on the same utterances, with its paired 95 % interval.
+    """``rate(errors) - rate(baseline)`` on the same utterances, and its paired 95 % interval.
 
-    Args:
-        errors: (n,) errors of the system.
-        baseline: (n,) errors of the system it is compared with, same utterances in the same order.
-        words, samples, seed: as in :func:`rate_interval`.
-
-    Returns:
-        ``rate(errors) - rate(baseline)`` and the 2.5th and 97.5th percentile; the difference is significant
-        at 5 % if both have the same sign.
+    The difference is significant at 5 % if both ends of the interval have the same sign.
     """
     errors, words = _checked(errors, words)
     baseline, _ = _checked(baseline, words)

@@ -23,14 +23,11 @@ def find_sclite() -> str | None:
 
 
 def run_sclite(scores: dict[str, dict], folder: str | Path) -> dict:
-    """Score the same texts with sclite.
+    """sclite's sums ``{"S", "D", "I", "N", "sentences", "report"}`` of the same texts.
 
     Args:
         scores: by utterance, with normalised ref and hyp and our counts (:func:`~.wer.score_texts`).
         folder: gets ref.trn, hyp.trn and sclite's report result.txt.
-
-    Returns:
-        sclite's sums ``{"S", "D", "I", "N", "sentences", "report"}``.
 
     Raises:
         DataError: sclite is not installed or fails, or its totals do not fit ours.

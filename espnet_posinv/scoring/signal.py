@@ -38,18 +38,13 @@ def score_signals(
     nj: int = 1,
     further: Mapping[str, Metric] | None = None,
 ) -> dict[str, dict]:
-    """Metrics of each utterance.
+    """``{id: {metric: value}}``; an undefined value is None, the reason in ``"undefined": {metric: reason}``.
 
     Args:
-        references: wav.scp of clean speech, mono, 16 kHz.
-        enhanced: wav.scp of the same utterances, equally long.
+        references, enhanced: wav.scp of the same utterances, mono, 16 kHz, equally long.
         metrics: names from `METRICS`.
         nj: processes.
         further: metrics by name, picklable functions of clean and enhanced samples.
-
-    Returns:
-        ``{id: {metric: value}}``; an undefined value is None, with its reason in ``"undefined": {metric:
-        reason}``.
 
     Raises:
         DataError: ids, rates, channels or lengths differ, or audio is missing, empty or not finite.
@@ -122,10 +117,7 @@ def score_files(
     nj: int,
     further: Mapping[str, Metric] | None = None,
 ) -> dict[str, dict]:
-    """Score one wav.scp against another and write a JSON file of means, intervals and single values.
-
-    Returns:
-        The means, see :func:`pool`.
+    """Score one wav.scp against another; writes means, intervals, single values as JSON, returns the means.
 
     Raises:
         DataError: see :func:`score_signals`.

@@ -20,10 +20,6 @@ def matched_pairs(errors: Sequence[float], baseline: Sequence[float]) -> dict:
     (MAPSSWE) divides utterances into segments at words that both systems recognised; whole utterances need no
     alignment and no independence within them.
 
-    Args:
-        errors: (n,) errors of the system by utterance.
-        baseline: (n,) those of the baseline, same utterances in the same order.
-
     Returns:
         ``{"mean", "z", "p", "exact", "utterances"}``; mean is that of d. Equal errors everywhere give p = 1.
 
@@ -49,19 +45,14 @@ def matched_pairs(errors: Sequence[float], baseline: Sequence[float]) -> dict:
 def permutation(errors: Sequence[int], baseline: Sequence[int]) -> dict:
     """Paired permutation test (Fisher; Edgington, Randomization Tests).
 
-    If the systems were equal, d_i and -d_i would be equally likely.
-
-    p is the share of all sign patterns whose \\|sum(d)\\| reaches the observed one, exact for any number of
-    utterances.
-
-    Args:
-        errors, baseline: as in :func:`matched_pairs`.
+    If the systems were equal, d_i and -d_i would be equally likely. p is the share of all sign patterns whose
+    \\|sum(d)\\| reaches the observed one, exact for any number of utterances.
 
     Returns:
         ``{"p", "exact", "differing"}``, the last being the number of utterances with d != 0.
 
     Raises:
-        ValueError: as there, or errors that are not whole numbers.
+        ValueError: as :func:`matched_pairs`, or errors that are not whole numbers.
     """
     d = _differences(errors, baseline)
     return {"p": _sign_flips(d), "exact": True, "differing": int(np.count_nonzero(d))}

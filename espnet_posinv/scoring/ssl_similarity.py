@@ -16,14 +16,10 @@ class SpeechBERTScore:
     ``(1 / N') sum_j max_i cos(x'_j, x_i)``: each frame of the enhanced speech is compared with the most
     similar frame of the clean speech, at any position. The paper uses WavLM-large, layer 14. The score
     favours an enhancer that was trained through the same model, so use another one.
-
-    Args:
-        upstream: SSL model, see :func:`~espnet_posinv.ssl.encoder.load_encoder`.
-        layer: hidden state.
     """
 
-    upstream: str
-    layer: int = -1
+    upstream: str  # SSL model, see :func:`~espnet_posinv.ssl.encoder.load_encoder`
+    layer: int = -1  # hidden state
 
     def __call__(self, clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
         """``{"speech_bert_score": value}`` of waveforms (T,), 16 kHz; undefined if shorter than a frame."""

@@ -10,13 +10,6 @@ def commonest_substitutions(pairs: Iterable[tuple[str, str]], most: int = 10) ->
     Adjacent errors of an alignment count as one, so that "one fifty" for "150" is one substitution.
     Substitutions that occur once are left out.
 
-    Args:
-        pairs: reference and hypothesis, words between blanks.
-        most: largest number of rows.
-
-    Returns:
-        ``[{"ref", "hyp", "times"}]``.
-
     Example:
         >>> commonest_substitutions([("one fifty now", "150 now"), ("say one fifty", "say 150")])
         [{'ref': 'one fifty', 'hyp': '150', 'times': 2}]

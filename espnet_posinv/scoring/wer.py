@@ -40,11 +40,10 @@ def score_texts(
     lexicon: str = "",
     normalizer: str = "",
 ) -> dict[str, dict]:
-    """Errors by utterance id.
+    """``{id: {"S", "D", "I", "N", "ref", "hyp"}}``, ids sorted, texts as compared.
 
     Args:
-        references: transcript by id.
-        hypotheses: recogniser's output by id.
+        references, hypotheses: texts by id.
         language: rules of normalisation, see :func:`~espnet_posinv.text.normalize.normalize`.
         missing: how a reference without hypothesis counts: as an "error", or as "deletions" of all its words.
         unit: "words"; "characters" of the words, without blanks; "phones", separated by blanks in the
@@ -53,9 +52,6 @@ def score_texts(
             (:func:`~espnet_posinv.text.lexicon.pronouncer`); "" if the references are phones themselves.
         normalizer: your own function instead of the language's rules, ``FILE.py:FUNCTION``
             (:func:`~espnet_posinv.text.own.load_normalizer`).
-
-    Returns:
-        ``{id: {"S", "D", "I", "N", "ref", "hyp"}}``, ids sorted, texts as compared.
 
     Raises:
         DataError: a hypothesis without reference, or a reference without hypothesis; words of a language that
@@ -168,7 +164,6 @@ def score_files(
     the recogniser's settings from ``decode.json`` beside the hypothesis.
 
     Args:
-        reference, hypothesis, output: files.
         language, missing, unit, lexicon, normalizer: see :func:`score_texts`; unit None and lexicon "" are
             set from the recogniser's settings: phones and their lexicon for a recogniser of phones, else
             words.

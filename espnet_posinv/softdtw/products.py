@@ -39,7 +39,7 @@ def alignment_factor(E: Tensor, seed: Tensor) -> tuple[Tensor, ...]:
 def frame_gradient(parts: list[tuple], x: Tensor, cosine: bool) -> Tensor:
     """sum_j E[i,j] d cost(x_i, y_j) / dx_i, the module's second equation, summed over parts.
 
-    parts: (E, transposed, y), E and y factors; where transposed, E[j,i] stands for E[i,j].
+    parts: (E, transposed, y), E and y factors; if transposed, E[j,i] is used for E[i,j].
     x: the frames (B, N, D), whose dtype the gradient has.
     """
     E = [E.mT if transposed else E for (E,), transposed, _ in parts]

@@ -17,18 +17,12 @@ class Classification:
     As in SUPERB's emotion recognition (arXiv 2105.01051), a linear classifier takes the mean frame of an
     utterance. Cross-validation over speakers: each fold's speakers are classified by a model trained on the
     other speakers, on clean audio if given, else on the audio under test.
-
-    Args:
-        model: see :func:`~espnet_posinv.tasks.embedding.embed`.
-        layer: of an SSL model.
-        folds: number of groups of speakers, at most the number of speakers.
-        penalty: C of the logistic regression; smaller is stronger.
     """
 
-    model: str
-    layer: int = -1
-    folds: int = 5
-    penalty: float = 1.0
+    model: str  # see :func:`~espnet_posinv.tasks.embedding.embed`
+    layer: int = -1  # of an SSL model
+    folds: int = 5  # number of groups of speakers, at most the number of speakers
+    penalty: float = 1.0  # C of the logistic regression; smaller is stronger
 
     def settings(self) -> dict:
         """All fields."""

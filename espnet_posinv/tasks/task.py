@@ -75,19 +75,13 @@ def score(
     utt2spk: str | Path | None = None,
     nj: int = 1,
 ) -> dict:
-    """Score a task on a set of utterances and write a JSON file.
+    """Score a task on a set of utterances, write a JSON file, and return its contents.
 
     Args:
-        task: the task.
         wav_scp: audio under test, mono, 16 kHz.
         labels: file ``utterance label``; may hold more utterances.
-        output: JSON file.
         clean_scp: the same utterances before noise and enhancement, for tasks that learn or enrol on them.
         utt2spk: speakers, for tasks that must keep them apart.
-        nj: processes.
-
-    Returns:
-        The result of ``evaluate``, with reasons of omitted utterances under "undefined".
 
     Raises:
         DataError: utterances without label, speaker or clean audio; audio that cannot be read.

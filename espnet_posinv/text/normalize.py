@@ -18,13 +18,9 @@ NOTES = r"[<\[][^>\]]*[>\]]|\([^)]+?\)"  # [noise], (laughs), as Whisper's norma
 
 
 def normalize(text: str, language: str = "en") -> str:
-    """Words to compare, separated by one blank.
+    """Words of a text to compare, separated by one blank.
 
     English numbers become digits, as in Whisper's normaliser; numbers of other languages become words.
-
-    Args:
-        text: a transcript or a recogniser's output.
-        language: two-letter code.
 
     Example:
         >>> normalize("Mr. Smith left in 1860") == normalize("MISTER SMITH LEFT IN EIGHTEEN SIXTY")

@@ -148,7 +148,7 @@ def recipe(tmp_path_factory, upstream):
     """An initial model and two fine-tunings of three epochs, with what ESPnet's trainer leaves behind."""
     from torch.utils.tensorboard import SummaryWriter
 
-    from espnet_posinv.enh.kept import INFERENCE
+    from espnet_posinv.enh.model_folder import INFERENCE
     from espnet_posinv.enh.nsnet2 import NSNet2Separator
 
     root = tmp_path_factory.mktemp("convergence")

@@ -22,7 +22,7 @@ from espnet_posinv.corpora.demand import INDOOR, OUTDOOR
 from espnet_posinv.corpora.models import whisper
 from espnet_posinv.enh.demucs import DemucsSeparator
 from espnet_posinv.enh.demucs_import import their_name
-from espnet_posinv.enh.kept import as_trained
+from espnet_posinv.enh.model_folder import as_trained
 from espnet_posinv.kaldi.check import check_data_dir
 from espnet_posinv.kaldi.scp import read_scp
 from espnet_posinv.text.normalize import spell

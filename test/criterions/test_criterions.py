@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from espnet_posinv.criterions.batch import batch_info
+from espnet_posinv.criterions.batch import batch_info, generators
 from espnet_posinv.criterions.ssl_mse import SSLMSELoss
 from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
 from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
@@ -102,7 +102,7 @@ def test_both_sides_are_padded_by_draws_of_their_own(upstream):
     criterion = SSLMSEPadLoss(upstream, share=[0.0, 0.5], both=True)
     with torch.no_grad(), batch_info(lengths=LENGTHS, utt_ids=IDS):
         loss = criterion(ref, inf)
-        rngs = criterion.generators(3)
+        rngs = generators(criterion.name, 3)
         encoder = criterion.encoder(ref.device)
         for row, n in enumerate(LENGTHS.tolist()):
             frames, moved = int(encoder.frame_lengths(LENGTHS[row : row + 1])), []

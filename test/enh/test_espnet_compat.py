@@ -193,5 +193,5 @@ def test_checkpoints_are_still_written_in_place():
 
 
 def test_inference_still_builds_criterions():
-    """When it does not, enh/kept.py can go."""
+    """When it does not, enh/model_folder.py can go."""
     assert 'getattr(args, "criterions", None)' in source("espnet2.tasks.enh")

@@ -16,7 +16,7 @@ from interaction.__main__ import main  # noqa: E402
 from interaction.report import Resamples, Results, _interaction, told  # noqa: E402
 from interaction.train import SideBySide, load_model, train  # noqa: E402
 
-from espnet_posinv.enh.resident import Plan  # noqa: E402
+from espnet_posinv.enh.in_memory import Plan  # noqa: E402
 from espnet_posinv.report.document import Strong  # noqa: E402
 
 RATE = 16000

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from espnet_posinv.launch.quoting import literal
+from espnet_posinv.launch.calls import literal
 
 UTILS = Path(__file__).resolve().parents[2] / "utils"
 SECONDS = 60

@@ -5,13 +5,12 @@ Utterances of 2 to 10 s at -26 dBFS, in an order that depends on their names alo
 
 from pathlib import Path
 
+from espnet_posinv.cli.arguments import add_downloads
+
 
 def options(parser):
-    parser.add_argument("--downloads", type=Path, default=Path("../downloads"), help="keeps archives")
-    parser.add_argument(
-        "--archives", type=Path, action="append", default=[], help="own folder, searched first"
-    )
-    parser.add_argument("--data", type=Path, required=True, help="data directory to be made")
+    add_downloads(parser, "../downloads")
+    parser.add_argument("--data", type=Path, required=True, help="the new data directory")
     parser.add_argument("--utterances", type=int, default=240, help="how many")
 
 

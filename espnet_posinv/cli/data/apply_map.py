@@ -1,4 +1,4 @@
-"""Replace words of standard input by a map with lines 'word replacement...'."""
+"""Replace words of standard input; the lines of the map are 'word replacement...'."""
 
 import argparse
 import re

@@ -9,9 +9,7 @@ from espnet_posinv.cli.arguments import positive
 def options(parser):
     parser.add_argument("noise_dir", type=Path)
     parser.add_argument("--demand", default="", help="your own folder with environments or their zips")
-    parser.add_argument(
-        "--downloads", type=Path, default=Path("downloads"), help="folder for what is fetched"
-    )
+    parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="folder for downloads")
     parser.add_argument("--channel", type=positive, default=1, help="microphone, 1 to 16")
 
 

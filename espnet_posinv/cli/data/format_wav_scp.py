@@ -36,14 +36,14 @@ def run(args) -> None:
     out, audio = Path(args.out_dir), args.audio_dir or f"{args.out_dir}/data/{Path(args.out_filename).stem}"
     keys = list(read_scp(args.segments or args.in_scp)) if args.keys is None else read_ids(args.keys)
     if args.cmd:
-        from espnet_posinv.kaldi.format_jobs import run_jobs
+        from espnet_posinv.kaldi.format_jobs import format_by_jobs
 
         options = ["--fs", args.fs, "--audio-format", args.audio_format]
         for option in ("segments", "ref_channels", "utt2ref_channels"):
             if value := getattr(args, option):
                 options += [f"--{option.replace('_', '-')}", value]
         log_dir = Path(args.log_dir or out / "logs")
-        paths, samples = run_jobs(args.cmd, options, args.in_scp, keys, log_dir, audio, args.nj or 8)
+        paths, samples = format_by_jobs(args.cmd, options, args.in_scp, keys, log_dir, audio, args.nj or 8)
     else:
         result = format_wav_scp(
             args.in_scp,

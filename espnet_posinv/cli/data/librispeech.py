@@ -10,9 +10,7 @@ def options(parser):
     parser.add_argument("--parts", nargs="+", required=True, help="like train-clean-100")
     parser.add_argument("--lexicon", action="store_true", help="also fetch the pronouncing dictionary")
     parser.add_argument("--librispeech", default="", help="your own folder with the parts or their tarballs")
-    parser.add_argument(
-        "--downloads", type=Path, default=Path("downloads"), help="folder for what is fetched"
-    )
+    parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="folder for downloads")
     parser.add_argument("--every", type=positive, default=1, help="keep every N-th utterance only")
 
 

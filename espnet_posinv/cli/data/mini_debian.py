@@ -1,12 +1,13 @@
 """Make the data directories of egs2/mini_debian/enh1.
 
-These are data/{train,valid,dev,test_clean,test_seen,test_unseen}, of recordings that are fetched when
-missing. Sets that exist with the same size and seed are kept.
+Writes data/{train,valid,dev,test_clean,test_seen,test_unseen}. Missing recordings are downloaded. Sets that
+exist with the same size and seed are kept.
 """
 
 from functools import partial
 from pathlib import Path
 
+from espnet_posinv.cli.arguments import add_downloads
 from espnet_posinv.corpora.attribution import write_attribution
 from espnet_posinv.corpora.espeak import Lexicon
 from espnet_posinv.corpora.mini_debian import SIZES, build
@@ -21,12 +22,7 @@ ARCHIVES = (
 
 def options(parser):
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder for the data directories")
-    parser.add_argument(
-        "--downloads", type=Path, default=Path("../downloads"), help="folder that keeps archives"
-    )
-    parser.add_argument(
-        "--archives", type=Path, action="append", default=[], help="own folder, searched first"
-    )
+    add_downloads(parser, "../downloads")
     parser.add_argument("--size", choices=SIZES, default="default", help="of all sets")
     parser.add_argument("--seed", type=int, default=0, help="of noises, SNRs and levels")
     parser.add_argument("--lexicon", type=Path, help="pronunciations: the sets get a file text_phones")

@@ -1,8 +1,8 @@
 """Encode the clean references of data directories once, instead of in every training step.
 
-CONFIG is the training's: its SSL criterion names encoder, layers and speeds.  Train with `references: OUTPUT`
-in that criterion's conf.  Whole utterances are stored, so neither the chunk iterator nor ssl_mse_pad can be
-used.
+CONFIG is the training's: its SSL criterion names encoder, layers and speeds.  To use the stored features, set
+`references: OUTPUT` in that criterion's conf.  Whole utterances are stored, so neither the chunk iterator nor
+ssl_mse_pad can be used.
 """
 
 
@@ -18,7 +18,7 @@ def run(args):
 
     from espnet_posinv.criterions import criterion_class
     from espnet_posinv.criterions.stored import store_references
-    from espnet_posinv.enh.kept import ssl_criterion
+    from espnet_posinv.enh.model_folder import ssl_criterion
 
     entry = ssl_criterion(args.config)
     criterion = criterion_class(entry["name"])(**{**entry["conf"], "references": args.output})

@@ -17,7 +17,7 @@ CHOICES = {
 
 def options(parser):
     parser.add_argument("src_dir")
-    parser.add_argument("num_utt", nargs="?", type=positive, help="left out with --utt-list and --spk-list")
+    parser.add_argument("num_utt", nargs="?", type=positive, help="not given with --utt-list or --spk-list")
     parser.add_argument("dest_dir")
     how = parser.add_mutually_exclusive_group()
     for name, (choose, text) in CHOICES.items():

@@ -1,4 +1,4 @@
-"""Report everything that is wrong with a data directory; exit status 1 if there is anything."""
+"""Report all problems of a data directory; the exit status is 1 if there are any."""
 
 import sys
 
@@ -25,7 +25,7 @@ def options(parser):
     parser.add_argument("--fs", default=None, help="sampling rate the audio must have, like 16k")
     parser.add_argument("--channels", type=int, default=None, help="number of channels the audio must have")
     parser.add_argument(
-        "--nj", type=int, default=None, help="processes for --check-audio (default: the cores)"
+        "--nj", type=int, default=None, help="processes for --check-audio (default: one per core)"
     )
     parser.add_argument(
         "--max-per-kind", type=int, default=100, help="problems of one kind shown per file; 0: all"

@@ -1,4 +1,4 @@
-"""Check the data directories of a recipe against what this run does with them; all problems in one list."""
+"""Check that a recipe can use its data directories; list all problems."""
 
 import sys
 
@@ -8,7 +8,6 @@ from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--train", nargs="*", default=[], help="directories of training and validation")
     parser.add_argument("--test", nargs="*", default=[], help="directories of tests")
     parser.add_argument("--fs", type=int, default=SAMPLE_RATE, help="rate of the formatted audio, Hz")
@@ -18,7 +17,6 @@ def options(parser):
 
 
 def run(args) -> int:
-    """Run the command."""
     found = check_sets(
         args.train,
         args.test,

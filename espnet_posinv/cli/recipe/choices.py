@@ -1,4 +1,4 @@
-"""Try what a recipe was told to use (settings, models, metrics, GPUs); all problems in one list."""
+"""Check a recipe's settings, models, recognisers, metrics and GPUs before it starts; list all problems."""
 
 import shlex
 import sys
@@ -13,22 +13,30 @@ from espnet_posinv.recipe.choices import (
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--upstream", action="append", default=[], metavar="TAG=LOADER:MODEL")
     parser.add_argument("--recogniser", action="append", default=[], metavar="NAME=BACKEND:MODEL")
     parser.add_argument("--language", default="en")
-    parser.add_argument("--metrics", default="", help="names between commas")
+    parser.add_argument("--metrics", default="", help="names, comma-separated")
     parser.add_argument("--ngpu", type=int, default=0, help="GPUs that a training on this machine needs")
-    parser.add_argument("--later", default="", help="folder of models that stage 1 fetches")
+    parser.add_argument(
+        "--later",
+        default="",
+        help="folder that stage 1 downloads models to; missing models in it are not checked",
+    )
     parser.add_argument(
         "--training", action="append", default=[], metavar="WORDS", help="settings and files of a training"
     )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of one training")
-    parser.add_argument("files", nargs="*", help="its configuration; later files win")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="setting of the one training that FILES configure",
+    )
+    parser.add_argument("files", nargs="*", help="its configuration; later files override earlier ones")
 
 
 def run(args) -> int:
-    """Run the command."""
     trial = Trial(args.later)
     if args.ngpu:
         trial.attempt(count_gpus, args.ngpu)

@@ -1,19 +1,17 @@
-"""Merge configuration files, and single keys set from outside, into the configuration of a training."""
+"""Merge configuration files and single keys into the configuration of a training."""
 
 from espnet_posinv.recipe.config import merged, write
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. optim_conf.lr=0.0001"
     )
     parser.add_argument("--output", required=True, help="the merged file")
-    parser.add_argument("files", nargs="+", help="base first; later files win")
+    parser.add_argument("files", nargs="+", help="base first; later files override earlier ones")
 
 
 def run(args) -> None:
-    """Run the command."""
     config = merged(args.files, args.set)
     if noise := (config.get("preprocessor_conf") or {}).get("noise_scp"):
         from espnet_posinv.perturb.random_noise import noise_files

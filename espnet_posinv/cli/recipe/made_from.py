@@ -1,7 +1,7 @@
-"""Note what a product is made from, and tell whether it has to be made.
+"""Check whether a file is up to date with its inputs, and note these inputs beside it.
 
-The status is 0 where it is there and up to date, and 3 where it has to be made: what there is of an old one
-is gone then. With --refuse what changed is told, and the status is 1.
+Exit status 0: it exists and is up to date. 3: it must be made; an old one has been deleted. 1, with --refuse:
+it is out of date; the changes are printed and nothing is deleted.
 """
 
 from pathlib import Path
@@ -11,26 +11,24 @@ from espnet_posinv.recipe.made_from import begin, paths_in
 
 
 def options(parser):
-    """Declare the arguments."""
-    parser.add_argument("product", help="the file that appears last")
-    parser.add_argument("--folder", action="store_true", help="the whole folder of it is the product")
-    parser.add_argument("--keep", action="store_true", help="only the product goes, its folder stays")
-    parser.add_argument("--reads", nargs="*", default=[], help="files, lists, folders")
+    parser.add_argument("product", help="the file that is written last")
+    parser.add_argument("--folder", action="store_true", help="the file's whole folder is the product")
+    parser.add_argument("--keep", action="store_true", help="delete only the file, not its folder")
+    parser.add_argument("--reads", nargs="*", default=[], help="input files, lists and folders")
     parser.add_argument(
         "--value",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting; read, too, is what it names",
+        help="a setting; files that it names are inputs, too",
     )
-    parser.add_argument("--config", help="YAML of settings")
-    parser.add_argument("--refuse", default="", metavar="REMEDY", help="rather than to make it again")
-    parser.add_argument("--redo", choices=["true", "false"], default="false", help="make it again anyway")
-    parser.add_argument("--cache", help="keeps the hashes of files")
+    parser.add_argument("--config", help="YAML file of settings")
+    parser.add_argument("--refuse", default="", metavar="REMEDY", help="advice instead of making it again")
+    parser.add_argument("--redo", choices=["true", "false"], default="false", help="always make it again")
+    parser.add_argument("--cache", help="file that keeps hashes between runs")
 
 
 def run(args) -> int:
-    """Run the command."""
     values: dict[str, object] = dict(pair.partition("=")[::2] for pair in args.value)
     if args.config:
         import yaml
@@ -38,6 +36,6 @@ def run(args) -> int:
         values |= yaml.safe_load(Path(args.config).read_text(encoding="utf-8"))
     reads = [*filter(None, args.reads), *paths_in(values)]
     how = {"folder": args.folder, "keep": args.keep, "refuse": args.refuse, "redo": args.redo == "true"}
-    # Whoever makes it again runs the pipes and sees what changed; what is not made again has to be sure.
+    # With --refuse the inputs must be known for certain, so pipes are run; else making it again runs them.
     contents = Contents(args.cache, run_pipes=bool(args.refuse))
     return begin(args.product, reads, values, contents, **how)

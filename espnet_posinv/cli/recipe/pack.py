@@ -1,4 +1,4 @@
-"""Pack a trained model: a folder with what using it takes, and no more."""
+"""Pack a trained model: make a folder with only the files that inference needs."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ from espnet_posinv.recipe.pack import pack
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--folder", type=Path, help="an experiment: its config.yaml and best checkpoint")
     parser.add_argument("--config", type=Path, help="config.yaml of the experiment")
     parser.add_argument("--model", type=Path, help="its checkpoint")
@@ -14,7 +13,6 @@ def options(parser):
 
 
 def run(args) -> None:
-    """Run the command."""
     if not (args.folder or (args.config and args.model)):
         args.error("give --folder, or --config and --model")
     config, model = args.config, args.model

@@ -1,4 +1,4 @@
-"""Follow the log of an ESPnet training while it runs: a line for each epoch, with the time left."""
+"""Print a line for each epoch of a running ESPnet training, with the time left."""
 
 import os
 
@@ -6,16 +6,15 @@ from espnet_posinv.recipe.progress import follow
 
 
 def options(parser):
-    """Declare the arguments."""
     parser.add_argument("--log", required=True, help="the training's log")
     parser.add_argument("--label", required=True, help="name of the experiment")
     parser.add_argument("--max-epoch", type=int, required=True, help="number of epochs")
-    parser.add_argument("--pid", type=int, required=True, help="process to follow; ends when it has ended")
+    parser.add_argument(
+        "--pid", type=int, required=True, help="process of the training; this command ends with it"
+    )
 
 
 def run(args) -> None:
-    """Run the command."""
-
     def alive() -> bool:
         try:
             os.kill(args.pid, 0)

@@ -5,7 +5,10 @@ import os
 
 def options(parser):
     parser.add_argument(
-        "--ref-scp", required=True, action="append", help="clean speech, mono, 16 kHz; all three repeat"
+        "--ref-scp",
+        required=True,
+        action="append",
+        help="clean speech, mono, 16 kHz; repeat this option and the next two for more sets",
     )
     parser.add_argument(
         "--inf-scp", required=True, action="append", help="enhanced speech, same ids and lengths"

@@ -110,9 +110,9 @@ class Emitter:
         lanes = self.fmt.lanes
         return self._shuffled(last, before, [2 * lanes - 1, *range(lanes - 1)])
 
-    def rows_below(self, first: Lanes, behind: Lanes) -> Lanes:
+    def rows_below(self, first: Lanes, after: Lanes) -> Lanes:
         """The rows below those of a square's last vector: vectors 0 of this square and of the one below."""
-        return self._shuffled(first, behind, list(range(1, self.fmt.lanes + 1)))
+        return self._shuffled(first, after, list(range(1, self.fmt.lanes + 1)))
 
     def _shuffled(self, low: Lanes, high: Lanes, mask: list[int]) -> Lanes:
         mask = ir.Constant(ir.VectorType(INT32, self.fmt.lanes), mask)
@@ -121,7 +121,7 @@ class Emitter:
 
 @intrinsic
 def place(typing, row, like):
-    """`Emitter.place` for numbers like `like`."""
+    """`Emitter.place` for the format of `like`, any number of it."""
 
     def generate(context, build, signature, arguments):
         return Emitter(context, build, FORMATS[like]).place(arguments[0])

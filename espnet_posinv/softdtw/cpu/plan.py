@@ -27,7 +27,8 @@ class Plan(NamedTuple):
     table: int64 (matrices, ENTRIES).  states: int64 (matrices,), see `exponents`.
     strips: int64 (strips, 2), matrix and number of each, in an order in which every strip comes after the one
         that it depends on.  taken: int64 (1,), number of strips taken by threads.
-    kept: a record for each strip, and one after the last (`row_above`, `state_before`).
+    kept: a record for each strip, and one after the last: Z of the row above, then for each segment Z of the
+        two steps before it (`row_above`, `state_before`).
     progress: int64 (strips,), finished columns of the row above.
     extremes: (strips, 2), the largest -D and the largest finite D.
     """

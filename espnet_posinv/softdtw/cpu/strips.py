@@ -87,7 +87,7 @@ def _has_cells(steps, r0, k0, side):
 
 
 @njit(nogil=True, inline="always")
-def _part(steps, r0, k0, side):
+def _window(steps, r0, k0, side):
     """0 if the square at row r0 and step k0 has cells only, else the address of its rows in `steps`."""
     if steps[r0 + side - 1, 0] <= k0 and k0 + side <= steps[r0, 1]:
         return 0
@@ -101,9 +101,9 @@ def _read(start, stride, k0, scratch):
     side = SIDE_BYTES // size
     for r0 in range(0, ROWS, side):
         if _has_cells(scratch.steps, r0, k0, side):
-            source, part = start + stride * r0 + size * k0, _part(scratch.steps, r0, k0, side)
+            source, window = start + stride * r0 + size * k0, _window(scratch.steps, r0, k0, side)
             read_square(
-                source, stride, address(costs) + size * r0, part, k0, address(scratch.seen), costs[0, 0]
+                source, stride, address(costs) + size * r0, window, k0, address(scratch.seen), costs[0, 0]
             )
         else:
             for t in range(side):
@@ -120,8 +120,8 @@ def _write(start, stride, k0, back, factor):
         for i in range(WRITTEN):
             k, source = k0 + i * side, address(back.E) + size * ROWS * i * side + size * r0
             if _has_cells(back.steps, r0, k, side):
-                target, part = start + stride * r0 + size * k, _part(back.steps, r0, k, side)
-                write_square(source, target, stride, part, k, factor)
+                target, window = start + stride * r0 + size * k, _window(back.steps, r0, k, side)
+                write_square(source, target, stride, window, k, factor)
 
 
 @njit(nogil=True, inline="always")

@@ -1,7 +1,7 @@
 """The CUDA kernel of the backward pass: E by strips (`strips`), from the weights of the forward pass.
 
 E is written from the lanes' anti-diagonals to the rows of memory in the same way as costs are read
-(`forward`).
+(`costs`).
 """
 
 import numpy as np
@@ -51,9 +51,8 @@ def _hand_back(state, edge, weights, t, last, seed):
     """E of a cell, and its parts for the left, upper and upper left cell; see `cpu/sweeps.py`."""
     to_left, to_above, to_diag, _ = state
     given = lane_above(to_above)
-    gradient = (edge[t] if last else given) + (
-        to_left + seed
-    )  # the shuffle's result is added last, since it arrives last
+    # The shuffle's result is added last, since it arrives last.
+    gradient = (edge[t] if last else given) + (to_left + seed)
     w_diag, w_up = from_bits(np.int32(weights[t])), from_bits(np.int32(weights[t] >> 32))
     to_left = gradient * ((ONE - w_diag) - w_up)
     return to_left, multiply_add(gradient, w_up, to_diag), gradient * w_diag, gradient

@@ -1,8 +1,4 @@
-"""The CUDA kernel of the forward pass: Z by strips (`strips`), cell by cell (`cells`).
-
-Costs are read by rows and used by anti-diagonals, through a ring buffer of 64 columns in shared memory, eight
-rows a chunk: rows 8 g ... 8 g + 7 first need columns 32 b ... 32 b + 31 in chunk 4 b + g.
-"""
+"""The CUDA kernel of the forward pass: Z by strips (`strips`) from costs (`costs`), by cells (`cells`)."""
 
 import math
 
@@ -10,6 +6,7 @@ import numpy as np
 from numba import cuda, float32, types
 
 from espnet_posinv.softdtw.cuda.cells import FLOOR, INFINITY, extremes, next_cell, power_of, weights_of
+from espnet_posinv.softdtw.cuda.costs import costs_of_steps, load_costs, prefetch_costs, store_costs
 from espnet_posinv.softdtw.cuda.strips import (
     AHEAD,
     CHUNK,
@@ -44,9 +41,7 @@ from espnet_posinv.softdtw.cuda.warp import (
     from_bits,
     largest_unsigned,
     maximum,
-    minimum,
     peek,
-    prefetch,
     together,
 )
 from espnet_posinv.softdtw.exponents import INVALID, limits
@@ -55,30 +50,8 @@ from espnet_posinv.softdtw.exponents import judge as _judge
 judge, LIMITS = device(_judge), limits(32)
 
 SIGNATURE = types.void(
-    *[FLOATS] * 3,
-    LONGS,
-    LONGS,
-    WORDS,
-    LONGS,
-    LONGS,
-    DOUBLES,
-    *SHAPE,
-    *[types.float32] * 3,
-    types.float64,
+    *[FLOATS] * 3, LONGS, LONGS, WORDS, LONGS, LONGS, DOUBLES, *SHAPE, *[types.float32] * 3, types.float64
 )
-
-
-@device
-def _of_step(ring, lane, k):
-    return ring[lane, (k - lane) & (RING - 1)]
-
-
-@device
-def _of_steps(ring, lane, k):
-    """The costs of a lane in steps k ... k + 7."""
-    return (_of_step(ring, lane, k), _of_step(ring, lane, k + 1), _of_step(ring, lane, k + 2),
-            _of_step(ring, lane, k + 3), _of_step(ring, lane, k + 4), _of_step(ring, lane, k + 5),
-            _of_step(ring, lane, k + 6), _of_step(ring, lane, k + 7))  # fmt: skip
 
 
 @device
@@ -87,38 +60,6 @@ def _judged(longs, at, last, steps, gamma):
     negative, positive = (from_bits(np.int32(peek(longs, at + NEGATIVE))),
                           from_bits(np.int32(peek(longs, at + POSITIVE))))  # fmt: skip
     return judge(number_of(peek(longs, last)), (negative, positive), steps, gamma, LIMITS)
-
-
-@device
-def _load_costs(D, frame, k, got):
-    """Load the costs first needed in step k: 32 columns of eight rows, one column for each lane.
-
-    Rows and columns after the strip's last ones are replaced by these.
-    """
-    width, h, c0, c1, lane = frame
-    r0, j = minimum(k & (WARP - 1), h - 1), minimum(c0 + (k & -WARP) + lane, c1 - 1)
-    others, column = np.int32(h - 1 - r0), behind(D, np.int64(np.int32(r0 * width + j)))
-    for i in range(CHUNK):
-        got[i] = column[np.int64(np.int32(minimum(i, others) * width))]
-
-
-@device
-def _prefetch_costs(D, frame, k):
-    """Prefetch the costs first needed in step k into the second-level cache, one row for each lane.
-
-    Rows do not begin with a cache line, so 32 columns are in two lines; the first one is cached already.
-    """
-    width, h, c0, c1, lane = frame
-    row, j = minimum((k & (WARP - 1)) + lane, h - 1), minimum(c0 + (k | (WARP - 1)), c1 - 1)
-    if lane < CHUNK:
-        prefetch(D, np.int64(np.int32(row * width + j)))
-
-
-@device
-def _store_costs(got, ring, k, lane):
-    q = np.int32((k & -WARP) + lane) & (RING - 1)
-    for i in range(CHUNK):
-        ring[(k & (WARP - 1)) + i, q] = got[i]
 
 
 @device
@@ -196,12 +137,12 @@ def kernel(
     expected = lane < CHUNK and above0 <= j < above1
     word = peek(above, np.int64(j)) if expected else nothing
     constants, frame = (c_hi, c_lo, forbidden), (width, h, c0, c1, lane)
-    _load_costs(D, frame, np.int32(0), got)
-    _store_costs(got, ring, np.int32(0), lane)
+    load_costs(D, frame, np.int32(0), got)
+    store_costs(got, ring, np.int32(0), lane)
     for k in range(np.int32(0), steps, np.int32(CHUNK)):
         k = np.int32(k)
-        _load_costs(D, frame, np.int32(k + CHUNK), got)
-        _prefetch_costs(D, frame, np.int32(k + AHEAD * CHUNK))
+        load_costs(D, frame, np.int32(k + CHUNK), got)
+        prefetch_costs(D, frame, np.int32(k + AHEAD * CHUNK))
         j = np.int32(c0 + k + lane)
         edge_m, edge_e = number_of(wait(above, np.int64(j), word))
         j = np.int32(j + CHUNK)
@@ -209,7 +150,7 @@ def kernel(
         word = peek(above, np.int64(j)) if expected else nothing
         together()
         upper = (of_first_lanes(edge_m), of_first_lanes(edge_e))
-        costs, place = _of_steps(ring, lane, k), (first, np.int32(c0 + k - lane), lo, hi, diagonal)
+        costs, place = costs_of_steps(ring, lane, k), (first, np.int32(c0 + k - lane), lo, hi, diagonal)
         s0 = _step(0, state, upper, costs, place, constants)
         s1 = _step(1, s0, upper, costs, place, constants)
         s2 = _step(2, s1, upper, costs, place, constants)
@@ -219,7 +160,7 @@ def kernel(
         s6 = _step(6, s5, upper, costs, place, constants)
         s7 = _step(7, s6, upper, costs, place, constants)
         state = s7
-        _store_costs(got, ring, np.int32(k + CHUNK), lane)
+        store_costs(got, ring, np.int32(k + CHUNK), lane)
         if keep != 0:
             o = np.int64(np.int32(k * WARP))
             W[o] = weights_of(s0)

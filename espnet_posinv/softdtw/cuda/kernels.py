@@ -5,7 +5,7 @@ addresses, in a few microseconds; numba's own launch takes a millisecond for thi
 
 float64 costs are computed on the CPU, for which the host waits.  A matrix with a cost of 2^21 gamma or more,
 or with exponents that do not fit 32 bits, gives NaN; the CPU would use a wider format, but here the host
-would have to wait to know.
+would have to wait for the costs.
 """
 
 import ctypes

@@ -171,7 +171,7 @@ def _split(a, largest, parts, row_sums, column_sums, n, width, padded_n, padded_
 
 @triton.jit
 def _add_step(product, a, a_low, b, b_low):
-    """product + a b of one step: high and low pieces of a and b, `a_low` and `b_low` behind the high ones."""
+    """product + a b of one step: the low pieces of a and b are `a_low` and `b_low` after the high ones."""
     a_high, b_high = tl.load(a), tl.load(b)
     step = tl.dot(tl.load(a + a_low), b_high)
     step = tl.dot(a_high, tl.load(b + b_low), step)

@@ -72,8 +72,8 @@ def run(args) -> None:
 def _train(args, say) -> None:
     import torch
 
-    from espnet_posinv.enh.kept import ssl_criterion
-    from espnet_posinv.enh.resident import Plan
+    from espnet_posinv.enh.in_memory import Plan
+    from espnet_posinv.enh.model_folder import ssl_criterion
     from espnet_posinv.kaldi.audio import read_mono
     from espnet_posinv.kaldi.scp import read_scp
     from espnet_posinv.perturb.random_noise import read_noises

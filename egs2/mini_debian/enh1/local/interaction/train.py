@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from espnet_posinv.criterions import criterion_class
+from espnet_posinv.enh.in_memory import Mixer, Plan, learning_rate
 from espnet_posinv.enh.nsnet2 import GAIN_FLOOR, NSNet2Separator
-from espnet_posinv.enh.resident import Mixer, Plan, learning_rate
 from espnet_posinv.files import atomic_write, replacing
 from espnet_posinv.kaldi.scp import DataError
 

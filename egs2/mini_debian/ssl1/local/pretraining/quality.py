@@ -17,13 +17,15 @@ from espnet_posinv.corpora.noises import unseen_noises
 from espnet_posinv.corpora.prompts import prompts
 from espnet_posinv.files import atomic_write
 from espnet_posinv.perturb.noise import at_level
-from espnet_posinv.probe import ssl_quality as q
+from espnet_posinv.probe.logmel import logmel
+from espnet_posinv.probe.position import position_r2
 from espnet_posinv.report.document import Table
 from espnet_posinv.report.environment import environment
 from espnet_posinv.report.markdown import markdown
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import load_encoder
 from espnet_posinv.text.normalize import spell
+from pretraining import measures as q
 
 SNRS = (20, 15, 10, 5, 0, -5)
 
@@ -51,7 +53,7 @@ def feature_table(encoders: dict) -> q.Features:
     """Function from samples to `{name: (N, D)}` of all baselines and all layers of all encoders."""
 
     def features(x: np.ndarray) -> dict[str, torch.Tensor]:
-        mel = q.logmel(x)
+        mel = logmel(x)
         table = {"log-mel": mel, "log-mel, 7 frames": q.with_context(mel)}
         for name, encoder in encoders.items():
             for i, state in enumerate(hidden_states(encoder, torch.from_numpy(x)[None])[0][0].unbind(1)):
@@ -150,7 +152,7 @@ def tabulate(args, say) -> str:
     tables = [features(x) for x in crops]
     half = len(tables) // 2
     columns["position R2"] = {
-        n: f"{q.position_r2([t[n] for t in tables[:half]], [t[n] for t in tables[half:]]):.2f}" for n in names
+        n: f"{position_r2([t[n] for t in tables[:half]], [t[n] for t in tables[half:]]):.2f}" for n in names
     }
     say(f"position: {len(crops)} utterances of 4 s")
     rows = [[name, *(column[name] for column in columns.values())] for name in names]

@@ -10,8 +10,8 @@ import yaml
 
 from espnet_posinv.cli import command
 from espnet_posinv.enh.enhancer import MODELS, Enhancer
-from espnet_posinv.enh.kept import as_trained
-from espnet_posinv.enh.resident import Mixer, Plan, finetune, learning_rate
+from espnet_posinv.enh.in_memory import Mixer, Plan, finetune, learning_rate
+from espnet_posinv.enh.model_folder import as_trained
 from espnet_posinv.perturb.noise import active_frames
 
 RATE = 16000

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from espnet_posinv.enh import kept
+from espnet_posinv.enh import model_folder
 from espnet_posinv.enh.task import PosinvEnhancementTask
 
 OURS = {"name": "ssl_mse", "conf": {"upstream": "transformers:any"}}
@@ -35,11 +35,11 @@ def test_only_what_is_ours_moves():
         criterions=[OURS, THEIRS], preprocessor="noise_mixing", preprocessor_conf={"snrs": [5]}
     )
     given = {key: value for key, value in vars(args).items()}
-    kept.move(args, NAMES)
+    model_folder.move(args, NAMES)
     assert (args.criterions, args.preprocessor, args.preprocessor_conf) == ([THEIRS], None, {})
-    assert kept.as_trained(vars(args)) == given
+    assert model_folder.as_trained(vars(args)) == given
     theirs = argparse.Namespace(criterions=[THEIRS], preprocessor="enh", preprocessor_conf={})
-    kept.move(theirs, NAMES)
+    model_folder.move(theirs, NAMES)
     assert theirs.criterions == [THEIRS] and theirs.preprocessor == "enh" and not hasattr(theirs, "posinv")
 
 
@@ -84,13 +84,13 @@ def test_the_one_ssl_criterion_is_found_wherever_it_is_kept(tmp_path, key):
     path = tmp_path / "c.yaml"
     for config in ({key: [THEIRS, OURS]}, {key: [THEIRS], "posinv": {key: [THEIRS, OURS]}}):
         path.write_text(yaml.safe_dump(config))
-        assert kept.ssl_criterion(path) == OURS
+        assert model_folder.ssl_criterion(path) == OURS
     path.write_text(yaml.safe_dump({key: [{"name": "ssl_mse"}]}))
-    assert kept.ssl_criterion(path) == {"name": "ssl_mse", "conf": {}}
+    assert model_folder.ssl_criterion(path) == {"name": "ssl_mse", "conf": {}}
 
 
 @pytest.mark.parametrize(("listed", "count"), [([], 0), ([THEIRS], 0), ([OURS, OURS], 2)])
 def test_none_or_several_ssl_criterions_are_refused(tmp_path, listed, count):
     (tmp_path / "c.yaml").write_text(yaml.safe_dump({"criterions": listed}))
     with pytest.raises(ValueError, match=rf"c\.yaml: one SSL criterion .*there are {count}"):
-        kept.ssl_criterion(tmp_path / "c.yaml")
+        model_folder.ssl_criterion(tmp_path / "c.yaml")

@@ -43,11 +43,8 @@ def learning_rate(step: int, plan: Plan) -> float:
 class Mixer:
     """Batches of noisy and clean speech, made on the device.
 
-    Args:
-        speech: waveforms (T,) of 16 kHz; windows are cut out of their concatenation.
-        noises: waveforms (T,) by kind; all kinds are equally likely.
-        plan: settings.
-        device: of all tensors.
+    Windows of speech are cut out of the concatenation of waveforms (T,) of 16 kHz; noises are waveforms (T,)
+    by kind, all equally likely.
     """
 
     def __init__(
@@ -174,13 +171,10 @@ def finetune(
     """Train `model` in place.
 
     Args:
-        model: its parameters are trained.
         enhance: applies the model to waveforms (B, T).
         criterion: ``criterion(clean, enhanced, lengths)``, the loss of each utterance (B,).
-        mixer: makes batches.
-        plan: settings.
-        log: receives ``{"step", "loss", "rate", "seconds"}``, with the mean loss since the last call.
-        every: updates between two logs.
+        log: receives ``{"step", "loss", "rate", "seconds"}`` every `every` updates, with the mean loss since
+            the last call.
 
     Raises:
         FloatingPointError: the loss is not finite.

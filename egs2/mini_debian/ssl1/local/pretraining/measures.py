@@ -1,7 +1,7 @@
-"""How good a frozen encoder's features are, compared with log-mel and MFCC.
+"""How good a frozen encoder's features are: error rates of simple recognisers on them, and effect of noise.
 
-Four measures: character error rate of a linear CTC layer; ABX error of words across speakers; distance to the
-clean features as noise grows; and R^2 of a linear prediction of the frame index.
+Character error rate of a linear CTC layer; ABX error of words across speakers; distance to the clean features
+as noise grows.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,20 +11,11 @@ import librosa
 import numpy as np
 import torch
 from torch.nn.functional import ctc_loss, log_softmax, normalize
-from torchaudio.transforms import MelSpectrogram
 
 from espnet_posinv.perturb.noise import NoiseCutter, mix_at_snr
-from espnet_posinv.sample_rate import SAMPLE_RATE
 
 ALPHABET = " abcdefghijklmnopqrstuvwxyz'"
 Features = Callable[[np.ndarray], dict[str, torch.Tensor]]
-
-
-def logmel(x: np.ndarray) -> torch.Tensor:
-    """80 log-mel bands of `(T,)`, 50 frames a second, standardised over the utterance: `(N, 80)`."""
-    transform = MelSpectrogram(SAMPLE_RATE, n_fft=400, hop_length=320, n_mels=80, center=False)
-    y = torch.log(transform(torch.from_numpy(x)) + 1e-6)
-    return ((y - y.mean(1, keepdim=True)) / y.std(1, keepdim=True).clamp_min(1e-3)).T
 
 
 def with_context(y: torch.Tensor, frames: int = 3) -> torch.Tensor:
@@ -137,24 +128,3 @@ def noise_distances(
         for k in scale:
             result[k].append(sums[k] / count / scale[k])
     return result
-
-
-def position_r2(train: list[torch.Tensor], test: list[torch.Tensor], ridge: float = 1e-3) -> float:
-    """Share of the variance of the frame index that a linear function of the frame explains, on `test`.
-
-    Args:
-        train: `(N, D)` each, all of one length.
-        test: the same, other utterances.
-        ridge: weight of the penalty, relative to the features' mean variance.
-    """
-    frames = len(train[0])
-    index = torch.arange(frames, dtype=torch.float64) / frames
-    x, y = torch.cat(train).double(), index.repeat(len(train))
-    mean = x.mean(0)
-    x = x - mean
-    gram = x.T @ x
-    gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
-    w = torch.linalg.solve(gram, x.T @ (y - y.mean()))
-    predicted = (torch.cat(test).double() - mean) @ w + y.mean()
-    truth = index.repeat(len(test))
-    return float(1 - (predicted - truth).square().sum() / (truth - truth.mean()).square().sum())

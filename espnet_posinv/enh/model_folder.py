@@ -1,4 +1,4 @@
-"""The configuration beside a trained model; inference with it does not need this package.
+"""The files of a trained model's folder, written so that inference does not need this package.
 
 ``config.yaml`` describes the training, and ESPnet builds the model for inference from it, criterions
 included, although they are not part of the model.  So our criterions and preprocessor, which serve training
