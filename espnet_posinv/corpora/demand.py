@@ -158,8 +158,8 @@ def write_noises(
     """Write the noises of each part as 16-bit wav files, and ``<part>.scp`` that lists them by environment.
 
     Indoor recordings are cut by ``SHARES`` into the parts train, valid and seen; outdoor ones are unseen.
-    Files ``<part>/<environment>.wav`` of the same origin that exist are kept. `find` gives the recording of an
-    environment, `origin` what changes when its recording is another one (:func:`origin_of`).
+    Files ``<part>/<environment>.wav`` of the same origin that exist are kept. `find` gives the recording of
+    an environment, `origin` what changes when its recording is another one (:func:`origin_of`).
 
     Returns:
         Minutes of each part.
