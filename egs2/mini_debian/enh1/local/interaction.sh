@@ -53,8 +53,11 @@ mkdir -p "${dir}"
 echo "${cells}" | xargs -P "${jobs}" -I CELL python3 -m interaction train --device "${device}" --seeds "${seeds}" \
     --speech-scp "${data}/all/wav.scp" --noise-scp "${noise}" --upstreams "${upstreams}" --cells CELL --output-dir "${dir}"
 heads=../asr1/heads
-interaction score --device "${device}" --output-dir "${dir}" --clean "${data}/test_clean" \
-    --judges "mini_hubert=${heads}/mini_hubert_phones_blstm positional=${heads}/positional_phones_blstm whisper=${heads}/whisper_tiny_phones_blstm,${whisper}" \
-    --also "models/nsnet2_ssl_mse models/nsnet2_ssl_softdtw" \
-    --sets "unseen=${data}/test_unseen seen=${data}/test_seen half=${data}/test_unseen/every2"
+score() {
+    interaction score --device "${device}" --output-dir "${dir}" --clean "${data}/test_clean" \
+        --judges "mini_hubert=${heads}/mini_hubert_phones_blstm positional=${heads}/positional_phones_blstm whisper=${heads}/whisper_tiny_phones_blstm,${whisper}" \
+        --also "models/nsnet2_ssl_mse models/nsnet2_ssl_softdtw" "$@"
+}
+score --steps 0 1600 --sets "unseen=${data}/test_unseen seen=${data}/test_seen clean=${data}/test_clean"
+score --sets "half=${data}/test_unseen/every2"  # the curves
 interaction report --output-dir "${dir}"
