@@ -23,9 +23,9 @@ LOADERS = ("transformers", "torchaudio", "s3prl", "whisper")
 class SSLEncoder(nn.Module):
     """Frozen encoder: waveforms in, frames out, the gradient reaches the waveform.
 
-    The features of an utterance are those it has alone (rtol 1e-4), whatever else is in the batch and
-    whatever stands in its padding.  The encoder stays in eval mode (no dropout, no dropped layers, no
-    masking of time) whatever ``train()`` the caller's training loop sends it.
+    The features of an utterance do not depend on the rest of the batch or on the content of its padding
+    (rtol 1e-4).  The encoder stays in eval mode (no dropout, no dropped layers, no
+    masking of time) even if the caller's training loop calls ``train()``.
 
     Several layers are returned side by side, each scaled by the square root of its weight: the squared
     distance of two such frames is the weighted sum of the layers' squared distances,
@@ -39,8 +39,8 @@ class SSLEncoder(nn.Module):
         weights: one per layer, > 0; default: 1 / number of layers.
         normalize_input: each waveform is brought to zero mean and unit variance first.
         sample_rate: of the waveforms, Hz.
-        dtype: of what is computed: "float32", "tf32" (float32 whose products a GPU makes of TF32 numbers; on
-            a CPU the same as float32) or "bfloat16".
+        dtype: of what is computed: "float32", "tf32" (float32 with matrix products in TF32 on a GPU; on a CPU
+            the same as float32) or "bfloat16".
         recompute: activation checkpointing; less memory for one more forward pass.
 
     Raises:
@@ -115,13 +115,13 @@ class SSLEncoder(nn.Module):
         """Features of a batch of waveforms.
 
         Args:
-            wav: ``(B, T)`` in [-1, 1] at ``sample_rate``; what lies behind an utterance does not matter.
-            lengths: ``(B,)`` in samples; None: all rows are full.  On the CPU they need not be waited for.
+            wav: ``(B, T)`` in [-1, 1] at ``sample_rate``; padding after an utterance may have any values.
+            lengths: ``(B,)`` in samples; None: all rows are full.  Best on the CPU: a GPU would wait.
             statistics: ``(start, stop)``, ``(B,)`` each, in samples: the span over which normalisations
                 along time take their statistics; None: the whole utterance.
 
         Returns:
-            ``(B, N, D)`` float32 and the number of valid frames ``(B,)``; frames behind it mean nothing.
+            ``(B, N, D)`` float32 and the number of valid frames ``(B,)``; later frames are undefined.
 
         Raises:
             ValueError: wrong shapes, or an utterance that is too short or too long for the model.
@@ -183,7 +183,7 @@ class SSLEncoder(nn.Module):
         return wav
 
     def _run(self, module, *args):
-        """What a module makes of its arguments; its activations are made again in the backward pass."""
+        """``module(*args)``; with `recompute`, its activations are computed again in the backward pass."""
 
         def call(*args):
             with tf32(self.tf32):

@@ -1,4 +1,4 @@
-"""What the features of an encoder depend on, so that kept results are made again when it changes."""
+"""Identity of an encoder, so that stored results are computed again when it changes."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
-"""The first convolution, which turns samples into channels: the largest activation of an encoder.
+"""The first convolution and its GroupNorm as one product: the largest activation of an encoder.
 
-Its GroupNorm takes mean and variance of every channel over time.  A channel being the product of ``K``
-samples with its kernel w, they are ``w m`` and ``w C w'`` with the mean m and covariance C of the samples
-that the kernel meets: K x K numbers of an utterance, in float64, in place of passes over the channels.  So
-the normalisation becomes part of the kernel, another one for each utterance, and the layer is one product.
+Its GroupNorm takes mean and variance of every channel over time.  A channel is the
+product of ``K`` samples with its kernel w, so they are ``w m`` and ``w C w'`` with the mean m and covariance
+C of the windows of K samples: K x K numbers for each utterance, in float64, instead of passes over the channels.
+The normalisation becomes part of the kernel of each utterance, and the layer is one product.
 """
 
 import torch

@@ -1,8 +1,8 @@
 """A transformer layer on a GPU in 16 bits as one step of autograd.
 
-A host that makes a node of autograd for each of its short kernels takes longer to ask for them than the GPU
-to compute them.  The weights being frozen, little is kept and the way back is short.  Layers that normalise
-first are those of large models, whose kernels are long enough.
+With a node of autograd for each short kernel, the host needs longer to launch them than the GPU to compute
+them.  As the weights are frozen, few activations are kept and the backward pass is short.  Pre-norm layers
+are those of large models, whose kernels are long enough without it.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,9 @@ aten = torch.ops.aten
 
 
 def attend(q, k, v, frames: Packing):
-    """Flash attention within each packed utterance, (N, H, D) each; the result and what its way back needs.
+    """Flash attention within each packed utterance, (N, H, D) each; also what its backward needs.
 
-    PyTorch's own operator: its public form ``varlen_attn`` is behind more Python than there is time for.
+    PyTorch's own operator: the public ``varlen_attn`` adds too much time on the host.
     """
     ends, width = frames.starts, frames.width
     return aten._flash_attention_forward(q, k, v, ends, ends, width, width, 0.0, False, False)[:4]
@@ -48,7 +48,7 @@ def usable(layer: "Layer", x: torch.Tensor) -> bool:
 
 
 class FusedLayer(torch.autograd.Function):
-    """What a `Layer` that normalises after attention and feed-forward makes of x (N, D), as (N, D)."""
+    """A post-norm `Layer`, x (N, D) -> (N, D)."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, layer: "Layer", frames: Packing):

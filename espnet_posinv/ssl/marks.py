@@ -1,8 +1,8 @@
-"""Weights that are known again under any name and in any format.
+"""Recognise the same weights under any name and in any format.
 
 A model's marks are its vectors (biases and gains of normalisations, which quantisation leaves alone), each
-rounded to float16 and to bfloat16 and hashed. Two models that have `SHARED` marks in common are one, or one
-is made from the other.
+rounded to float16 and to bfloat16 and hashed. Two models with `SHARED` marks in common are the same, or one
+is derived from the other.
 """
 
 import functools
@@ -12,27 +12,27 @@ from pathlib import Path
 
 import torch
 
-SHARED = 3  # a window or a table of frequencies alone may be equal in models that have nothing to do
-SMALLEST = 64  # numbers of a vector that nobody else has
+SHARED = 3  # a window or a table of frequencies may be equal in unrelated models
+SMALLEST = 64  # numbers of a vector that is specific enough
 PATTERNS = ("*.safetensors", "*.bin", "*.pth", "*.pt")
 
 
 def marks(model: str | Path) -> list[str] | None:
-    """Hashes of a model's vectors, by which its weights are known again.
+    """Hashes of a model's vectors, which identify its weights.
 
     Args:
         model: a folder, a file, the name of a model on the hub, or one of these behind a loader
-            (``transformers:facebook/hubert-base-ls960``); nothing is fetched.
+            (``transformers:facebook/hubert-base-ls960``); nothing is downloaded.
 
     Returns:
-        Hexadecimal numbers, sorted; None: the weights are not here, or not in a format that is read.
+        Hexadecimal numbers, sorted; None: the weights are not available locally, or in an unknown format.
     """
     files = _files(str(model))
     return list(_marks(tuple((str(path), path.stat().st_mtime_ns) for path in files))) or None
 
 
 def _files(model: str) -> list[Path]:
-    """Files of its weights that are here."""
+    """Local files of its weights."""
     loader, colon, rest = model.partition(":")
     if colon and not Path(model).exists():
         if loader == "torchaudio":

@@ -1,4 +1,4 @@
-"""What lies inside an utterance and what is padding, and statistics over the inside alone."""
+"""Masks of valid positions, and statistics over them."""
 
 import torch
 
@@ -21,8 +21,7 @@ def span_mask(start: torch.Tensor, stop: torch.Tensor, width: int) -> torch.Tens
 def masked_standardise(x: torch.Tensor, mask: torch.Tensor, eps: float) -> torch.Tensor:
     """``(x - mean) / sqrt(var + eps)`` along the last axis, mean and population variance taken where mask.
 
-    With the mask of an utterance's own samples this is what the utterance gets when it is alone, whatever
-    stands elsewhere in the row.
+    With the mask of an utterance's samples, the result does not depend on the rest of the row.
 
     Args:
         x: ``(..., T)`` float.

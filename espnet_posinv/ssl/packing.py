@@ -1,4 +1,4 @@
-"""Utterances of several lengths one behind another, with nothing between them that is computed in vain."""
+"""Packed batches: the rows of all utterances concatenated, so that nothing is computed for padding."""
 
 import functools
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from espnet_posinv.device import to_device
 
 @torch.compiler.disable
 def packing(lengths: Sequence[int], device: torch.device) -> "Packing":
-    """The `Packing` of these lengths; that of a batch's last encoding serves the next one."""
+    """The `Packing` of these lengths, kept for later batches of the same lengths."""
     return (Packing if mode_is_on() else _packing)(tuple(lengths), device)
 
 
@@ -22,17 +22,16 @@ def _packing(lengths, device):
 
 
 def mode_is_on() -> bool:
-    """Whether tensors that are made now are of no use later: inference mode, fake tensors."""
+    """Whether tensors created now cannot be reused later: inference mode, fake tensors."""
     return torch.is_inference_mode_enabled() or _get_current_dispatch_mode() is not None
 
 
 class Packing:
-    """Where the rows of each utterance lie: N rows in all, ``(N, ...)``, or ``(B, W, ...)`` with padding.
+    """Indices between a packed batch ``(N, ...)`` of N rows in all and a padded one ``(B, W, ...)``.
 
     Args:
-        lengths: rows of each of the B utterances, at least one each; known to the host, so that nobody waits
-            for a device.
-        device: where tensors are packed.
+        lengths: rows of each of the B utterances, at least one each; on the host, to avoid synchronisation.
+        device: of the packed tensors.
     """
 
     def __init__(self, lengths: Sequence[int], device: torch.device):
@@ -41,28 +40,28 @@ class Packing:
         self.total = sum(self.lengths)
         self.equal = self.total == self.width * len(self.lengths)
         self.device = device
-        self.kept: dict[tuple, tuple] = {}  # what others derive from it
+        self.kept: dict[tuple, tuple] = {}  # index tensors that other modules derive from it
 
     @cached_property
     def starts(self) -> torch.Tensor:
-        """First row of each utterance and, behind them, N: ``(B + 1,)`` int32."""
+        """First row of each utterance, then N: ``(B + 1,)`` int32."""
         ends = torch.tensor([0, *self.lengths], dtype=torch.int32, device="cpu").cumsum(0, dtype=torch.int32)
         return to_device(ends, self.device)
 
     @cached_property
     def owners(self) -> torch.Tensor:
-        """Whose each row is, ``(N,)``."""
+        """Utterance of each row, ``(N,)``."""
         counts = self.starts.diff()
         return torch.repeat_interleave(counts, output_size=self.total)
 
     @cached_property
     def positions(self) -> torch.Tensor:
-        """Which of its utterance's rows each one is, ``(N,)``."""
+        """Index of each row within its utterance, ``(N,)``."""
         return torch.arange(self.total, device=self.device) - self.starts[self.owners]
 
     @cached_property
     def padded_rows(self) -> torch.Tensor:
-        """Where each row stands among the B * W of a padded batch, ``(N,)``."""
+        """Index of each row among the B * W rows of a padded batch, ``(N,)``."""
         return self.owners * self.width + self.positions
 
     @cached_property
@@ -76,7 +75,7 @@ class Packing:
         return rows if self.equal else rows.index_select(0, self.padded_rows)
 
     def unpack(self, x: torch.Tensor) -> torch.Tensor:
-        """``(N, ...)`` -> ``(B, W, ...)``, zeros behind an utterance."""
+        """``(N, ...)`` -> ``(B, W, ...)``, zeros in the padding."""
         if not self.equal:
             empty = x.new_zeros(len(self.lengths) * self.width, *x.shape[1:])
             x = empty.index_copy(0, self.padded_rows, x)
@@ -85,7 +84,7 @@ class Packing:
     def sums(self, x: torch.Tensor) -> torch.Tensor:
         """Sum over the rows of each utterance, ``(N, ...)`` -> ``(B, ...)``.
 
-        Not by atomic additions, which come out otherwise each time, nor as a product with zeros, which would
-        hand on what is not finite in another utterance.
+        Not by atomic additions, which are not deterministic, nor as a product with a mask, in which a NaN of
+        one utterance would reach the others.
         """
         return self.unpack(x).sum(1)

@@ -1,4 +1,4 @@
-"""The convolution that tells wav2vec 2.0's layers where a frame is, as one product for each group."""
+"""wav2vec 2.0's convolutional position embedding, as one matrix product for each group of channels."""
 
 import torch
 from torch import nn
@@ -6,15 +6,15 @@ from torch import nn
 from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.products import prepared
 
-BLOCK = 8  # frames that are computed as one row of the product
+BLOCK = 8  # frames in one row of the product
 
 
 class PositionConv(nn.Conv1d):
-    """A grouped convolution whose outputs see zeros outside of their utterance, as many as inputs.
+    """A grouped convolution over packed utterances with zero padding around each, ``(N, D)`` -> ``(N, D)``.
 
-    cuDNN has no kernel of 16 bits for groups that uses tensor cores, and none that knows where an utterance
-    ends.  Here ``BLOCK`` frames are one row of a matrix, the blocks that they see one row of another, and the
-    kernel is a band matrix between them: 1 + 2 BLOCK / kernel times the operations at most.
+    cuDNN has no 16-bit tensor-core kernel for groups, and none for packed utterances.  Here ``BLOCK`` output
+    frames are one row of a matrix, the input blocks in their receptive field one row of another, and the
+    kernel is a band matrix between them: at most 1 + 2 BLOCK / kernel times the operations.
     """
 
     def __init__(self, dim: int, kernel: int, groups: int):
@@ -34,13 +34,13 @@ class _Banded(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        # an input is seen by outputs on both sides of it: a convolution again, its kernel turned round
+        # the gradient is a convolution with the reversed kernel
         groups = grad.shape[1] // ctx.weight.shape[1]
         return _product(grad, prepared(ctx.weight, grad.dtype, banded, groups, 1), *ctx.where), None, None
 
 
 def _where(frames: Packing, taps: int, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """`seen` and `rows` of :func:`_product`, found once for a packing."""
+    """`seen` and `rows` of :func:`_product`, computed once for a packing."""
     if (taps, groups) not in frames.kept:
         frames.kept[taps, groups] = _find(frames, taps, groups)
     return frames.kept[taps, groups]
@@ -57,13 +57,14 @@ def _find(frames: Packing, taps: int, groups: int) -> tuple[torch.Tensor, torch.
 
 
 def _product(x: torch.Tensor, band: torch.Tensor, seen: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """What each block sees times the band matrix of each group.
+    """Product of the receptive field of each block with the band matrix of each group.
 
     Args:
         x: ``(N, D)``.
         band: ``(G, V * BLOCK * D / G, BLOCK * D / G)``.
-        seen: ``(G * M * V)`` blocks that each of the M blocks sees, of each group; the last one is zeros.
-        rows: ``(N,)`` where x stands in the blocks.
+        seen: ``(G * M * V)`` indices of the V input blocks of each of the M output blocks, of each group; the
+            last block is zeros.
+        rows: ``(N,)`` index of each row of x in the blocks.
     """
     groups, _, size = band.shape
     blocks = len(seen) // (groups * band.shape[1] // size)
@@ -75,12 +76,12 @@ def _product(x: torch.Tensor, band: torch.Tensor, seen: torch.Tensor, rows: torc
 
 
 def _reach(taps: int) -> int:
-    """Blocks on each side that a block sees, both ways."""
+    """Input blocks before and after a block that are in its receptive field."""
     return -(-(taps // 2) // BLOCK)
 
 
 def banded(weight: torch.Tensor, groups: int, back: int) -> torch.Tensor:
-    """A kernel (O, I, K) in so many groups as a band matrix.
+    """A grouped kernel (O, I, K) as a band matrix.
 
     Args:
         weight: of the convolution.
@@ -88,7 +89,7 @@ def banded(weight: torch.Tensor, groups: int, back: int) -> torch.Tensor:
         back: 1 for the convolution that gives the gradient: taps in reverse, inputs and outputs exchanged.
 
     Returns:
-        ``(G, V * BLOCK * I, BLOCK * O / G)`` for the V blocks that a block sees.
+        ``(G, V * BLOCK * I, BLOCK * O / G)`` for the V input blocks of an output block.
     """
     taps = weight.unflatten(0, (groups, -1)).permute(0, 3, 2, 1)
     count = taps.shape[1]

@@ -18,13 +18,13 @@ def prepared(
     layout: Callable[..., torch.Tensor] | None = None,
     *args: int,
 ):
-    """A frozen weight in this dtype and ``layout(weight, *args)``, made once and again when it has changed.
+    """``layout(weight, *args)`` of a frozen weight in this dtype, cached until the weight changes.
 
-    It is kept as an attribute of the weight, which neither a copy nor a state_dict takes along.
+    The cache is an attribute of the weight, which neither copies nor state_dicts include.
     """
     if weight is None or (layout is None and weight.dtype == dtype):
         return weight
-    if _get_current_dispatch_mode() is not None:  # what a mode makes is of no use outside of it
+    if _get_current_dispatch_mode() is not None:  # tensors created within a mode cannot be used outside of it
         return (weight if layout is None else layout(weight, *args)).to(dtype).contiguous()
     state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
     kept = weight.__dict__.setdefault("_prepared", {})
@@ -50,7 +50,7 @@ def tf32(enabled: bool) -> Iterator[None]:
 
 @contextmanager
 def _precision(use_tf32: bool) -> Iterator[None]:
-    """PyTorch's switch, which holds for all products of the process, is on for one of ours only."""
+    """PyTorch's switch for all products of the process, on only for one of ours."""
     if not use_tf32:
         yield
         return
@@ -65,10 +65,10 @@ def _precision(use_tf32: bool) -> Iterator[None]:
 
 
 class _StridedProduct(torch.autograd.Function):
-    """Rows of a convolution's input ``(L, C)`` times its kernel, without the inputs laid out anew.
+    """A convolution's input ``(L, C)`` times its kernel, without an im2col copy.
 
-    ``stride`` rows beside each other are one row of a matrix, a kernel of up to ``stride`` taps one product
-    with it; the taps beyond belong to the next such row and are a second product, added to the first.
+    ``stride`` neighbouring rows are one row of a matrix, and the first ``stride`` taps one product with it.
+    Further taps meet the next row of the matrix: a second product, added to the first.
     """
 
     @staticmethod
@@ -105,7 +105,7 @@ class _StridedProduct(torch.autograd.Function):
 
 
 def _taps(weight: torch.Tensor, width: int):
-    """Rows of a kernel that meet the same row of blocks, and how many blocks ahead that is."""
+    """Rows of a kernel that meet the same row of the matrix, and how many rows ahead that is."""
     return [(part, shift) for shift, part in enumerate(weight.split(width))]
 
 
@@ -117,7 +117,7 @@ def taps_first(weight: torch.Tensor) -> torch.Tensor:
 def convolve(x: torch.Tensor, conv: nn.Conv1d) -> torch.Tensor:
     """A strided convolution without padding, ``(L, C)`` -> ``(L / stride, O)``, L a multiple of the stride.
 
-    Outputs that would look past the last row see zeros there.
+    After the last row, the input counts as zeros.
     """
     weight, bias = prepared(conv.weight, x.dtype, taps_first), prepared(conv.bias, x.dtype)
     return _StridedProduct.apply(x, weight, bias, conv.stride[0])

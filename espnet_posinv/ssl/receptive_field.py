@@ -8,8 +8,8 @@ from functools import cached_property
 class ConvStack:
     """Kernel sizes and strides of convolutions without padding, first layer first.
 
-    One layer maps n inputs to ``floor((n - kernel) / stride) + 1`` outputs.  Stacked, output i sees the
-    ``size`` inputs from ``i * hop`` on, with ``hop = prod(strides)`` and
+    One layer maps n inputs to ``floor((n - kernel) / stride) + 1`` outputs.  Stacked, output i depends on
+    the ``size`` inputs from ``i * hop`` on, with ``hop = prod(strides)`` and
     ``size = 1 + sum_l (kernel_l - 1) prod_{k<l} stride_k``.  The stack's count collapses to that of one
     layer with this kernel and stride, because ``floor(floor(a / m) / n) = floor(a / (m n))``.
 
@@ -31,7 +31,7 @@ class ConvStack:
 
     @cached_property
     def size(self) -> int:
-        """Inputs that one output sees."""
+        """Inputs that one output depends on."""
         size, hop = 1, 1
         for kernel, stride in zip(self.kernels, self.strides, strict=True):
             size += (kernel - 1) * hop

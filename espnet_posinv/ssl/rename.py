@@ -15,9 +15,9 @@ def load_renamed(
     ignore: str,
     source: str,
 ) -> None:
-    """Copy ``state`` into the network; every parameter must be met once.
+    """Copy ``state`` into the network; every parameter must occur once.
 
-    Query, key and value projections come apart or fused; ours are fused, in this order.
+    Query, key and value projections may be separate or fused; ours are fused, in this order.
 
     Args:
         network: gets the weights.

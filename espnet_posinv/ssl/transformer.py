@@ -1,4 +1,4 @@
-"""The transformer layer that the encoders share, over frames of utterances packed one behind another."""
+"""The transformer layer of all encoders, over packed utterances."""
 
 import math
 
@@ -24,8 +24,8 @@ def packed_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, frames: 
 class SelfAttention(nn.Module):
     """Multi-head self-attention through PyTorch's fused kernels.
 
-    Utterances of one length are a batch.  Others are attended to as they are packed on a GPU; with a bias,
-    which the kernel for that does not take, as a batch with masked keys; and one by one on a CPU.
+    Utterances of equal length are one batch.  On a GPU, others are computed packed or, with a bias, which
+    that kernel does not take, as a padded batch with masked keys; on a CPU, one by one.
     """
 
     def __init__(self, dim: int, heads: int):
@@ -56,7 +56,7 @@ class SelfAttention(nn.Module):
         return y.transpose(1, 2).flatten(2)
 
     def bias(self, x, keys, relative):
-        """What is added to the scores; here nothing but the mask."""
+        """What is added to the scores: here only the mask."""
         return keys
 
 
@@ -80,8 +80,8 @@ class GatedRelativeAttention(SelfAttention):
 class RelativePositions(nn.Module):
     """One learned value per head and bucket of the distance between key and query (T5's buckets).
 
-    Half of the buckets are for keys behind, half for keys ahead; of each half, the first half are one
-    distance each, the rest widen logarithmically up to ``max_distance``.
+    Half of the buckets are for earlier keys, half for later ones. The first half of each are single
+    distances; the width of the others grows logarithmically up to ``max_distance``.
     """
 
     def __init__(self, buckets: int, max_distance: int, heads: int):

@@ -2,9 +2,9 @@
 
 One network serves the three families (arXiv 2006.11477, 2106.07447, 2110.13900): strided convolutions on
 the waveform, a convolution as position embedding, transformer layers.  The libraries' own forward passes
-let padding leak into the valid frames: the base models' GroupNorm takes its statistics over the whole
-padded time axis (huggingface/transformers#21534, pytorch/audio#2242).  Here every frame of an utterance
-equals the one that the utterance gets alone; the libraries only supply weights.
+let padding change the valid frames: the base models' GroupNorm takes its statistics over the whole
+padded time axis (huggingface/transformers#21534, pytorch/audio#2242).  Here the frames of an
+utterance do not depend on padding; the libraries only supply weights.
 """
 
 from collections.abc import Callable, Iterator
@@ -92,9 +92,9 @@ class ConvLayer(nn.Module):
 class Wav2Vec2Network(nn.Module):
     """Hidden states of wav2vec 2.0, HuBERT or WavLM.
 
-    Utterances lie one behind another in one row, each from a multiple of the hop on, so that every layer
-    has its frames at its own multiples.  A convolution without padding never looks past an utterance's end
-    in a frame that lies inside it; what lies between is computed, one frame for an utterance, and dropped.
+    Utterances are concatenated, each from a multiple of the hop on, so that the frames of each layer start at
+    multiples of its own hop.  A convolution without padding uses no sample after an utterance's end for a
+    valid frame; the frame between two utterances is computed and dropped.
     """
 
     max_samples = None
@@ -139,20 +139,20 @@ class Wav2Vec2Network(nn.Module):
         dtype: torch.dtype,
         run: Callable[..., torch.Tensor],
     ) -> Iterator[tuple[str | int, torch.Tensor]]:
-        """Yield the hidden states one after another, so that the caller stops at the last one it needs.
+        """Yield the hidden states in order; the caller stops after the last one that it needs.
 
         Args:
-            wav: ``(B, T)`` float32 with zeros behind each utterance.
+            wav: ``(B, T)`` float32 with zeros after each utterance.
             lengths: samples of each utterance.
             frames: of each utterance.
             statistics: ``(start, stop)``, both ``(B,)`` in samples, the span over which GroupNorm takes its
                 statistics; None for the whole utterance.
             dtype: in which products are made.
-            run: calls a module with its arguments, and may forget its activations.
+            run: calls a module with its arguments, perhaps with activation checkpointing.
 
         Yields:
             ``("conv", (N, conv_dims[-1]))``, then ``(i, (N, dim))`` for i = 0 (input of the first layer) to
-            num_layers (the last one behind the final norm where there is one), N frames in all.
+            num_layers (the last one after the final norm if there is one), N frames in all.
         """
         blocks = packing([-(-n // self.hop) for n in lengths], wav.device)
         wav = F.pad(wav, (0, blocks.width * self.hop - wav.shape[1]))  # a negative number cuts
@@ -160,7 +160,7 @@ class Wav2Vec2Network(nn.Module):
         if statistics is None:
             stop = to_device(torch.tensor(lengths), wav.device)
             statistics = torch.zeros_like(stop), stop
-        start = -(-statistics[0] // self.first.hop)  # outputs that see nothing but the span
+        start = -(-statistics[0] // self.first.hop)  # outputs whose receptive field is inside the span
         stop = start + self.first.frames(statistics[1] - start * self.first.hop)
         mask = between(blocks, start, stop, self.hop // self.first.hop)
         x = run(self.convs[0].first, row.flatten(), blocks, mask, dtype)

@@ -1,8 +1,8 @@
 """The encoder of Whisper (arXiv 2212.04356) in PyTorch, with the weights of a CTranslate2 folder.
 
-Weakly supervised, not self-supervised, and with absolute sinusoidal positions: a really pretrained encoder
-that can be had from package registries.  Inputs need not be padded to 30 s: the position table is sliced,
-and what lies behind an utterance is what stands behind it when it is alone.
+Weakly supervised, not self-supervised, with absolute sinusoidal positions; available from package registries.
+Inputs need not be padded to 30 s: the position table is sliced, and features do not depend on the padding of
+the batch.
 """
 
 import json
@@ -58,10 +58,10 @@ class LogMel(nn.Module):
         self.register_buffer("window", torch.hann_window(N_FFT))
 
     def forward(self, wav: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
-        """wav (B, T), zeros behind each utterance; valid (B, T // 160) bool or None -> (B, bands, T // 160).
+        """wav (B, T), zeros after each utterance; valid (B, T // 160) bool or None -> (B, bands, T // 160).
 
-        Whisper mirrors the signal at its start, and pads its end with zeros (to 30 s): so do we, which also
-        makes the end of an utterance the same in a longer batch.  Frames outside ``valid`` become 0.
+        Whisper reflects the signal at its start and pads its end with zeros (to 30 s).  So does this, so the
+        end of an utterance is the same in a longer batch.  Frames outside ``valid`` become 0.
         """
         half = N_FFT // 2
         wav = F.pad(F.pad(wav[:, None], (half, 0), mode="reflect"), (0, half))[:, 0]
@@ -118,7 +118,7 @@ class WhisperNetwork(nn.Module):
     def _convolve(self, mel, valid, frames):
         x = F.gelu(self._conv(mel, self.conv1))
         if valid is not None:
-            # the second convolution must find behind the end the zeros of its own padding
+            # after the end, the second convolution needs the zeros of its own padding
             x = x.masked_fill(~valid[:, None], 0.0)
         return frames.pack(F.gelu(self._conv(x, self.conv2)).transpose(1, 2))
 
