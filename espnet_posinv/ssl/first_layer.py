@@ -2,7 +2,7 @@
 
 Its GroupNorm takes mean and variance of every channel over time.  A channel is the
 product of ``K`` samples with its kernel w, so they are ``w m`` and ``w C w'`` with the mean m and covariance
-C of the windows of K samples: K x K numbers for each utterance, in float64, instead of passes over the channels.
+C of the windows of K samples: K x K numbers for each utterance, in float64, not passes over the channels.
 The normalisation becomes part of the kernel of each utterance, and the layer is one product.
 """
 
