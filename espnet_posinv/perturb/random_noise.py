@@ -74,9 +74,9 @@ def noise_files(source: str | Path) -> dict[str, list[str]]:
             if file.is_file() and not file.name.startswith(".") and file.suffix:
                 parts = file.relative_to(source).parts
                 found.setdefault(parts[0] if len(parts) > 1 else file.stem, []).append(str(file))
-        for kind in sorted(path for path in source.iterdir() if path.is_dir() and path.name[0] != "."):
-            if kind.name not in found:
-                problems.append(f"{kind.name}: {kind}: no recording in it")
+        for folder in sorted(path for path in source.iterdir() if path.is_dir() and path.name[0] != "."):
+            if folder.name not in found:
+                problems.append(f"{folder.name}: {folder}: no recording in it")
     elif not source.is_file():
         raise DataError(f"{source}: no such file")
     else:
