@@ -42,6 +42,10 @@ class Enhancer:
         overlap: float = 1.0,
         batch_size: int = 1,
     ):
+        if not isinstance(model, torch.nn.Module):
+            raise ValueError(
+                f"{model!r}: a model is needed; Enhancer.from_pretrained reads one from its folder"
+            )
         if model.num_spk != 1:
             raise ValueError(f"the model separates {model.num_spk} speakers; an Enhancer needs one output")
         if not 0 <= 2 * overlap <= segment:

@@ -294,6 +294,11 @@ def test_bad_arguments_are_refused(wav, options, message):
         Enhancer(Half(), segment=1.0, overlap=0.6)
 
 
+def test_a_folder_in_place_of_a_model_gets_the_remedy():
+    with pytest.raises(ValueError, match=r"'exp/mine': a model is needed; Enhancer\.from_pretrained reads"):
+        Enhancer("exp/mine")
+
+
 def test_help_costs_no_imports():
     run = subprocess.run(
         [sys.executable, "-m", "espnet_posinv", "enhance", "--help"], capture_output=True, text=True
