@@ -6,6 +6,7 @@ unpacked ASR model, or its name on the hub), ssl_ctc (folder that posinv train-c
 of a module of yours. Settings of one recogniser follow its model: MODEL,beam_size=5,lm=words.arpa
 """
 
+import os
 import sys
 
 RECOGNISER_OPTIONS = ("backend", "model", "language", "beam_size", "window", "compute_type")
@@ -58,4 +59,4 @@ def run(args):
         count = decode_by_jobs(recogniser, words, pairs, command=args.cmd, nj=args.nj, log_dir=log_dir)
     else:
         count = decode(recogniser, pairs, nj=args.nj)
-    print(f"posinv decode: {count} utterances recognised, texts in {', '.join(args.output_dir)}")
+    print(f"posinv decode: {count} utterances recognised, texts in {os.path.commonpath(args.output_dir)}")
