@@ -541,7 +541,7 @@ if stage 9 "report: ${results}, ${expdir}/report.html" --key "${probed} ${probe_
         as_made "${dir}/section.json" --folder --reads $(each "${raw}/${train_set}/%" wav.scp spk1.scp) \
             --value "upstream=${u#*=}" --value "args=${probe_args}" && continue
         echo "probing ${u#*=}: how long it takes stands in ${dir}/probe.log"
-        beside "${nj}" submit "${decode_cmd}" "${dir}/probe.log" ${python} -m espnet_posinv probe \
+        OMP_NUM_THREADS=${train_threads} beside 1 submit "${decode_cmd}" "${dir}/probe.log" ${python} -m espnet_posinv probe \
             --upstream "${u#*=}" --data "${raw}/${train_set}" --output-dir "${dir}" ${probe_args}
     done
     all_done
