@@ -365,3 +365,11 @@ def test_mistakes_in_the_recipes_options_are_named_before_anything_is_done(optio
     recipe = ROOT / "egs2/mini_debian/ssl1/run.sh"
     done = subprocess.run([recipe, *options], capture_output=True, text=True)
     assert done.returncode == 2 and what in done.stderr and not done.stdout
+
+
+def test_held_out_recordings_elsewhere_than_the_archive_stop_the_gathering(tmp_path, monkeypatch):
+    """They are found by path: with other paths nothing would be left out, and no one would know."""
+    monkeypatch.setattr(corpus, "unpack", lambda *_: tmp_path / "unpacked")
+    monkeypatch.setattr(corpus, "_left_out", lambda *_: {tmp_path / "other/a.g722"})
+    with pytest.raises(ValueError, match=r"a\.g722: held out, but not in .*unpacked"):
+        next(corpus.recordings(tmp_path))
