@@ -330,7 +330,10 @@ enhance_one() {
     for t in "${todo[@]}"; do
         for n in $(cd "${dir}" && ls -d part.*/wavs/1/"${t}"); do mv "${dir}/${n}" "${dir}/${t}/${n%%/*}"; done
         cat "${dir}"/part.*/spk1.scp | sed -n "s|^${t}/\([^ ]*\) .*/\(part\.[0-9]*\)/wavs/1/${t}/|\1 ${dir}/${t}/\2/|p" |
-            sort > "${dir}/${t}/spk1.scp.tmp" && mv "${dir}/${t}/spk1.scp.tmp" "${dir}/${t}/spk1.scp"
+            sort > "${dir}/${t}/spk1.scp.tmp"
+        cmp -s <(cut -d ' ' -f 1 "${dir}/${t}/spk1.scp.tmp") <(sed 's/[[:blank:]].*//' "${raw}/${t}/wav.scp" | sort) || {
+            echo "$0: ${dir}/${t}: other utterances than ${raw}/${t}/wav.scp has; see ${dir}/log" >&2; return 1; }
+        mv "${dir}/${t}/spk1.scp.tmp" "${dir}/${t}/spk1.scp"
     done
     rm -r "${dir}"/part.*
     echo "${dir}: $(wc -l < "${dir}/log/wav.scp") utterances enhanced"
