@@ -64,7 +64,7 @@ def run(args) -> None:
             args.steps, args.batch, args.seconds, args.rate, seed=args.seed, positional=args.positional
         )
         args.work.mkdir(parents=True, exist_ok=True)
-        streams = load(args.speech, round(args.seconds * 50) * 320, args.device)
+        streams = load(args.speech, plan.length, args.device)
         say(
             f"{len(streams.names)} streams, {len(streams.audio) / SAMPLE_RATE / 3600:.1f} h with speed copies"
         )

@@ -1,4 +1,4 @@
-"""Targets of masked prediction: k-means clusters of a teacher's features, with or without its positions."""
+"""Targets of masked prediction: k-means clusters of a teacher's features, without its positions."""
 
 import torch
 
@@ -56,22 +56,9 @@ class Teacher:
             rows.append((y - y.mean(1, keepdim=True))[:, y.shape[1] - new :].flatten(0, 1))
         return torch.cat(rows)
 
-    def positions(self, frames: int) -> torch.Tensor:
-        """What the index adds to a feature, `(frames, D)`: means of the first frames, centred."""
-        return self.mean[:frames] - self.mean[:frames].mean(0)
-
-
-def index_in_utterance(streams: Streams) -> torch.Tensor:
-    """Of each frame `(frames,)`: how far behind the first one of its utterance it lies."""
-    first, count = (streams.utterances // HOP).T.cpu()
-    index = torch.zeros(streams.frames, dtype=torch.long)
-    for start, n in zip(first.tolist(), count.tolist(), strict=True):
-        index[start : start + n] = torch.arange(n)
-    return index.to(streams.audio.device)
-
 
 @torch.no_grad()
-def cluster(streams: Streams, teacher: Teacher, clusters: int, seed: int, positional: bool = False):
+def cluster(streams: Streams, teacher: Teacher, clusters: int, seed: int):
     """Label every frame by k-means.
 
     Args:
@@ -79,31 +66,23 @@ def cluster(streams: Streams, teacher: Teacher, clusters: int, seed: int, positi
         teacher: its features.
         clusters: number of them.
         seed: of sampling and fitting.
-        positional: to each feature is added what the teacher adds at the frame's index in its utterance.
 
     Returns:
         `(frames,)` int16 on the streams' device, and the mean squared distance to the nearest centre over
         the variance (0: perfect).
     """
     device = streams.audio.device
-    index = index_in_utterance(streams) if positional else None
-    table = teacher.positions(int(index.max()) + 1) if positional else None
-
-    def features(first, x):
-        y = teacher(x)
-        return y + table[index[first : first + len(y)]] if positional else y
-
     share = min(1.0, FIT_FRAMES / streams.frames)
     generator = torch.Generator(device).manual_seed(seed)
     sample = []
-    for first, x in streams.items():
-        y = features(first, x)
+    for _, x in streams.items():
+        y = teacher(x)
         sample.append(y[torch.rand(len(y), generator=generator, device=device) < share])
     sample = torch.cat(sample)
     centres, unexplained = k_means(sample, clusters, generator)
     labels = torch.empty(streams.frames, dtype=torch.int16, device=device)
     for first, x in streams.items():
-        y = features(first, x)
+        y = teacher(x)
         labels[first : first + len(y)] = nearest(y, centres)[0].short()
     return labels, unexplained
 

@@ -43,13 +43,20 @@ def mini_config(layers: int = 6, width: int = 256) -> HubertConfig:
 
 
 class MaskedPrediction(nn.Module):
-    """HuBERT and its head: the cluster of each frame is predicted from what is not masked."""
+    """HuBERT and its head: the cluster of each frame is predicted from what is not masked.
 
-    def __init__(self, config: HubertConfig, clusters: int):
+    Args:
+        config: of the HuBERT.
+        clusters: how many.
+        places: if not 0, the index of each frame, below `places`, is predicted as well, from the same vector.
+    """
+
+    def __init__(self, config: HubertConfig, clusters: int, places: int = 0):
         super().__init__()
         self.hubert = HubertModel(config)
         self.project = nn.Linear(config.hidden_size, config.hidden_size)
         self.codes = nn.Parameter(torch.randn(clusters, config.hidden_size))
+        self.places = nn.Parameter(torch.randn(places, config.hidden_size)) if places else None
 
     def forward(self, wav: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor):
         """Cross-entropy L_m + L_u (section 3.2 of the paper), and the share of hits under the mask.
@@ -60,12 +67,17 @@ class MaskedPrediction(nn.Module):
             mask: `(B, N)` bool.
 
         Returns:
-            Loss in nats, each part a mean over its frames, and the share of masked frames predicted right.
+            Loss in nats, each part a mean over its frames, and the share of masked frames whose cluster is
+            predicted right.
         """
         inside = labels >= 0
         hidden = F.normalize(self.project(self.hidden(wav, mask, inside)).float(), dim=-1)
         logits = hidden @ F.normalize(self.codes.float(), dim=-1).T / TEMPERATURE
         each = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-1, reduction="none")
+        if self.places is not None:
+            place = torch.arange(labels.shape[1], device=labels.device).expand_as(labels)
+            by_place = hidden @ F.normalize(self.places.float(), dim=-1).T / TEMPERATURE
+            each = each + F.cross_entropy(by_place.transpose(1, 2), place, reduction="none")
         # Sums over all frames: to pick frames by a mask, a GPU waits for the CPU
         masked, open_ = (inside & m for m in (mask, ~mask))
         loss = sum((each * m).sum() / m.sum().clamp_min(1) for m in (masked, open_))

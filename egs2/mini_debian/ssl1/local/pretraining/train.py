@@ -15,7 +15,7 @@ from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import SSLEncoder
 from espnet_posinv.ssl.marks import marks_of
 from pretraining.labels import Teacher, cluster
-from pretraining.model import MaskedPrediction, draw_mask, mini_config
+from pretraining.model import HOP, WINDOW, MaskedPrediction, draw_mask, mini_config
 from pretraining.streams import Streams, crop
 
 CLUSTERS = 2000
@@ -31,7 +31,17 @@ class Plan:
     rate: float = 1e-3
     warmup: float = 0.08  # share of the steps
     seed: int = 0
-    positional: bool = False  # utterances from their first sample, targets with the teacher's positions
+    positional: bool = False  # utterances from their first sample; the frame's index is a second target
+
+    @property
+    def length(self) -> int:
+        """Samples of a window."""
+        return round(self.seconds * 50) * HOP
+
+    def model(self) -> MaskedPrediction:
+        """A model of random weights."""
+        frames = (self.length - WINDOW) // HOP + 1
+        return MaskedPrediction(mini_config(), CLUSTERS, frames if self.positional else 0)
 
 
 def learning_rate(step: int, plan: Plan) -> float:
@@ -56,7 +66,6 @@ def labels_of(streams: Streams, work: Path, plan: Plan, name: str, encoder: SSLE
     """
     path = work / "labels.pt"
     source = f"{name}, layer {encoder.layers[0]}, weights {encoder.fingerprint()[:12]}"
-    source += ", with its positions" if plan.positional else ""
     if path.exists():
         kept = torch.load(path, weights_only=True, map_location=streams.audio.device)
         if len(kept["labels"]) != streams.frames:
@@ -71,7 +80,7 @@ def labels_of(streams: Streams, work: Path, plan: Plan, name: str, encoder: SSLE
             )
         return kept["labels"]
     began = time.time()
-    labels, unexplained = cluster(streams, Teacher(encoder, streams), CLUSTERS, plan.seed, plan.positional)
+    labels, unexplained = cluster(streams, Teacher(encoder, streams), CLUSTERS, plan.seed)
     say(f"{CLUSTERS} clusters, {unexplained:.2f} of the variance unexplained, {time.time() - began:.0f} s")
     save(path, {"labels": labels, "teacher": source})
     return labels
@@ -96,33 +105,34 @@ def train(
         save_every: seconds between checkpoints.
 
     Raises:
-        ValueError: labels of other speech or of another teacher.
+        ValueError: labels of other speech or of another teacher, or a checkpoint of the other twin.
         FloatingPointError: the loss is not finite.
     """
     path, device, step = work / "checkpoint.pt", streams.audio.device, 0
     labels = labels_of(streams, work, plan, *teacher, say)
     taught = {"teachers": [teacher[0]], "teacher_weights": marks_of(teacher[1].network.state_dict().values())}
     torch.manual_seed(plan.seed)
-    model = MaskedPrediction(mini_config(), CLUSTERS).to(device).train()
+    model = plan.model().to(device).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), plan.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=streams.audio.is_cuda
     )
     generator = torch.Generator(device).manual_seed(plan.seed)
     if path.exists():
         state = torch.load(path, weights_only=True, map_location=device)
+        if state["plan"]["positional"] != plan.positional:
+            raise ValueError(f"{path}: of the other twin; give it another --work folder")
         plan, step = Plan(**state["plan"]), state["step"]
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         generator.set_state(state["generator"].cpu())
         say(f"going on at step {step} of {plan.steps}")
-    length = round(plan.seconds * 50) * 320
     began = last_save = last_log = time.time()
     first = since = step
     sums = torch.zeros(2, device=device)
     while step < plan.steps:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, plan)
-        wav, target = crop(streams, labels, plan.batch, length, generator, plan.positional)
+        wav, target = crop(streams, labels, plan.batch, plan.length, generator, plan.positional)
         mask = draw_mask(*target.shape, generator, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             loss, hits = model(wav, target, mask)
@@ -164,7 +174,7 @@ def export(work: Path, folder: Path) -> int:
     state = torch.load(work / "checkpoint.pt", weights_only=True, map_location="cpu")
     if state["step"] < state["plan"]["steps"]:
         raise ValueError(f"{work}: the training ended at step {state['step']}; run it to its end first")
-    model = MaskedPrediction(mini_config(), CLUSTERS)
+    model = Plan(**state["plan"]).model()
     model.load_state_dict(state["model"])
     model = model.hubert.eval().half()
     folder = folder.resolve()  # a link may lead to another file system
