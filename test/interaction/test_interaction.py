@@ -12,7 +12,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "egs2/mini_debian/enh1/local"))
 
-from interaction.__main__ import main  # noqa: E402
+from interaction import ablation  # noqa: E402
+from interaction.__main__ import ABLATION, main  # noqa: E402
 from interaction.report import Resamples, Results, _interaction, told  # noqa: E402
 from interaction.train import SideBySide, load_model, train  # noqa: E402
 
@@ -133,6 +134,25 @@ def test_a_planted_interaction_is_found(tmp_path):
     assert (
         "3 seeds a cell, 400 updates, 200 utterances" in page and (tmp_path / "page/convergence.png").exists()
     )
+
+
+def test_grids_are_cells_whose_differences_are_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT / "egs2/mini_debian/enh1")
+    cells = ablation.cells(ABLATION, ["speed"], ["free"])
+    names = [f"ssl_softdtw-speed-speeds{tag}@free" for tag in ("0.9-1-1.1", "1", "0.8-0.9-1-1.1-1.2")]
+    assert list(cells) == names and cells[names[1]]["conf"]["speeds"] == [1.0]
+    with pytest.raises(ValueError, match=r"--grids signal: .* use posinv ablate"):
+        ablation.cells(ABLATION, ["signal"], ["free"])
+    facts = {"names": ["a", "b"], "per": [10, 10], "lps": {"free": [10, 10]}}
+    (tmp_path / "unseen.facts.json").write_text(json.dumps(facts))
+    for cell, wrong in zip(names[:2], ([4, 6], [3, 5]), strict=True):
+        (tmp_path / cell).mkdir()
+        scores = {"unseen": [{"free": {"per": wrong, "lps": wrong}}] * 2}
+        (tmp_path / cell / "step800.json").write_text(json.dumps(scores))
+    main(["report", "--grids", "speed", "--output-dir", str(tmp_path)])
+    page = (tmp_path / "ablation.md").read_text()
+    assert "2 seeds a point, 800 updates" in page and "| speeds [0.9, 1.0, 1.1] | 50.0 [40.0, 60.0] |" in page
+    assert "| speeds [1.0] | **40.0 [30.0, 50.0] (-10.0 [-10.0, -10.0])** |" in page and "0.8" not in page
 
 
 def test_mistakes_are_named(tmp_path):

@@ -276,7 +276,7 @@ def test_training_goes_on_where_it_stopped_with_the_same_result(tiny, tmp_path, 
     lines = []
     train.train(streams, tmp_path / "cut", plan, teacher, say=lines.append)
     assert lines[0] == "going on at step 3 of 6"
-    with pytest.raises(ValueError, match="checkpoint.pt: of the other twin"):
+    with pytest.raises(ValueError, match=r"checkpoint\.pt: of the other twin"):
         train.train(streams, tmp_path / "cut", replace(plan, positional=not positional), teacher)
     (a, x), (b, y) = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert a == b == 6

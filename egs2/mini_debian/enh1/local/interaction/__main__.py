@@ -11,6 +11,7 @@ from pathlib import Path
 
 from espnet_posinv.cli.arguments import Parser, positive
 
+ABLATION = Path("conf/ablation.yaml")
 CRITERIONS = "ssl_mse ssl_mse_pad ssl_mse_shift ssl_softdtw"  # of conf/criterion
 
 
@@ -27,6 +28,7 @@ def options(parser):
     parser.add_argument("--upstreams", default="", help="TAG=SPEC of each encoder, between blanks")
     parser.add_argument("--criterions", default=CRITERIONS)
     parser.add_argument("--cells", default="", help="CRITERION@TAG[+TAG] to train; default: all")
+    parser.add_argument("--grids", nargs="*", help="of conf/ablation.yaml, to train or report instead")
     parser.add_argument("--judges", default="", help="TAG=FOLDER[,UPSTREAM] of each head for phones")
     parser.add_argument("--sets", default="", help="NAME=FOLDER[/EVERY] of each test set, noisy")
     parser.add_argument("--clean", type=Path, default=Path("data_full/test_clean"), help="the same, clean")
@@ -64,9 +66,15 @@ def run(args) -> None:
     elif args.what == "score":
         _score(args, say)
     else:
-        from interaction.report import report
+        page = args.page or args.output_dir
+        if args.grids:
+            from interaction import ablation
 
-        report(args.output_dir, args.page or args.output_dir)
+            ablation.report(args.output_dir, ABLATION, args.grids, page)
+        else:
+            from interaction.report import report
+
+            report(args.output_dir, page)
 
 
 def _train(args, say) -> None:
@@ -77,10 +85,14 @@ def _train(args, say) -> None:
     from espnet_posinv.kaldi.audio import read_mono
     from espnet_posinv.kaldi.scp import read_scp
     from espnet_posinv.perturb.random_noise import read_noises
+    from interaction import ablation
     from interaction.train import train
 
     upstreams = table(args.upstreams)
     cells = args.cells.split() or [f"{c}@{tag}" for tag in upstreams for c in args.criterions.split()]
+    points = ablation.cells(ABLATION, args.grids, list(upstreams)) if args.grids else {}
+    if points:
+        cells = [cell for cell in points if not args.cells or cell in cells]
     if unknown := [cell for cell in cells if not upstreams.keys() >= set(cell.partition("@")[2].split("+"))]:
         raise ValueError(f"--cells {' '.join(unknown)}: encoders are {', '.join(upstreams)} (--upstreams)")
     speech = [torch.from_numpy(read_mono(path)).float() for path in read_scp(args.speech_scp).values()]
@@ -88,9 +100,10 @@ def _train(args, say) -> None:
     plan = Plan(max(args.checkpoints), args.batch, args.seconds, args.rate)
     for cell in cells:
         name, _, tags = cell.partition("@")
-        loss = ssl_criterion(f"conf/criterion/{name}.yaml"), [upstreams[tag] for tag in tags.split("+")]
+        criterion = points.get(cell) or ssl_criterion(f"conf/criterion/{name}.yaml")
+        encoders = [upstreams[tag] for tag in tags.split("+")]
         common = (speech, noises, plan, args.seeds, args.checkpoints, args.device, say)
-        train(args.output_dir / cell, args.model, *loss, *common)
+        train(args.output_dir / cell, args.model, criterion, encoders, *common)
 
 
 def _score(args, say) -> None:
