@@ -61,30 +61,25 @@ def test_models_side_by_side_are_the_models():
 def test_each_seed_has_its_own_weights_and_what_is_done_is_kept(tmp_path):
     g = torch.Generator().manual_seed(0)
     speech, noises = [0.1 * torch.randn(3 * RATE, generator=g)], {"n": torch.randn(3 * RATE, generator=g)}
-    arguments = (
-        tmp_path,
-        MODEL,
-        {"name": "ssl_mse", "conf": {}},
-        [MINI],
-        speech,
-        noises,
-        Plan(2, 1, 0.5),
-        2,
-        [1, 2],
-        "cpu",
-    )
-    train(*arguments)
-    first, last = (torch.load(tmp_path / f"step{n}.pt", weights_only=True) for n in (1, 2))
+    common = (MODEL, speech, noises, Plan(2, 1, 0.5), 2, [1, 2], "cpu")
+    cell, other = tmp_path / "mse", tmp_path / "pad"
+    losses = {"name": "ssl_mse", "conf": {}}, {"name": "ssl_mse_pad", "conf": {}}
+    train({cell: (losses[0], [MINI]), other: (losses[1], [MINI])}, *common)
+    first, last = (torch.load(cell / f"step{n}.pt", weights_only=True) for n in (1, 2))
     name = "separator.linear_out.weight"
     start = load_model(MODEL).state_dict()["linear_out.weight"]
     (a, b), (c, d) = ([seed[name].float() for seed in seeds] for seeds in (first, last))
     assert not torch.equal(a, b) and not torch.equal(c, d)
     assert (c - start).norm() > (a - start).norm() > 0
-    rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (cell / "train.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2] and len(rows[0]["loss"]) == 2
-    before = (tmp_path / "step2.pt").stat().st_mtime_ns
-    train(*arguments)
-    assert (tmp_path / "step2.pt").stat().st_mtime_ns == before
+    # What is there is kept; alone, a cell becomes what it is beside another
+    before = (cell / "step2.pt").stat().st_mtime_ns
+    train({cell: (losses[0], [MINI]), tmp_path / "alone": (losses[1], [MINI])}, *common)
+    assert (cell / "step2.pt").stat().st_mtime_ns == before
+    beside, alone = (torch.load(p / "step2.pt", weights_only=True) for p in (other, tmp_path / "alone"))
+    for x, y in zip(beside, alone, strict=True):
+        assert torch.equal(x[name], y[name])
 
 
 def test_rates_and_intervals():

@@ -98,12 +98,12 @@ def _train(args, say) -> None:
     speech = [torch.from_numpy(read_mono(path)).float() for path in read_scp(args.speech_scp).values()]
     noises = {kind: torch.from_numpy(x) for kind, x in read_noises(args.noise_scp).items()}
     plan = Plan(max(args.checkpoints), args.batch, args.seconds, args.rate)
+    losses = {}
     for cell in cells:
         name, _, tags = cell.partition("@")
         criterion = points.get(cell) or ssl_criterion(f"conf/criterion/{name}.yaml")
-        encoders = [upstreams[tag] for tag in tags.split("+")]
-        common = (speech, noises, plan, args.seeds, args.checkpoints, args.device, say)
-        train(args.output_dir / cell, args.model, criterion, encoders, *common)
+        losses[args.output_dir / cell] = criterion, [upstreams[tag] for tag in tags.split("+")]
+    train(losses, args.model, speech, noises, plan, args.seeds, args.checkpoints, args.device, say)
 
 
 def _score(args, say) -> None:

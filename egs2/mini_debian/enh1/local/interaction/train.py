@@ -1,4 +1,4 @@
-"""Fine-tuning of NSNet2 with several seeds side by side in one process: one cell of the experiment.
+"""Fine-tuning of NSNet2 with several seeds, and several criterions, side by side in one process.
 
 The frozen encoder hears the utterances of all seeds as one batch. The networks, whose recurrences leave a
 GPU idle, run beside each other. Each seed has its own model, its own part of every batch, and a gradient
@@ -18,6 +18,7 @@ from espnet_posinv.enh.in_memory import Mixer, Plan, learning_rate
 from espnet_posinv.enh.nsnet2 import GAIN_FLOOR, NSNet2Separator
 from espnet_posinv.files import atomic_write, replacing
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.sample_rate import SAMPLE_RATE
 
 PREFIX = "separator."
 
@@ -89,11 +90,74 @@ class SideBySide:
         )
 
 
+class Cell:
+    """Training of one criterion through some encoders, with a model for each seed.
+
+    Args:
+        folder: of its checkpoints and train.jsonl.
+        criterion: name and conf of the loss.
+        upstreams: the encoders that it is computed on; of several, the losses are added.
+        start: the model that all begin with.
+        plan: of each seed.
+        seeds: how many.
+        device: cpu or cuda.
+    """
+
+    def __init__(
+        self, folder: Path, criterion: Mapping, upstreams: Sequence[str], start, plan, seeds, device
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        options = {"ssl_dtype": "bfloat16"} if device.startswith("cuda") else {}
+        made = criterion_class(criterion["name"])
+        self.losses = [
+            made(**{**criterion["conf"], **options, "upstream": upstream}) for upstream in upstreams
+        ]
+        self.folder, self.plan = folder, plan
+        self.models = [load_model(start).to(device).train() for _ in range(seeds)]
+        self.enhance = SideBySide(self.models, plan.batch, round(plan.seconds * SAMPLE_RATE))
+        self.optimizer = torch.optim.Adam([p for m in self.models for p in m.parameters()], plan.rate)
+        torch.manual_seed(plan.seed)
+        self.draws = torch.get_rng_state()  # of the criterion, whatever else is trained in this process
+        self.sums, self.since, self.lines = torch.zeros(seeds, device=device), 0, []
+
+    def update(self, step: int, clean: torch.Tensor, enhanced: torch.Tensor) -> None:
+        """Update every model once."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(step, self.plan)
+        lengths = torch.full((len(clean),), clean.shape[1])
+        torch.set_rng_state(self.draws)
+        loss = sum(loss_of(clean, enhanced, lengths) for loss_of in self.losses)
+        self.draws = torch.get_rng_state()
+        loss = loss.view(len(self.models), -1).mean(1)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.sum().backward()
+        for model in self.models:
+            nn.utils.clip_grad_norm_(model.parameters(), self.plan.clip)
+        self.optimizer.step()
+        self.sums += loss.detach()
+
+    def keep(self, step: int, seconds: float) -> None:
+        """Write the weights of every seed after `step` updates, and the mean losses since the last call.
+
+        Raises:
+            FloatingPointError: a loss is not finite.
+        """
+        means = (self.sums / (step - self.since)).tolist()
+        if not all(abs(mean) < float("inf") for mean in means):
+            raise FloatingPointError(f"{self.folder}: update {step}: losses {means}; lower the rate")
+        self.lines.append(json.dumps({"step": step, "loss": means, "seconds": round(seconds, 1)}) + "\n")
+        self.sums.zero_()
+        self.since = step
+        states = [{PREFIX + k: v.half().cpu() for k, v in m.state_dict().items()} for m in self.models]
+        with replacing(self.folder / f"step{step}.pt") as temporary:
+            torch.save(states, temporary)
+        with atomic_write(self.folder / "train.jsonl") as file:
+            file.writelines(self.lines)
+
+
 def train(
-    folder: Path,
+    cells: Mapping[Path, tuple[Mapping, Sequence[str]]],
     start: Path,
-    criterion: Mapping,
-    upstreams: Sequence[str],
     speech: Sequence[torch.Tensor],
     noises: dict[str, torch.Tensor],
     plan: Plan,
@@ -102,13 +166,11 @@ def train(
     device: str,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Train a cell; writes step<n>.pt with the weights of every seed, and train.jsonl. What is there is kept.
+    """Train cells side by side; a cell is what it is alone. One that has its last checkpoint is left alone.
 
     Args:
-        folder: of the cell.
+        cells: criterion and encoders of each folder, as `Cell` takes them.
         start: the model that all begin with.
-        criterion: name and conf of the loss.
-        upstreams: the encoders that it is computed on; of several, the losses are added.
         speech, noises: as `Mixer` takes them.
         plan: of each seed; `plan.seed` decides all batches.
         seeds: how many.
@@ -119,42 +181,23 @@ def train(
     Raises:
         FloatingPointError: a loss is not finite.
     """
-    if (folder / f"step{max(checkpoints)}.pt").is_file():
+    open_cells = [
+        Cell(folder, *what, start, plan, seeds, device)
+        for folder, what in cells.items()
+        if not (folder / f"step{max(checkpoints)}.pt").is_file()
+    ]
+    if not open_cells:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    options = {"ssl_dtype": "bfloat16"} if device.startswith("cuda") else {}
-    made = criterion_class(criterion["name"])
-    losses = [made(**{**criterion["conf"], **options, "upstream": upstream}) for upstream in upstreams]
     mixer = Mixer(speech, noises, Plan(**{**vars(plan), "batch": seeds * plan.batch}), device)
-    models = [load_model(start).to(device).train() for _ in range(seeds)]
-    enhance = SideBySide(models, plan.batch, mixer.length)
-    optimizer = torch.optim.Adam([p for m in models for p in m.parameters()], plan.rate)
-    lengths = torch.full((seeds * plan.batch,), mixer.length)
-    torch.manual_seed(plan.seed)  # what criterions draw
-    sums, lines, began, since = torch.zeros(seeds, device=device), [], time.time(), 0
+    began = time.time()
     for step in range(max(checkpoints)):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, plan)
         noisy, clean = mixer()
-        enhanced = enhance(noisy)
-        loss = sum(loss_of(clean, enhanced, lengths) for loss_of in losses).view(seeds, -1).mean(1)
-        optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()
-        for model in models:
-            nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
-        optimizer.step()
-        sums += loss.detach()
+        # All before the first loss: the recurrences of one cell run while another's loss is computed
+        enhanced = [cell.enhance(noisy) for cell in open_cells]
+        for i, cell in enumerate(open_cells):
+            cell.update(step, clean, enhanced[i])
+            enhanced[i] = None  # its memory
         if step + 1 in checkpoints:
-            means = (sums / (step + 1 - since)).tolist()
-            if not all(abs(mean) < float("inf") for mean in means):
-                raise FloatingPointError(f"{folder}: update {step + 1}: losses {means}; lower the rate")
-            values = {"step": step + 1, "loss": means, "seconds": round(time.time() - began, 1)}
-            lines.append(json.dumps(values) + "\n")
-            sums.zero_()
-            since = step + 1
-            states = [{PREFIX + k: v.half().cpu() for k, v in m.state_dict().items()} for m in models]
-            with replacing(folder / f"step{step + 1}.pt") as temporary:
-                torch.save(states, temporary)
-            with atomic_write(folder / "train.jsonl") as file:
-                file.writelines(lines)
-            say(f"{folder.name}: update {step + 1}, {time.time() - began:.0f} s")
+            for cell in open_cells:
+                cell.keep(step + 1, time.time() - began)
+                say(f"{cell.folder.name}: update {step + 1}, {time.time() - began:.0f} s")
