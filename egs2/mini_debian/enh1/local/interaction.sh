@@ -2,14 +2,14 @@
 # The experiment of doc/evidence.md: does SSL-SoftDTW gain more over SSL-MSE where the encoder is positional?
 # Criterions x encoders x seeds on a GPU, phone errors of what each model makes of the tests, a page with intervals.
 # Killed and run again, it goes on with the cells that are not done.
-# Usage: local/interaction.sh [--device cuda] [--seeds 5] [--jobs 9] [--data ../asr1/data] [--dir exp_full/interaction]
+# Usage: local/interaction.sh [--device cuda] [--seeds 5] [--jobs 3] [--data ../asr1/data] [--dir exp_full/interaction]
 #        local/interaction.sh --pack FILE      # speech, noise and tests in Opus, for a machine without network
 #        local/interaction.sh --unpack FILE    # there: makes --data
 set -euo pipefail
 
 usage() { sed -n '2,7s/^# \{0,1\}//p' "$0"; }
 die() { echo "$0: $*" >&2 && exit 2; }
-device=cuda seeds=5 jobs=9 data=../asr1/data dir=exp_full/interaction pack='' unpack=''
+device=cuda seeds=5 jobs=3 data=../asr1/data dir=exp_full/interaction pack='' unpack=''
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage && exit 0 ;;
@@ -48,10 +48,10 @@ done
 whisper=whisper:${WHISPER_TINY_EN:-../downloads/whisper-tiny.en}
 twins=transformers:../ssl1
 upstreams="mini_hubert=${twins}/mini_hubert positional=${twins}/mini_hubert_positional whisper=${whisper}"
-cells=$(for e in mini_hubert positional whisper; do for c in ssl_mse ssl_mse_pad ssl_mse_shift ssl_softdtw; do echo "${c}@${e}"; done; done)
 mkdir -p "${dir}"
-echo "${cells}" | xargs -P "${jobs}" -I CELL python3 -m interaction train --device "${device}" --seeds "${seeds}" \
-    --speech-scp "${data}/all/wav.scp" --noise-scp "${noise}" --upstreams "${upstreams}" --cells CELL --output-dir "${dir}"
+for e in mini_hubert positional whisper; do echo "ssl_mse@${e} ssl_mse_pad@${e} ssl_mse_shift@${e} ssl_softdtw@${e}"; done |
+    xargs -P "${jobs}" -I CELLS python3 -m interaction train --device "${device}" --seeds "${seeds}" \
+    --speech-scp "${data}/all/wav.scp" --noise-scp "${noise}" --upstreams "${upstreams}" --cells CELLS --output-dir "${dir}"
 heads=../asr1/heads
 score() {
     interaction score --device "${device}" --output-dir "${dir}" --clean "${data}/test_clean" \
