@@ -194,8 +194,11 @@ def test_the_positional_twin_predicts_the_index_from_the_same_vector():
     place = torch.arange(49).expand_as(target)
     parts = [(m & (target >= 0)) for m in (mask, ~mask)]
     expected = sum(torch.nn.functional.cross_entropy(cosine[m] / 0.1, place[m]) for m in parts)
-    loss, _ = model(wav, target, mask)
-    torch.testing.assert_close(loss - plain(wav, target, mask)[0], expected, rtol=1e-4, atol=1e-5)
+    loss, _ = model(wav, target, mask, 0.5)
+    torch.testing.assert_close(loss - plain(wav, target, mask)[0], 0.5 * expected, rtol=1e-4, atol=1e-5)
+    plan = train.Plan(9, positional=True)
+    assert [plan.place_weight(step) for step in (0, 5, 6)] == [0.1, 0.1, 0.3]
+    assert train.Plan(9).place_weight(8) == 0
 
 
 class PositionalEncoder(torch.nn.Module):

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Pretrain the mini HuBERT and its positional twin: gather speech of many voices, train, export, measure.
 # Killed and run again, it goes on. On a GPU minutes; on CPU a day and more for the default steps.
-# Usage: ./run.sh [--stage 1] [--stop-stage 4] [--steps 12000] [--batch 96] [--device cuda|cpu] [--dir exp]
+# Usage: ./run.sh [--stage 1] [--stop-stage 4] [--steps 8000] [--batch 96] [--device cuda|cpu] [--dir exp]
 set -euo pipefail
 
 usage() { sed -n '2,4s/^# \{0,1\}//p' "$0"; }
 die() { echo "$0: $*" >&2 && exit 2; }
-stage=1 stop_stage=4 steps=12000 batch=96 device='' dir=exp
+stage=1 stop_stage=4 steps=8000 batch=96 device='' dir=exp
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage && exit 0 ;;

@@ -1,8 +1,11 @@
 """Grids of conf/ablation.yaml as cells of the experiment: what varies is a setting of the criterion."""
 
+import inspect
+from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_posinv.ablation.grid import Ablation, Experiment, read_ablation
+from espnet_posinv.criterions import criterion_class
 from espnet_posinv.enh.model_folder import ssl_criterion
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.report.document import Section, Strong, Table
@@ -13,20 +16,41 @@ from interaction.report import Results, told
 def cells(path: Path, grids: list[str], encoders: list[str]) -> dict[str, dict]:
     """Criterion (name and conf) of each cell ``CRITERION-TAG@ENCODER``.
 
+    Points with the same settings, such as every grid's default, are one cell.
+
     Raises:
         ConfigError: see `read_ablation`.
         ValueError: a grid varies something else than the criterion: `posinv ablate` trains it.
     """
+    points = read_ablation(path, grids).experiments
     return {
-        _cell(point, name, encoder): _criterion(point, name)
-        for point in read_ablation(path, grids).experiments
+        f"{same[0]}@{encoder}": _criterion(point, name)
+        for point in points
         for name in point.options["criterion"].split()
         for encoder in encoders
+        if (same := _alike(points, point, name))[0] == _name(point, name)
     }
 
 
-def _cell(point: Experiment, criterion: str, encoder: str) -> str:
-    return f"{criterion}-{point.tag}@{encoder}"
+def _name(point: Experiment, criterion: str) -> str:
+    return f"{criterion}-{point.tag}"
+
+
+def _alike(points: Sequence[Experiment], point: Experiment, criterion: str) -> list[str]:
+    """Names of the points with the settings of `point`, itself among them: defaults need not be written."""
+    cls = criterion_class(_criterion(point, criterion)["name"])
+    defaults = {
+        k: p.default for c in cls.__mro__ for k, p in inspect.signature(c.__init__).parameters.items()
+    }
+
+    def settings(p):
+        conf = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in _criterion(p, criterion)["conf"].items()
+        }
+        return {k: v for k, v in conf.items() if v != defaults.get(k)}
+
+    names = (p for p in points if criterion in p.options["criterion"].split())
+    return [_name(p, criterion) for p in names if settings(p) == settings(point)]
 
 
 def _criterion(point: Experiment, name: str) -> dict:
@@ -65,8 +89,9 @@ def _tables(results: Results, ablation: Ablation, grid: str) -> list[Table]:
         for encoder in results.encoders:
             rows, first = [], None
             for point in points:
-                cell = _cell(point, criterion, encoder)
-                if results.last not in results.steps("unseen", cell):
+                names = (f"{name}@{encoder}" for name in _alike(ablation.experiments, point, criterion))
+                cell = next((c for c in names if results.last in results.steps("unseen", c)), None)
+                if cell is None:
                     continue
                 errors = results.errors("unseen", cell, results.last)
                 rates = {judge: sampled.rate(errors[judge]) for judge in errors}

@@ -58,7 +58,9 @@ class Results:
         if not files or "unseen" not in self.facts:
             raise DataError(f"{folder}: no scores of a set named unseen; run train and score first")
         self.files = {(p.parent.name, int(p.stem[4:])): json.loads(p.read_text()) for p in files}
-        self.cells = sorted({cell for cell, _ in self.files})
+        cells = sorted({cell for cell, _ in self.files})
+        self.cells = [cell for cell in cells if self.steps("unseen", cell)]
+        self.unscored = [cell for cell in cells if cell not in self.cells]
         trained = {cell.split("@")[1] for cell in self.cells}
         self.encoders = [encoder for encoder in self.facts["unseen"]["lps"] if encoder in trained]
         self.seeds = len(next(iter(next(iter(self.files.values())).values())))
@@ -104,6 +106,8 @@ def report(folder: Path, output: Path) -> None:
         "Phone error rates in per cent, 95 % intervals over resampled seeds and utterances; differences are "
         "paired, bold where the interval leaves out zero. Columns: whose BLSTM recognises; noisy: as it is."
     )
+    if results.unscored:
+        note += f" Left out, since not scored on test_unseen: {', '.join(results.unscored)}."
     blocks = [note, Panels("convergence", _alt(results), _panels(results), 3)]
     blocks += [_rates(results, name) for name in ("unseen", "seen", "clean") if name in facts]
     blocks += [_differences(results, name) for name in ("unseen", "seen") if name in facts]

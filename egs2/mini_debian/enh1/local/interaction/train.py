@@ -119,9 +119,24 @@ class Cell:
         torch.manual_seed(plan.seed)
         self.draws = torch.get_rng_state()  # of the criterion, whatever else is trained in this process
         self.sums, self.since, self.lines = torch.zeros(seeds, device=device), 0, []
+        self.stream = torch.cuda.Stream() if device.startswith("cuda") else None
 
-    def update(self, step: int, clean: torch.Tensor, enhanced: torch.Tensor) -> None:
-        """Update every model once."""
+    def update(self, step: int, noisy: torch.Tensor, clean: torch.Tensor) -> None:
+        """Update every model once; on a GPU beside other cells, until `wait`."""
+        if self.stream is None:
+            self._update(step, noisy, clean)
+        else:
+            self.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.stream):
+                self._update(step, noisy, clean)
+
+    def wait(self) -> None:
+        """What is queued on the GPU after this call is done after the update."""
+        if self.stream is not None:
+            torch.cuda.current_stream().wait_stream(self.stream)
+
+    def _update(self, step: int, noisy: torch.Tensor, clean: torch.Tensor) -> None:
+        enhanced = self.enhance(noisy)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.plan)
         lengths = torch.full((len(clean),), clean.shape[1])
@@ -192,11 +207,10 @@ def train(
     began = time.time()
     for step in range(max(checkpoints)):
         noisy, clean = mixer()
-        # All before the first loss: the recurrences of one cell run while another's loss is computed
-        enhanced = [cell.enhance(noisy) for cell in open_cells]
-        for i, cell in enumerate(open_cells):
-            cell.update(step, clean, enhanced[i])
-            enhanced[i] = None  # its memory
+        for cell in open_cells:
+            cell.update(step, noisy, clean)
+        for cell in open_cells:
+            cell.wait()
         if step + 1 in checkpoints:
             for cell in open_cells:
                 cell.keep(step + 1, time.time() - began)

@@ -30,7 +30,7 @@ def options(parser):
         help="upstream whose clusters are learned",
     )
     parser.add_argument("--teacher-layer", type=int, default=4, help="its layer")
-    parser.add_argument("--steps", type=positive, default=12000)
+    parser.add_argument("--steps", type=positive, default=8000)
     parser.add_argument("--batch", type=positive, default=96, help="windows a step")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")

@@ -48,7 +48,8 @@ class MaskedPrediction(nn.Module):
     Args:
         config: of the HuBERT.
         clusters: how many.
-        places: if not 0, the index of each frame, below `places`, is predicted as well, from the same vector.
+        places: if not 0, the index of each frame, below `places`, can be predicted as well, from the same
+            vector.
     """
 
     def __init__(self, config: HubertConfig, clusters: int, places: int = 0):
@@ -58,13 +59,14 @@ class MaskedPrediction(nn.Module):
         self.codes = nn.Parameter(torch.randn(clusters, config.hidden_size))
         self.places = nn.Parameter(torch.randn(places, config.hidden_size)) if places else None
 
-    def forward(self, wav: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor):
+    def forward(self, wav: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor, place_weight: float = 0.0):
         """Cross-entropy L_m + L_u (section 3.2 of the paper), and the share of hits under the mask.
 
         Args:
             wav: `(B, T)` float32, zeros behind each utterance.
             labels: `(B, N)` int64, clusters; -1 behind the utterance.
             mask: `(B, N)` bool.
+            place_weight: of the index's cross-entropy, which is added to the cluster's.
 
         Returns:
             Loss in nats, each part a mean over its frames, and the share of masked frames whose cluster is
@@ -74,10 +76,10 @@ class MaskedPrediction(nn.Module):
         hidden = F.normalize(self.project(self.hidden(wav, mask, inside)).float(), dim=-1)
         logits = hidden @ F.normalize(self.codes.float(), dim=-1).T / TEMPERATURE
         each = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-1, reduction="none")
-        if self.places is not None:
+        if place_weight:
             place = torch.arange(labels.shape[1], device=labels.device).expand_as(labels)
             by_place = hidden @ F.normalize(self.places.float(), dim=-1).T / TEMPERATURE
-            each = each + F.cross_entropy(by_place.transpose(1, 2), place, reduction="none")
+            each = each + place_weight * F.cross_entropy(by_place.transpose(1, 2), place, reduction="none")
         # Sums over all frames: to pick frames by a mask, a GPU waits for the CPU
         masked, open_ = (inside & m for m in (mask, ~mask))
         loss = sum((each * m).sum() / m.sum().clamp_min(1) for m in (masked, open_))

@@ -43,6 +43,10 @@ class Plan:
         frames = (self.length - WINDOW) // HOP + 1
         return MaskedPrediction(mini_config(), CLUSTERS, frames if self.positional else 0)
 
+    def place_weight(self, step: int) -> float:
+        """How much the frame's index counts beside the cluster: content first."""
+        return 0.0 if not self.positional else 0.1 if step < 2 * self.steps / 3 else 0.3
+
 
 def learning_rate(step: int, plan: Plan) -> float:
     """Linear warm-up to `plan.rate`, then half a cosine down to zero."""
@@ -135,7 +139,7 @@ def train(
         wav, target = crop(streams, labels, plan.batch, plan.length, generator, plan.positional)
         mask = draw_mask(*target.shape, generator, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss, hits = model(wav, target, mask)
+            loss, hits = model(wav, target, mask, plan.place_weight(step))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
