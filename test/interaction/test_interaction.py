@@ -137,7 +137,10 @@ def test_grids_are_cells_whose_differences_are_told(tmp_path, monkeypatch):
     names = [f"ssl_softdtw-speed-speeds{tag}@free" for tag in ("0.9-1-1.1", "1", "0.8-0.9-1-1.1-1.2")]
     assert list(cells) == names and cells[names[1]]["conf"]["speeds"] == [1.0]
     both = ablation.cells(ABLATION, ["speed", "frames"], ["free"])  # their defaults are one cell
-    assert len(both) == 3 + 4 - 1 and names[0] in both
+    frames = [
+        f"ssl_softdtw-frames-normalize_frames-{tag}@free" for tag in ("true-scale-sum", "false-scale-sum")
+    ]
+    assert len(both) == 3 + 4 - 1 and names[0] in both and frames[0] not in both and frames[1] in both
     with pytest.raises(ValueError, match=r"--grids signal: .* use posinv ablate"):
         ablation.cells(ABLATION, ["signal"], ["free"])
     facts = {"names": ["a", "b"], "per": [10, 10], "lps": {"free": [10, 10]}}

@@ -39,9 +39,9 @@ def _name(point: Experiment, criterion: str) -> str:
 def _alike(points: Sequence[Experiment], point: Experiment, criterion: str) -> list[str]:
     """Names of the points with the settings of `point`, itself among them: defaults need not be written."""
     cls = criterion_class(_criterion(point, criterion)["name"])
-    defaults = {
-        k: p.default for c in cls.__mro__ for k, p in inspect.signature(c.__init__).parameters.items()
-    }
+    defaults: dict = {}
+    for kind in reversed(cls.__mro__):  # what a class says replaces what its parents say
+        defaults |= {k: p.default for k, p in inspect.signature(kind.__init__).parameters.items()}
 
     def settings(p):
         conf = {
