@@ -4,6 +4,7 @@ import functools
 from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
@@ -41,28 +42,14 @@ class Packing:
         self.equal = self.total == self.width * len(self.lengths)
         self.device = device
         self.kept: dict[tuple, tuple] = {}  # index tensors that other modules derive from it
-
-    @cached_property
-    def starts(self) -> torch.Tensor:
-        """First row of each utterance, then N: ``(B + 1,)`` int32."""
-        ends = torch.tensor([0, *self.lengths], dtype=torch.int32, device="cpu").cumsum(0, dtype=torch.int32)
-        return to_device(ends, self.device)
-
-    @cached_property
-    def owners(self) -> torch.Tensor:
-        """Utterance of each row, ``(N,)``."""
-        counts = self.starts.diff()
-        return torch.repeat_interleave(counts, output_size=self.total)
-
-    @cached_property
-    def positions(self) -> torch.Tensor:
-        """Index of each row within its utterance, ``(N,)``."""
-        return torch.arange(self.total, device=self.device) - self.starts[self.owners]
-
-    @cached_property
-    def padded_rows(self) -> torch.Tensor:
-        """Index of each row among the B * W rows of a padded batch, ``(N,)``."""
-        return self.owners * self.width + self.positions
+        first = np.cumsum([0, *lengths])
+        owners = np.repeat(np.arange(len(lengths)), lengths)
+        positions = np.arange(self.total) - first[owners]
+        of_rows = np.stack([owners, positions, owners * self.width + positions])
+        #: First row of each utterance, then N: ``(B + 1,)`` int32.
+        self.starts = to_device(torch.from_numpy(first.astype(np.int32)), device)
+        #: Of each row, ``(N,)``: its utterance, its index in it and among the B * W rows of a padded batch.
+        self.owners, self.positions, self.padded_rows = to_device(torch.from_numpy(of_rows), device).unbind()
 
     @cached_property
     def mask(self) -> torch.Tensor:
