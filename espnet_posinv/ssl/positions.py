@@ -22,7 +22,7 @@ class PositionConv(nn.Conv1d):
 
     def forward(self, x: torch.Tensor, frames: Packing) -> torch.Tensor:  # type: ignore[override]
         """x (N, D), the frames of the packed utterances -> (N, D)."""
-        return _Banded.apply(x, self.weight, frames) + prepared(self.bias, x.dtype)
+        return _Banded.apply(x, self.weight, frames) + self.bias
 
 
 class _Banded(torch.autograd.Function):

@@ -8,7 +8,7 @@ from torch import nn
 
 from espnet_posinv.ssl import fused_layer
 from espnet_posinv.ssl.packing import Packing
-from espnet_posinv.ssl.products import layer_norm, linear, prepared
+from espnet_posinv.ssl.products import linear
 
 
 def packed_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, frames: Packing) -> torch.Tensor:
@@ -72,7 +72,7 @@ class GatedRelativeAttention(SelfAttention):
         """Gate (B, H, W, 1) times the position bias (H, W, W); -inf at masked keys."""
         per_head = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         a, b = linear(per_head, self.gate).unflatten(-1, (2, 4)).sum(-1).sigmoid().chunk(2, dim=-1)
-        gate = a * (b * prepared(self.gate_scale, x.dtype) - 1.0) + 2.0
+        gate = a * (b * self.gate_scale - 1.0) + 2.0
         bias = gate * relative[:, : x.shape[1], : x.shape[1]].to(x.dtype)
         return bias if keys is None else bias.masked_fill(~keys, -math.inf)
 
@@ -119,10 +119,10 @@ class Layer(nn.Module):
         if relative is None and fused_layer.usable(self, x):
             return fused_layer.FusedLayer.apply(x, self, frames)
         if self.pre_norm:
-            x = x + self.attention(layer_norm(x, self.norm1), frames, relative)
-            return x + self.feed_forward(layer_norm(x, self.norm2))
-        x = layer_norm(x + self.attention(x, frames, relative), self.norm1)
-        return layer_norm(x + self.feed_forward(x), self.norm2)
+            x = x + self.attention(self.norm1(x), frames, relative)
+            return x + self.feed_forward(self.norm2(x))
+        x = self.norm1(x + self.attention(x, frames, relative))
+        return self.norm2(x + self.feed_forward(x))
 
     def feed_forward(self, x):
         """Linear, GELU, linear."""
