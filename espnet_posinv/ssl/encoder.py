@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from espnet_posinv.device import to_device
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.masking import masked_standardise, span_mask
-from espnet_posinv.ssl.packing import packing
+from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.products import tf32
 
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
@@ -141,7 +141,7 @@ class SSLEncoder(nn.Module):
         frame_lengths = to_device(self.frame_lengths(torch.tensor(counts)), wav.device)
         if wav.device.type in ROWS and min(counts) < max(counts):
             wav, counts, statistics = self._fill(wav, counts, statistics, ROWS[wav.device.type])
-        frames = packing([self.frame_lengths(n) for n in counts], wav.device)
+        frames = Packing([self.frame_lengths(n) for n in counts], wav.device)
         with torch.autocast(wav.device.type, enabled=False), tf32(self.tf32):
             x = self._prepare(wav.float(), counts, statistics)
             found = {}

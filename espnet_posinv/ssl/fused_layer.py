@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from espnet_posinv.ssl.transformer import Layer
 
 aten = torch.ops.aten
-_capability = functools.cache(torch.cuda.get_device_capability)
+capability = functools.cache(torch.cuda.get_device_capability)
 
 
 def attend(q, k, v, frames: Packing):
@@ -45,7 +45,7 @@ def usable(layer: "Layer", x: torch.Tensor) -> bool:
         and x.is_cuda
         and x.dtype == torch.bfloat16
         and x.shape[1] // layer.attention.heads % 8 == 0
-        and _capability(x.device) >= (8, 0)
+        and capability(x.device) >= (8, 0)
     )
 
 

@@ -1,30 +1,12 @@
 """Packed batches: the rows of all utterances concatenated, so that nothing is computed for padding."""
 
-import functools
 from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from espnet_posinv.device import to_device
-
-
-@torch.compiler.disable
-def packing(lengths: Sequence[int], device: torch.device) -> "Packing":
-    """The `Packing` of these lengths, kept for later batches of the same lengths."""
-    return (Packing if mode_is_on() else _packing)(tuple(lengths), device)
-
-
-@functools.lru_cache(maxsize=16)
-def _packing(lengths, device):
-    return Packing(lengths, device)
-
-
-def mode_is_on() -> bool:
-    """Whether tensors created now cannot be reused later: inference mode, fake tensors."""
-    return torch.is_inference_mode_enabled() or _get_current_dispatch_mode() is not None
 
 
 class Packing:
@@ -35,13 +17,13 @@ class Packing:
         device: of the packed tensors.
     """
 
+    @torch.compiler.disable
     def __init__(self, lengths: Sequence[int], device: torch.device):
         self.lengths = list(lengths)
         self.width = max(self.lengths)
         self.total = sum(self.lengths)
         self.equal = self.total == self.width * len(self.lengths)
         self.device = device
-        self.kept: dict[tuple, tuple] = {}  # index tensors that other modules derive from it
         first = np.cumsum([0, *lengths])
         owners = np.repeat(np.arange(len(lengths)), lengths)
         positions = np.arange(self.total) - first[owners]

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from espnet_posinv.ssl.first_layer import between, normalised_convolution
-from espnet_posinv.ssl.packing import Packing, packing
+from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.positions import PositionConv
 from espnet_posinv.ssl.products import convolve, linear
 from espnet_posinv.ssl.receptive_field import ConvStack
@@ -154,7 +154,7 @@ class Wav2Vec2Network(nn.Module):
             ``("conv", (N, conv_dims[-1]))``, then ``(i, (N, dim))`` for i = 0 (input of the first layer) to
             num_layers (the last one after the final norm if there is one), N frames in all.
         """
-        blocks = packing([n + self.more for n in frames.lengths], wav.device)
+        blocks = Packing([n + self.more for n in frames.lengths], wav.device)
         wav = F.pad(wav, (0, blocks.width * self.hop - wav.shape[1]))  # a negative number cuts
         row = blocks.pack(wav.unflatten(1, (-1, self.hop)))
         if statistics is None:

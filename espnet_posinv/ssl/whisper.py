@@ -15,7 +15,7 @@ from torch import nn
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.ct2 import read_model
-from espnet_posinv.ssl.packing import packing
+from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.rename import load_renamed
 from espnet_posinv.ssl.transformer import Layer, SelfAttention
 from espnet_posinv.ssl.transformers import PREPROCESSING
@@ -103,7 +103,7 @@ class WhisperNetwork(nn.Module):
         Nothing here is normalised along time, so ``statistics`` has no use.  "conv" is what enters the
         first layer without its positions.
         """
-        packed = packing([n // MEL_HOP for n in lengths], wav.device)
+        packed = Packing([n // MEL_HOP for n in lengths], wav.device)
         valid = None if packed.equal else packed.mask
         mel = self.log_mel(wav[:, : max(lengths)], valid)
         x = run(self._convolve, mel.to(dtype), valid, frames)
