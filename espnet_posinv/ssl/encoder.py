@@ -13,10 +13,11 @@ from torch.utils.checkpoint import checkpoint
 from espnet_posinv.device import to_device
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.masking import masked_standardise, span_mask
-from espnet_posinv.ssl.packing import packing
+from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.products import tf32
 
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
+ROWS = {"cuda": 128}  # frames of a ragged batch are a multiple, on devices of this type
 LOADERS = ("transformers", "torchaudio", "s3prl", "whisper")
 
 
@@ -67,6 +68,10 @@ class SSLEncoder(nn.Module):
                 f"dtype {dtype!r}: an encoder runs in float32, tf32 or bfloat16 (float16 overflows)"
             )
         self.network = network.float().requires_grad_(False).eval()
+        self._sha256 = None
+        if dtype == "bfloat16":
+            self._sha256 = self.fingerprint()
+            _round_weights(network)
         self.label = label
         self.sample_rate = sample_rate
         self.normalize_input = normalize_input
@@ -95,7 +100,9 @@ class SSLEncoder(nn.Module):
         return self.network.frame_lengths(lengths)
 
     def fingerprint(self) -> str:
-        """SHA-256 over all weights, names included."""
+        """SHA-256 over all weights as they were loaded, names included."""
+        if self._sha256 is not None:
+            return self._sha256
         digest = hashlib.sha256()
         for name, value in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
@@ -130,14 +137,13 @@ class SSLEncoder(nn.Module):
             raise ValueError(f"wav must be float (B, T), not {wav.dtype} {tuple(wav.shape)}")
         counts = [wav.shape[1]] * len(wav) if lengths is None else lengths.tolist()
         self._check(counts, wav)
-        frames = packing([self.frame_lengths(n) for n in counts], wav.device)
-        lengths = to_device(torch.tensor(counts), wav.device)
-        if statistics is not None:
-            start, stop = statistics
-            statistics = to_device(start, wav.device), to_device(stop, wav.device)
-        frame_lengths = self.frame_lengths(lengths)
-        with torch.autocast(wav.device.type, enabled=False):
-            x = self._prepare(wav.float(), None if min(counts) == wav.shape[1] else lengths, statistics)
+        batch, frames_of_all = len(wav), self.frame_lengths(wav.shape[1])
+        frame_lengths = to_device(self.frame_lengths(torch.tensor(counts)), wav.device)
+        if wav.device.type in ROWS and min(counts) < max(counts):
+            wav, counts, statistics = self._fill(wav, counts, statistics, ROWS[wav.device.type])
+        frames = Packing([self.frame_lengths(n) for n in counts], wav.device)
+        with torch.autocast(wav.device.type, enabled=False), tf32(self.tf32):
+            x = self._prepare(wav.float(), counts, statistics)
             found = {}
             for index, state in self.network.states(x, counts, frames, statistics, self.dtype, self._run):
                 if index in self.layers:
@@ -149,8 +155,22 @@ class SSLEncoder(nn.Module):
             for i, w in zip(self.layers, self.weights, strict=True)
         ]
         x = feats[0] if len(feats) == 1 else torch.cat(feats, dim=-1)
-        behind = self.frame_lengths(wav.shape[1]) - frames.width
-        return (F.pad(x, (0, 0, 0, behind)) if behind else x), frame_lengths
+        behind = frames_of_all - x.shape[1], batch - len(x)
+        return (F.pad(x, (0, 0, 0, behind[0], 0, behind[1])) if any(behind) else x), frame_lengths
+
+    def _fill(self, wav, counts, statistics, rows):
+        """One more utterance, of silence, after which the number of frames is a multiple of `rows`.
+
+        For a size that it has not met before, a GPU's libraries choose their kernels anew and the allocator
+        looks for memory, both on the host.
+        """
+        missing = rows - sum(self.frame_lengths(n) for n in counts) % rows
+        silence = self.min_samples + (missing - 1) * self.hop
+        wav = F.pad(wav, (0, max(silence - wav.shape[1], 0), 0, 1))
+        if statistics is not None:
+            start, stop = statistics
+            statistics = F.pad(start, (0, 1)), F.pad(stop, (0, 1), value=silence)
+        return wav, [*counts, silence], statistics
 
     def _check(self, counts, wav):
         if len(counts) != len(wav):
@@ -171,27 +191,37 @@ class SSLEncoder(nn.Module):
                     "train on shorter segments"
                 )
 
-    def _prepare(self, wav, lengths, statistics):
-        if lengths is None and statistics is None and not self.normalize_input:
+    def _prepare(self, wav, counts, statistics):
+        if min(counts) == wav.shape[1] and not self.normalize_input:
             return wav
-        full = torch.full((len(wav),), wav.shape[1], device=wav.device) if lengths is None else lengths
-        inside = span_mask(torch.zeros_like(full), full, wav.shape[1])
+        stop = to_device(torch.tensor(counts), wav.device)
+        inside = span_mask(torch.zeros_like(stop), stop, wav.shape[1])
         wav = wav.masked_fill(~inside, 0.0)
         if self.normalize_input:
-            counted = inside if statistics is None else span_mask(*statistics, wav.shape[1])
+            spans = None if statistics is None else [to_device(x, wav.device) for x in statistics]
+            counted = inside if spans is None else span_mask(*spans, wav.shape[1])
             wav = masked_standardise(wav, counted, eps=1e-7).masked_fill(~inside, 0.0)
         return wav
 
     def _run(self, module, *args):
         """``module(*args)``; with `recompute`, its activations are computed again in the backward pass."""
 
-        def call(*args):
+        if not (self.recompute and torch.is_grad_enabled()):
+            return module(*args)
+
+        def again(*args):
             with tf32(self.tf32):
                 return module(*args)
 
-        if self.recompute and torch.is_grad_enabled():
-            return checkpoint(call, *args, use_reentrant=False)
-        return call(*args)
+        return checkpoint(again, *args, use_reentrant=False)
+
+
+def _round_weights(network: nn.Module) -> None:
+    """Weights in bfloat16, but those of the first layer, which its GroupNorm multiplies in float64."""
+    for module in network.modules():
+        if not isinstance(module, nn.GroupNorm) and getattr(module, "in_channels", 0) != 1:
+            for weight in module.parameters(recurse=False):
+                weight.data = weight.data.bfloat16()
 
 
 def _layer_list(layers, num_layers: int) -> list[int | str]:

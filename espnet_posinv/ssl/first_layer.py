@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from espnet_posinv.device import to_device
 from espnet_posinv.ssl.packing import Packing
 
 WIDTH = 8  # taps are a multiple, as products of 16 bits want it
@@ -18,7 +19,7 @@ WIDTH = 8  # taps are a multiple, as products of 16 bits want it
 def between(blocks: Packing, start: torch.Tensor, stop: torch.Tensor, size: int) -> torch.Tensor:
     """Mask (M, size) of each utterance's outputs from start (B,) to before stop (B,), `size` in a block."""
     at = torch.arange(size, device=blocks.device) + blocks.positions[:, None] * size
-    start, stop = (span[blocks.owners][:, None] for span in (start, stop))
+    start, stop = to_device(torch.stack([start, stop]), at.device)[:, blocks.owners, None]
     return (at >= start) & (at < stop)
 
 

@@ -5,18 +5,20 @@ them.  As the weights are frozen, few activations are kept and the backward pass
 are those of large models, whose kernels are long enough without it.
 """
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 
 from espnet_posinv.ssl.packing import Packing
-from espnet_posinv.ssl.products import linear, prepared
+from espnet_posinv.ssl.products import linear
 
 if TYPE_CHECKING:
     from espnet_posinv.ssl.transformer import Layer
 
 aten = torch.ops.aten
+capability = functools.cache(torch.cuda.get_device_capability)
 
 
 def attend(q, k, v, frames: Packing):
@@ -43,7 +45,7 @@ def usable(layer: "Layer", x: torch.Tensor) -> bool:
         and x.is_cuda
         and x.dtype == torch.bfloat16
         and x.shape[1] // layer.attention.heads % 8 == 0
-        and torch.cuda.get_device_capability(x.device) >= (8, 0)
+        and capability(x.device) >= (8, 0)
     )
 
 
@@ -55,8 +57,8 @@ class FusedLayer(torch.autograd.Function):
         attention, kept = layer.attention, []
 
         def norm(y, module):
-            weight, bias = prepared(module.weight, y.dtype), prepared(module.bias, y.dtype)
-            out, *sums = aten.native_layer_norm(y, module.normalized_shape, weight, bias, module.eps)
+            sizes, weight, bias = module.normalized_shape, module.weight, module.bias
+            out, *sums = aten.native_layer_norm(y, sizes, weight, bias, module.eps)
             kept.extend([y, *sums])
             return out
 
@@ -76,19 +78,15 @@ class FusedLayer(torch.autograd.Function):
         qkv, f, *rest = ctx.saved_tensors
         first, second, attended = rest[:3], rest[3:6], rest[6:]
 
-        def product(g, linear):
-            return g @ prepared(linear.weight, g.dtype)
-
         def norm(g, kept, module):
-            weight, bias = prepared(module.weight, g.dtype), prepared(module.bias, g.dtype)
-            y, *sums = kept
-            sizes = module.normalized_shape
-            return aten.native_layer_norm_backward(g, y, sizes, *sums, weight, bias, [True, False, False])[0]
+            (y, *sums), sizes, wanted = kept, module.normalized_shape, [True, False, False]
+            back = aten.native_layer_norm_backward
+            return back(g, y, sizes, *sums, module.weight, module.bias, wanted)[0]
 
         dy = norm(dy, second, layer.norm2)
-        dz = product(aten.gelu_backward(product(dy, layer.ffn2), f), layer.ffn1).add_(dy)
+        dz = (aten.gelu_backward(dy @ layer.ffn2.weight, f) @ layer.ffn1.weight).add_(dy)
         dz = norm(dz, first, layer.norm1)
         q, k, v = qkv.view(len(f), 3, attention.heads, -1).unbind(1)
-        da = product(dz, attention.out).view(attended[0].shape)
+        da = (dz @ attention.out.weight).view(attended[0].shape)
         dqkv = torch.stack(attend_back(da, q, k, v, attended, ctx.frames), 1).view(qkv.shape)
-        return product(dqkv, attention.qkv).add_(dz), None, None
+        return (dqkv @ attention.qkv.weight).add_(dz), None, None

@@ -1,29 +1,12 @@
 """Packed batches: the rows of all utterances concatenated, so that nothing is computed for padding."""
 
-import functools
 from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
 import torch
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from espnet_posinv.device import to_device
-
-
-@torch.compiler.disable
-def packing(lengths: Sequence[int], device: torch.device) -> "Packing":
-    """The `Packing` of these lengths, kept for later batches of the same lengths."""
-    return (Packing if mode_is_on() else _packing)(tuple(lengths), device)
-
-
-@functools.lru_cache(maxsize=16)
-def _packing(lengths, device):
-    return Packing(lengths, device)
-
-
-def mode_is_on() -> bool:
-    """Whether tensors created now cannot be reused later: inference mode, fake tensors."""
-    return torch.is_inference_mode_enabled() or _get_current_dispatch_mode() is not None
 
 
 class Packing:
@@ -34,35 +17,21 @@ class Packing:
         device: of the packed tensors.
     """
 
+    @torch.compiler.disable
     def __init__(self, lengths: Sequence[int], device: torch.device):
         self.lengths = list(lengths)
         self.width = max(self.lengths)
         self.total = sum(self.lengths)
         self.equal = self.total == self.width * len(self.lengths)
         self.device = device
-        self.kept: dict[tuple, tuple] = {}  # index tensors that other modules derive from it
-
-    @cached_property
-    def starts(self) -> torch.Tensor:
-        """First row of each utterance, then N: ``(B + 1,)`` int32."""
-        ends = torch.tensor([0, *self.lengths], dtype=torch.int32, device="cpu").cumsum(0, dtype=torch.int32)
-        return to_device(ends, self.device)
-
-    @cached_property
-    def owners(self) -> torch.Tensor:
-        """Utterance of each row, ``(N,)``."""
-        counts = self.starts.diff()
-        return torch.repeat_interleave(counts, output_size=self.total)
-
-    @cached_property
-    def positions(self) -> torch.Tensor:
-        """Index of each row within its utterance, ``(N,)``."""
-        return torch.arange(self.total, device=self.device) - self.starts[self.owners]
-
-    @cached_property
-    def padded_rows(self) -> torch.Tensor:
-        """Index of each row among the B * W rows of a padded batch, ``(N,)``."""
-        return self.owners * self.width + self.positions
+        first = np.cumsum([0, *lengths])
+        owners = np.repeat(np.arange(len(lengths)), lengths)
+        positions = np.arange(self.total) - first[owners]
+        of_rows = np.stack([owners, positions, owners * self.width + positions])
+        #: First row of each utterance, then N: ``(B + 1,)`` int32.
+        self.starts = to_device(torch.from_numpy(first.astype(np.int32)), device)
+        #: Of each row, ``(N,)``: its utterance, its index in it and among the B * W rows of a padded batch.
+        self.owners, self.positions, self.padded_rows = to_device(torch.from_numpy(of_rows), device).unbind()
 
     @cached_property
     def mask(self) -> torch.Tensor:

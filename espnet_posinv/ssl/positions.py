@@ -1,8 +1,10 @@
 """wav2vec 2.0's convolutional position embedding, as one matrix product for each group of channels."""
 
+import numpy as np
 import torch
 from torch import nn
 
+from espnet_posinv.device import to_device
 from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.products import prepared
 
@@ -22,14 +24,14 @@ class PositionConv(nn.Conv1d):
 
     def forward(self, x: torch.Tensor, frames: Packing) -> torch.Tensor:  # type: ignore[override]
         """x (N, D), the frames of the packed utterances -> (N, D)."""
-        return _Banded.apply(x, self.weight, frames) + prepared(self.bias, x.dtype)
+        return _Banded.apply(x, self.weight, frames) + self.bias
 
 
 class _Banded(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, frames):
         groups, taps = x.shape[1] // weight.shape[1], weight.shape[2]
-        ctx.weight, ctx.where = weight, _where(frames, taps, groups)
+        ctx.weight, ctx.where = weight, _places(frames, taps, groups)
         return _product(x, prepared(weight, x.dtype, banded, groups, 0), *ctx.where)
 
     @staticmethod
@@ -39,21 +41,20 @@ class _Banded(torch.autograd.Function):
         return _product(grad, prepared(ctx.weight, grad.dtype, banded, groups, 1), *ctx.where), None, None
 
 
-def _where(frames: Packing, taps: int, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """`seen` and `rows` of :func:`_product`, computed once for a packing."""
-    if (taps, groups) not in frames.kept:
-        frames.kept[taps, groups] = _find(frames, taps, groups)
-    return frames.kept[taps, groups]
-
-
-def _find(frames: Packing, taps: int, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
-    device = frames.device
-    blocks = Packing([-(-n // BLOCK) for n in frames.lengths], device)
-    within = blocks.positions[:, None] + torch.arange(-_reach(taps), _reach(taps) + 1, device=device)
-    outside = (within < 0) | (within >= blocks.starts.diff()[blocks.owners][:, None])
-    seen = (blocks.starts[blocks.owners][:, None] + within).masked_fill(outside, blocks.total)
-    group = torch.arange(groups, device=device)[:, None, None] * (blocks.total + 1)
-    return (seen + group).flatten(), blocks.starts[frames.owners] * BLOCK + frames.positions
+@torch.compiler.disable
+def _places(frames: Packing, taps: int, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """`seen` and `rows` of :func:`_product`."""
+    blocks = np.array([-(-n // BLOCK) for n in frames.lengths])
+    first, total = blocks.cumsum() - blocks, blocks.sum()
+    begin, end = (np.repeat(x, blocks)[:, None] for x in (first, first + blocks))
+    seen = np.arange(total)[:, None] + np.arange(-_reach(taps), _reach(taps) + 1)
+    seen = np.where((seen < begin) | (seen >= end), total, seen).ravel()
+    rows = np.repeat(first * BLOCK, frames.lengths) + np.concatenate([np.arange(n) for n in frames.lengths])
+    place, row = to_device(torch.from_numpy(np.concatenate([seen, rows])), frames.device).split(
+        [len(seen), len(rows)]
+    )
+    group = torch.arange(groups, device=frames.device)[:, None] * (total + 1)
+    return (place + group).flatten(), row
 
 
 def _product(x: torch.Tensor, band: torch.Tensor, seen: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Products with frozen weights: cast and laid out once, in float32, TF32 or bfloat16."""
+"""Products with frozen weights: laid out once, in float32, TF32 or bfloat16."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,27 +12,19 @@ _use_tf32 = False
 
 
 @torch.compiler.disable
-def prepared(
-    weight: torch.Tensor | None,
-    dtype: torch.dtype,
-    layout: Callable[..., torch.Tensor] | None = None,
-    *args: int,
-):
+def prepared(weight: torch.Tensor, dtype: torch.dtype, layout: Callable[..., torch.Tensor], *args: int):
     """``layout(weight, *args)`` of a frozen weight in this dtype, cached until the weight changes.
 
     The cache is an attribute of the weight, which neither copies nor state_dicts include.
     """
-    if weight is None or (layout is None and weight.dtype == dtype):
-        return weight
     if _get_current_dispatch_mode() is not None:  # tensors created within a mode cannot be used outside of it
-        return (weight if layout is None else layout(weight, *args)).to(dtype).contiguous()
+        return layout(weight, *args).to(dtype).contiguous()
     state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
     kept = weight.__dict__.setdefault("_prepared", {})
     found = kept.get((dtype, layout, args))
     if found is None or found[0] != state:
         with torch.inference_mode(False), torch.no_grad():
-            value = weight.detach()
-            value = (value if layout is None else layout(value, *args)).to(dtype).contiguous()
+            value = layout(weight.detach(), *args).to(dtype).contiguous()
         found = kept[dtype, layout, args] = state, value
     return found[1]
 
@@ -119,19 +111,13 @@ def convolve(x: torch.Tensor, conv: nn.Conv1d) -> torch.Tensor:
 
     After the last row, the input counts as zeros.
     """
-    weight, bias = prepared(conv.weight, x.dtype, taps_first), prepared(conv.bias, x.dtype)
-    return _StridedProduct.apply(x, weight, bias, conv.stride[0])
+    bias = None if conv.bias is None else conv.bias.to(x.dtype)
+    return _StridedProduct.apply(x, prepared(conv.weight, x.dtype, taps_first), bias, conv.stride[0])
 
 
 def linear(x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
-    """``layer(x)`` in x's dtype, ``(..., C)`` -> ``(..., O)``."""
+    """``layer(x)``, ``(..., C)`` -> ``(..., O)``."""
     if _use_tf32 and x.is_cuda:
         weight = prepared(layer.weight, x.dtype, torch.Tensor.t)
         return _StridedProduct.apply(x.flatten(0, -2), weight, layer.bias, 1).unflatten(0, x.shape[:-1])
-    return F.linear(x, prepared(layer.weight, x.dtype), prepared(layer.bias, x.dtype))
-
-
-def layer_norm(x: torch.Tensor, norm: nn.LayerNorm) -> torch.Tensor:
-    """``norm(x)`` in x's dtype, its sums in float32."""
-    weight, bias = prepared(norm.weight, x.dtype), prepared(norm.bias, x.dtype)
-    return F.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps)
+    return F.linear(x, layer.weight, layer.bias)

@@ -8,24 +8,27 @@ from torch import nn
 
 from espnet_posinv.ssl import fused_layer
 from espnet_posinv.ssl.packing import Packing
-from espnet_posinv.ssl.products import layer_norm, linear, prepared
+from espnet_posinv.ssl.products import linear
 
 
 def packed_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, frames: Packing) -> torch.Tensor:
-    """Attention within each packed utterance on a GPU, (N, H, D) each -> (N, H, D), in any precision.
+    """Attention within each packed utterance on a GPU, (N, H, D) each -> (N, H, D).
 
-    PyTorch's memory-efficient kernel; its public interface takes no packed utterances.
+    In bfloat16 flash attention, else PyTorch's memory-efficient kernel; its public interface takes no packed
+    utterances, or adds too much time on the host.
     """
-    ends, width = frames.starts, frames.width
-    efficient = torch.ops.aten._efficient_attention_forward
+    ends, width, aten = frames.starts, frames.width, torch.ops.aten
+    if q.dtype == torch.bfloat16 and fused_layer.capability(q.device) >= (8, 0):
+        return aten._flash_attention_forward(q, k, v, ends, ends, width, width, 0.0, False, False)[0]
+    efficient = aten._efficient_attention_forward
     return efficient(q[None], k[None], v[None], None, ends, ends, width, width, 0.0, 0, True)[0][0]
 
 
 class SelfAttention(nn.Module):
     """Multi-head self-attention through PyTorch's fused kernels.
 
-    Utterances of equal length are one batch.  On a GPU, others are computed packed or, with a bias, which
-    that kernel does not take, as a padded batch with masked keys; on a CPU, one by one.
+    On a GPU packed or, with a bias, which that kernel does not take, as a padded batch with masked keys.  On
+    a CPU, utterances of equal length are one batch, others are computed one by one.
     """
 
     def __init__(self, dim: int, heads: int):
@@ -37,7 +40,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: torch.Tensor, frames: Packing, relative: torch.Tensor | None = None):
         """x (N, D), relative (H, W, W) or None -> (N, D)."""
         qkv = linear(x, self.qkv)
-        if x.is_cuda and not frames.equal and relative is None and x.shape[1] // self.heads % 8 == 0:
+        if x.is_cuda and relative is None and x.shape[1] // self.heads % 8 == 0:
             q, k, v = qkv.view(len(x), 3, self.heads, -1).unbind(1)
             y = packed_attention(q, k, v, frames).flatten(1)
         elif frames.equal or x.is_cuda:
@@ -72,7 +75,7 @@ class GatedRelativeAttention(SelfAttention):
         """Gate (B, H, W, 1) times the position bias (H, W, W); -inf at masked keys."""
         per_head = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         a, b = linear(per_head, self.gate).unflatten(-1, (2, 4)).sum(-1).sigmoid().chunk(2, dim=-1)
-        gate = a * (b * prepared(self.gate_scale, x.dtype) - 1.0) + 2.0
+        gate = a * (b * self.gate_scale - 1.0) + 2.0
         bias = gate * relative[:, : x.shape[1], : x.shape[1]].to(x.dtype)
         return bias if keys is None else bias.masked_fill(~keys, -math.inf)
 
@@ -119,10 +122,10 @@ class Layer(nn.Module):
         if relative is None and fused_layer.usable(self, x):
             return fused_layer.FusedLayer.apply(x, self, frames)
         if self.pre_norm:
-            x = x + self.attention(layer_norm(x, self.norm1), frames, relative)
-            return x + self.feed_forward(layer_norm(x, self.norm2))
-        x = layer_norm(x + self.attention(x, frames, relative), self.norm1)
-        return layer_norm(x + self.feed_forward(x), self.norm2)
+            x = x + self.attention(self.norm1(x), frames, relative)
+            return x + self.feed_forward(self.norm2(x))
+        x = self.norm1(x + self.attention(x, frames, relative))
+        return self.norm2(x + self.feed_forward(x))
 
     def feed_forward(self, x):
         """Linear, GELU, linear."""

@@ -15,11 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from espnet_posinv.device import to_device
 from espnet_posinv.ssl.first_layer import between, normalised_convolution
-from espnet_posinv.ssl.packing import Packing, packing
+from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.positions import PositionConv
-from espnet_posinv.ssl.products import convolve, layer_norm, linear
+from espnet_posinv.ssl.products import convolve, linear
 from espnet_posinv.ssl.receptive_field import ConvStack
 from espnet_posinv.ssl.transformer import GatedRelativeAttention, Layer, RelativePositions, SelfAttention
 
@@ -70,7 +69,7 @@ class ConvLayer(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (L, C) -> (L / stride, C'): convolution, LayerNorm where there is one, GELU."""
         x = convolve(x, self.conv)
-        return F.gelu(x if self.norm is None else layer_norm(x, self.norm))
+        return F.gelu(x if self.norm is None else self.norm(x))
 
     def first(self, row: torch.Tensor, blocks: Packing, mask: Any, dtype: torch.dtype) -> torch.Tensor:
         """The first layer.
@@ -106,6 +105,7 @@ class Wav2Vec2Network(nn.Module):
         self.stack = ConvStack(config.conv_kernels, config.conv_strides)
         self.first = ConvStack(config.conv_kernels[:1], config.conv_strides[:1])
         self.hop, self.min_samples = self.stack.hop, self.stack.size
+        self.more = -(-(self.stack.size - 1) // self.hop)  # hops at most in samples of f frames, less f
         self.projection_norm = (
             nn.LayerNorm(config.conv_dims[-1], eps=config.eps) if config.projection_norm else None
         )
@@ -145,8 +145,8 @@ class Wav2Vec2Network(nn.Module):
             wav: ``(B, T)`` float32 with zeros after each utterance.
             lengths: samples of each utterance.
             frames: of each utterance.
-            statistics: ``(start, stop)``, both ``(B,)`` in samples, the span over which GroupNorm takes its
-                statistics; None for the whole utterance.
+            statistics: ``(start, stop)``, both ``(B,)`` in samples, best on the CPU: the span over which
+                GroupNorm takes its statistics; None for the whole utterance.
             dtype: in which products are made.
             run: calls a module with its arguments, perhaps with activation checkpointing.
 
@@ -154,11 +154,11 @@ class Wav2Vec2Network(nn.Module):
             ``("conv", (N, conv_dims[-1]))``, then ``(i, (N, dim))`` for i = 0 (input of the first layer) to
             num_layers (the last one after the final norm if there is one), N frames in all.
         """
-        blocks = packing([-(-n // self.hop) for n in lengths], wav.device)
+        blocks = Packing([n + self.more for n in frames.lengths], wav.device)
         wav = F.pad(wav, (0, blocks.width * self.hop - wav.shape[1]))  # a negative number cuts
         row = blocks.pack(wav.unflatten(1, (-1, self.hop)))
         if statistics is None:
-            stop = to_device(torch.tensor(lengths), wav.device)
+            stop = torch.tensor(lengths)
             statistics = torch.zeros_like(stop), stop
         start = -(-statistics[0] // self.first.hop)  # outputs whose receptive field is inside the span
         stop = start + self.first.frames(statistics[1] - start * self.first.hop)
@@ -166,18 +166,18 @@ class Wav2Vec2Network(nn.Module):
         x = run(self.convs[0].first, row.flatten(), blocks, mask, dtype)
         for conv in self.convs[1:]:
             x = run(conv, x)
-        x = x.index_select(0, blocks.starts[frames.owners] + frames.positions)
+        x = x.index_select(0, frames.owners * self.more + torch.arange(frames.total, device=x.device))
         yield "conv", x
 
         if self.projection_norm is not None:
-            x = layer_norm(x, self.projection_norm)
+            x = self.projection_norm(x)
         x = run(linear, x, self.projection)
         x = x + F.gelu(run(self.positions, x, frames))
         if not self.pre_norm:
-            x = layer_norm(x, self.norm)
+            x = self.norm(x)
         yield 0, x
 
         relative = self.relative(frames.width) if self.relative is not None else None
         for i, layer in enumerate(self.layers, start=1):
             x = run(layer, x, frames, relative)
-            yield i, layer_norm(x, self.norm) if self.pre_norm and i == self.num_layers else x
+            yield i, self.norm(x) if self.pre_norm and i == self.num_layers else x

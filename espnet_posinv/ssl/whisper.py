@@ -15,8 +15,7 @@ from torch import nn
 
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.ct2 import read_model
-from espnet_posinv.ssl.packing import packing
-from espnet_posinv.ssl.products import layer_norm, prepared
+from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.rename import load_renamed
 from espnet_posinv.ssl.transformer import Layer, SelfAttention
 from espnet_posinv.ssl.transformers import PREPROCESSING
@@ -104,27 +103,23 @@ class WhisperNetwork(nn.Module):
         Nothing here is normalised along time, so ``statistics`` has no use.  "conv" is what enters the
         first layer without its positions.
         """
-        packed = packing([n // MEL_HOP for n in lengths], wav.device)
+        packed = Packing([n // MEL_HOP for n in lengths], wav.device)
         valid = None if packed.equal else packed.mask
         mel = self.log_mel(wav[:, : max(lengths)], valid)
         x = run(self._convolve, mel.to(dtype), valid, frames)
         yield "conv", x
-        x = x + prepared(self.positions, dtype)[frames.positions]
+        x = x + self.positions[frames.positions].to(dtype)
         yield 0, x
         for i, layer in enumerate(self.layers, start=1):
             x = run(layer, x, frames)
-            yield i, layer_norm(x, self.norm) if i == self.num_layers else x
+            yield i, self.norm(x) if i == self.num_layers else x
 
     def _convolve(self, mel, valid, frames):
-        x = F.gelu(self._conv(mel, self.conv1))
+        x = F.gelu(self.conv1(mel))
         if valid is not None:
             # after the end, the second convolution needs the zeros of its own padding
             x = x.masked_fill(~valid[:, None], 0.0)
-        return frames.pack(F.gelu(self._conv(x, self.conv2)).transpose(1, 2))
-
-    def _conv(self, x, conv):
-        weight, bias = prepared(conv.weight, x.dtype), prepared(conv.bias, x.dtype)
-        return F.conv1d(x, weight, bias, conv.stride, conv.padding)
+        return frames.pack(F.gelu(self.conv2(x)).transpose(1, 2))
 
 
 def load(name: str) -> tuple[WhisperNetwork, dict]:

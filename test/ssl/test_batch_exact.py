@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from espnet_posinv.ssl import load_encoder
+from espnet_posinv.ssl.encoder import ROWS
 
 EVERY = (
     "hubert-base",
@@ -49,6 +50,20 @@ def test_alone_equals_in_a_padded_batch(upstream, name, fill):
         scale = alone_grad.abs().max().item()
         torch.testing.assert_close(grad[b, :n], alone_grad[0], rtol=1e-3, atol=1e-4 * scale)
         assert not grad[b, n:].any()
+
+
+@pytest.mark.parametrize("rows", [16, 128])
+@pytest.mark.parametrize("name", ["hubert-base", "hubert-large", "wavlm-base", "whisper"])
+def test_silence_that_fills_a_ragged_batch_changes_nothing(upstream, name, rows, monkeypatch):
+    """As on a GPU; the silence may be the longest utterance."""
+    encoder = load_encoder(upstream(name), layers=[0, -1], normalize_input=True)
+    expected = features_and_gradient(encoder, batch(), LENGTHS)
+    monkeypatch.setitem(ROWS, "cpu", rows)
+    found = features_and_gradient(encoder, batch(), LENGTHS)
+    assert torch.equal(found[1], expected[1]) and found[0].shape == expected[0].shape
+    inside = (torch.arange(found[0].shape[1]) < found[1][:, None])[..., None]
+    torch.testing.assert_close(found[0] * inside, expected[0] * inside, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found[2], expected[2], rtol=1e-3, atol=1e-4 * expected[2].abs().max().item())
 
 
 def test_the_libraries_own_batch_is_not_exact(folder):

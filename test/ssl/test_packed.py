@@ -102,13 +102,16 @@ def test_a_layer_as_one_step_is_the_layer(monkeypatch):
     check(fused_layer.FusedLayer.apply(x, layer, frames), layer(x, frames), x)
 
 
-def test_weights_are_prepared_once_and_again_when_they_change():
-    linear = nn.Linear(3, 2)
-    first = products.prepared(linear.weight, torch.bfloat16)
-    assert products.prepared(linear.weight, torch.bfloat16) is first
-    assert products.prepared(linear.weight, torch.float32) is linear.weight
-    linear.load_state_dict({k: v + 1 for k, v in linear.state_dict().items()})
-    assert torch.equal(products.prepared(linear.weight, torch.bfloat16), linear.weight.bfloat16())
+def test_weights_are_laid_out_once_and_again_when_they_change():
+    conv = nn.Conv1d(3, 2, 4)
+
+    def laid_out():
+        return products.prepared(conv.weight, torch.bfloat16, products.taps_first)
+
+    first = laid_out()
+    assert laid_out() is first
+    conv.load_state_dict({k: v + 1 for k, v in conv.state_dict().items()})
+    assert torch.equal(laid_out(), conv.weight.permute(2, 1, 0).reshape(12, 2).bfloat16())
 
 
 def test_standardising_ignores_what_lies_outside():
