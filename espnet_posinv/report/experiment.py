@@ -58,7 +58,7 @@ class Experiment:
         this is unknown. Both empty: the recogniser is held out."""
         settings = first_cell(self.words[recogniser]).recogniser or {"model": recogniser}
         parts = {
-            s.name: parts_in_training(settings, [s.upstream]) for s in self.systems.values() if s.upstream
+            s.name: parts_in_training(settings, s.upstreams) for s in self.systems.values() if s.upstreams
         }
         return [name for name, part in parts.items() if part[0]], [n for n, part in parts.items() if part[1]]
 

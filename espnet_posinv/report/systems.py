@@ -31,9 +31,14 @@ class System:
         return self.trainings[0].config if self.trainings else {}
 
     @property
+    def losses(self) -> list[dict]:
+        """The entries of its SSL criterions in its configuration."""
+        return [item for item in self.config.get("criterions") or [] if item["name"] in CLASSES]
+
+    @property
     def loss(self) -> dict:
-        """The entry of its SSL criterion in its configuration; empty if there is none."""
-        return next((item for item in self.config.get("criterions") or [] if item["name"] in CLASSES), {})
+        """The first of them; empty if there is none."""
+        return next(iter(self.losses), {})
 
     @property
     def criterion(self) -> str | None:
@@ -41,9 +46,15 @@ class System:
         return self.loss.get("name")
 
     @property
+    def upstreams(self) -> list[str]:
+        """The encoders in its loss, like ``whisper:FOLDER``."""
+        found = ((item.get("conf") or {}).get("upstream") for item in self.losses)
+        return list(dict.fromkeys(upstream for upstream in found if upstream))
+
+    @property
     def upstream(self) -> str:
-        """The encoder in its loss, like ``whisper:FOLDER``; "" if there is none."""
-        return (self.loss.get("conf") or {}).get("upstream") or ""
+        """All of them as one text; "" if there is none."""
+        return " + ".join(self.upstreams)
 
     @property
     def start(self) -> str:

@@ -120,7 +120,7 @@ def training_section(experiment: Experiment) -> Section | None:
                 [
                     training.name,
                     " + ".join(item["name"] for item in config.get("criterions") or []) or "-",
-                    Path(system.upstream).name if "/" in system.upstream else system.upstream or "-",
+                    " + ".join(Path(u).name if "/" in u else u for u in system.upstreams) or "-",
                     f"{(config.get('optim_conf') or {}).get('lr', '-')}",
                     str(config.get("seed", "-")),
                     str(valid.updates[-1]),

@@ -73,6 +73,10 @@ def test_each_seed_has_its_own_weights_and_what_is_done_is_kept(tmp_path):
     assert (c - start).norm() > (a - start).norm() > 0
     rows = [json.loads(line) for line in (cell / "train.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2] and len(rows[0]["loss"]) == 2
+    options = ["export", "--output-dir", str(tmp_path), "--cells", "mse", "--steps", "2"]
+    main(options)
+    exported = load_model(cell / "step2_seed2").state_dict()["linear_out.weight"]
+    torch.testing.assert_close(exported, d)
     # What is there is kept; alone, a cell becomes what it is beside another
     before = (cell / "step2.pt").stat().st_mtime_ns
     train({cell: (losses[0], [MINI]), tmp_path / "alone": (losses[1], [MINI])}, *common)

@@ -32,7 +32,7 @@ UPSTREAM = "whisper:../downloads/whisper-tiny.en"
 
 
 def write_config(folder, criterion, *losses, seed=1, lr=3e-4, **conf):
-    conf = {"name": criterion, "conf": {"upstream": UPSTREAM, **conf}}
+    conf = {"name": criterion, "conf": {"upstream": UPSTREAM} | conf}
     config = {"criterions": [conf, *losses], "seed": seed, "optim_conf": {"lr": lr}}
     config |= {"init_param": ["exp/nsnet2/model.pth"], "output_dir": str(folder)}
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,6 +133,18 @@ def test_criterion_and_encoder_are_read_from_the_configuration_whatever_the_name
     assert systems["a"].colour == "ssl_sinkhorn" and systems["ssl_mse_nothing"].colour == "pretrained"
     assert (systems["mine"].upstream, systems["mine"].start) == (UPSTREAM, "nsnet2")
     assert family("ssl_mse_pad_whisper_seed12") == "ssl_mse_pad_whisper" and family("nsnet2") == "nsnet2"
+
+
+def test_every_encoder_of_a_loss_counts_as_part_of_the_training(recipe, places, tmp_path):
+    other = {"name": "ssl_mse", "conf": {"upstream": "transformers:other/hubert"}}
+    (system,) = read_systems([write_config(tmp_path / "sum", "ssl_mse", other)]).values()
+    assert system.upstreams == [UPSTREAM, "transformers:other/hubert"]
+    # The recogniser's model is that of the second
+    second = {"name": "ssl_mse", "conf": {"upstream": UPSTREAM}}
+    folder = write_config(tmp_path / "swapped", "ssl_mse", second, upstream="transformers:other/hubert")
+    experiment = load(places)
+    experiment.systems |= read_systems([folder])
+    assert "swapped" in experiment.took_part("whisper-tiny.en")[0]
 
 
 def test_the_baseline_is_ssl_mse_with_the_nearest_settings(tmp_path):

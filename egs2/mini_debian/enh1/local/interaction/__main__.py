@@ -1,5 +1,7 @@
 """The experiment of doc/evidence.md: pack its data, train and score its cells on a GPU, write its page.
 
+export makes model folders of a cell's checkpoints, as `models/` holds them.
+
 train goes on where it was: what a cell has is kept. Cells may be spread over machines by --cells.
 """
 
@@ -17,7 +19,7 @@ CRITERIONS = "ssl_mse ssl_mse_pad ssl_mse_shift ssl_softdtw"  # of conf/criterio
 
 def options(parser):
     """Declare the arguments."""
-    parser.add_argument("what", choices=("pack", "unpack", "train", "score", "report"))
+    parser.add_argument("what", choices=("pack", "unpack", "train", "score", "report", "export"))
     parser.add_argument("--archive", type=Path, default=Path("exp_full/interaction.tar"))
     parser.add_argument("--lists", nargs="*", default=[], metavar="NAME=SCP=KBITS", help="of pack")
     parser.add_argument("--data", type=Path, default=Path("data_full"), help="what unpack makes")
@@ -37,7 +39,7 @@ def options(parser):
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
     parser.add_argument("--rate", type=float, default=3e-4, help="highest learning rate")
     parser.add_argument("--checkpoints", type=int, nargs="+", default=[25, 50, 100, 200, 400, 800, 1600])
-    parser.add_argument("--steps", nargs="*", type=int, help="of score: which checkpoints; default: all")
+    parser.add_argument("--steps", nargs="*", type=int, help="of score and export: which checkpoints")
     parser.add_argument("--also", default="", help="folders of finished models to score as well")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--page", type=Path, help="of report: the folder of page and figure")
@@ -65,6 +67,12 @@ def run(args) -> None:
         _train(args, say)
     elif args.what == "score":
         _score(args, say)
+    elif args.what == "export":
+        from interaction.train import export
+
+        for cell in args.cells.split():
+            for step in args.steps or [max(args.checkpoints)]:
+                say("\n".join(map(str, export(args.output_dir / cell / f"step{step}.pt"))))
     else:
         page = args.page or args.output_dir
         if args.grids:

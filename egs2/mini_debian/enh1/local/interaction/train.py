@@ -15,6 +15,7 @@ from torch import nn
 
 from espnet_posinv.criterions import criterion_class
 from espnet_posinv.enh.in_memory import Mixer, Plan, learning_rate
+from espnet_posinv.enh.model_folder import write_separator
 from espnet_posinv.enh.nsnet2 import GAIN_FLOOR, NSNet2Separator
 from espnet_posinv.files import atomic_write, replacing
 from espnet_posinv.kaldi.scp import DataError
@@ -35,6 +36,16 @@ def load_model(folder: Path) -> NSNet2Separator:
     model = NSNet2Separator(1)
     model.load_state_dict({k.removeprefix(PREFIX): v.float() for k, v in state.items() if PREFIX in k})
     return model
+
+
+def export(weights: Path) -> list[Path]:
+    """Models of all seeds in a cell's step<n>.pt as folders beside it: step<n>_seed1, ..."""
+    folders = []
+    for seed, state in enumerate(torch.load(weights, weights_only=True, map_location="cpu"), 1):
+        folders.append(weights.with_name(f"{weights.stem}_seed{seed}"))
+        state = {key.removeprefix(PREFIX): value for key, value in state.items()}
+        write_separator(folders[-1], "nsnet2", {}, state)
+    return folders
 
 
 class Gain(nn.Module):
