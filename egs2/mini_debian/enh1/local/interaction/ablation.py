@@ -82,7 +82,7 @@ def report(folder: Path, path: Path, grids: list[str], output: Path) -> None:
 
 
 def _tables(results: Results, ablation: Ablation, grid: str) -> list[Table]:
-    """One for each criterion and encoder of the grid that was scored."""
+    """One for each criterion and encoder of which several points of the grid were scored."""
     points = [p for p in ablation.experiments if p.grid == grid]
     sampled, tables = results.resamples("unseen"), []
     for criterion in points[0].options["criterion"].split():
@@ -98,7 +98,7 @@ def _tables(results: Results, ablation: Ablation, grid: str) -> list[Table]:
                 first = first or rates
                 values = ", ".join(f"{key} {value}" for key, value in point.values.items())
                 rows.append([values, *(_told(rates[j], first[j]) for j in rates)])
-            if rows:
+            if len(rows) > 1:
                 caption = f"{grid}: {criterion} through {encoder}"
                 tables.append(Table(["values", *rates], rows, caption))
     return tables
