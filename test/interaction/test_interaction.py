@@ -12,13 +12,14 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "egs2/mini_debian/enh1/local"))
 
-from interaction import ablation  # noqa: E402
 from interaction.__main__ import ABLATION, main  # noqa: E402
+from interaction.ablation import Grids  # noqa: E402
 from interaction.report import Resamples, Results, _interaction, told  # noqa: E402
 from interaction.train import SideBySide, load_model, train  # noqa: E402
 
 from espnet_posinv.enh.in_memory import Plan  # noqa: E402
 from espnet_posinv.report.document import Strong  # noqa: E402
+from espnet_posinv.report.systems import read_systems  # noqa: E402
 
 RATE = 16000
 MODEL = ROOT / "egs2/mini_debian/enh1/models/nsnet2_ssl_mse"
@@ -77,6 +78,8 @@ def test_each_seed_has_its_own_weights_and_what_is_done_is_kept(tmp_path):
     main(options)
     exported = load_model(cell / "step2_seed2").state_dict()["linear_out.weight"]
     torch.testing.assert_close(exported, d)
+    (system,) = read_systems([cell / "step2_seed2"]).values()
+    assert (system.criterion, system.upstreams) == ("ssl_mse", [MINI])
     # What is there is kept; alone, a cell becomes what it is beside another
     before = (cell / "step2.pt").stat().st_mtime_ns
     train({cell: (losses[0], [MINI]), tmp_path / "alone": (losses[1], [MINI])}, *common)
@@ -137,16 +140,23 @@ def test_a_planted_interaction_is_found(tmp_path):
 
 def test_grids_are_cells_whose_differences_are_told(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT / "egs2/mini_debian/enh1")
-    cells = ablation.cells(ABLATION, ["speed"], ["free"])
-    names = [f"ssl_softdtw-speed-speeds{tag}@free" for tag in ("0.9-1-1.1", "1", "0.8-0.9-1-1.1-1.2")]
+    cells = Grids(ABLATION, ["speed"]).cells(["free"])
+    names = [f"ssl_softdtw-speed-speeds{tag}@free" for tag in ("1", "0.8-0.9-1-1.1-1.2")]
+    names.insert(
+        0, "ssl_softdtw-softness-gamma0.1-divergence-true@free"
+    )  # the default's first place in the file
     assert list(cells) == names and cells[names[1]]["conf"]["speeds"] == [1.0]
-    both = ablation.cells(ABLATION, ["speed", "frames"], ["free"])  # their defaults are one cell
-    frames = [
-        f"ssl_softdtw-frames-normalize_frames-{tag}@free" for tag in ("true-scale-sum", "false-scale-sum")
-    ]
-    assert len(both) == 3 + 4 - 1 and names[0] in both and frames[0] not in both and frames[1] in both
-    with pytest.raises(ValueError, match=r"--grids signal: .* use posinv ablate"):
-        ablation.cells(ABLATION, ["signal"], ["free"])
+    both = Grids(ABLATION, ["speed", "frames"]).cells(["free"])
+    assert len(both) == 3 + 4 - 1 and "ssl_softdtw-frames-normalize_frames-false-scale-sum@free" in both
+    for grid in ("signal", "tempo"):  # the tempo's criterion is the default; the data differ
+        with pytest.raises(ValueError, match=rf"--grids {grid}: .* use posinv ablate"):
+            Grids(ABLATION, [grid])
+    for options in (
+        ["--grids", "speed", "--cells", "ssl_mse@a", "--upstreams", "a=x:y"],
+        ["--grids", "speed"],
+    ):
+        with pytest.raises(SystemExit, match=r"ssl_mse@a: with these grids there are|name encoders"):
+            main(["train", *options])
     facts = {"names": ["a", "b"], "per": [10, 10], "lps": {"free": [10, 10]}}
     (tmp_path / "unseen.facts.json").write_text(json.dumps(facts))
     for cell, wrong in zip(names[:2], ([4, 6], [3, 5]), strict=True):
@@ -155,6 +165,9 @@ def test_grids_are_cells_whose_differences_are_told(tmp_path, monkeypatch):
         (tmp_path / cell / "step800.json").write_text(json.dumps(scores))
     main(["report", "--grids", "speed", "--output-dir", str(tmp_path)])
     page = (tmp_path / "ablation.md").read_text()
+    (tmp_path / names[0]).rename(tmp_path / "elsewhere")
+    with pytest.raises(SystemExit, match="of no grid of speed the first point"):  # never against another one
+        main(["report", "--grids", "speed", "--output-dir", str(tmp_path)])
     assert "2 seeds a point, 800 updates" in page and "| speeds [0.9, 1.0, 1.1] | 50.0 [40.0, 60.0] |" in page
     assert "| speeds [1.0] | **40.0 [30.0, 50.0] (-10.0 [-10.0, -10.0])** |" in page and "0.8" not in page
 

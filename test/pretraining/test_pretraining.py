@@ -13,6 +13,7 @@ import torch
 from transformers import HubertModel
 
 from espnet_posinv.ssl import load_encoder
+from espnet_posinv.ssl.marks import marks
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "egs2/mini_debian/ssl1/local"))  # as ssl1/run.sh does
@@ -259,7 +260,7 @@ def test_training_goes_on_where_it_stopped_with_the_same_result(tiny, tmp_path, 
 
     for work in ("whole", "cut"):
         (tmp_path / work).mkdir()
-    train.train(streams, tmp_path / "whole", plan, teacher, say=lambda s: None)
+    train.train(streams, tmp_path / "whole", plan, teacher, [], say=lambda s: None)
 
     class Killed(Exception):
         pass
@@ -274,13 +275,13 @@ def test_training_goes_on_where_it_stopped_with_the_same_result(tiny, tmp_path, 
 
     monkeypatch.setattr(train, "save", save)
     with pytest.raises(Killed):
-        train.train(streams, tmp_path / "cut", plan, teacher, say=lambda s: None, save_every=0)
+        train.train(streams, tmp_path / "cut", plan, teacher, [], say=lambda s: None, save_every=0)
     monkeypatch.setattr(train, "save", real)
     lines = []
-    train.train(streams, tmp_path / "cut", plan, teacher, say=lines.append)
+    train.train(streams, tmp_path / "cut", plan, teacher, [], say=lines.append)
     assert lines[0] == "going on at step 3 of 6"
     with pytest.raises(ValueError, match=r"checkpoint\.pt: of the other twin"):
-        train.train(streams, tmp_path / "cut", replace(plan, positional=not positional), teacher)
+        train.train(streams, tmp_path / "cut", replace(plan, positional=not positional), teacher, [])
     (a, x), (b, y) = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert a == b == 6
     torch.testing.assert_close(x, y)
@@ -324,7 +325,8 @@ def test_command_trains_exports_and_loads(tiny, tmp_path, capsys):
     trained = torch.load(work / "checkpoint.pt", weights_only=True)["model"]
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, trained[f"hubert.{name}"].half().float(), msg=name)
-    assert json.loads((work / "model" / "config.json").read_text())["teachers"] == ["teacher"]
+    config = json.loads((work / "model" / "config.json").read_text())
+    assert (config["teachers"], config["teacher_weights"]) == (["teacher"], marks(tmp_path / "teacher"))
     with pytest.raises(SystemExit, match="train first"):
         main(["export", "--work", str(tmp_path)])
 

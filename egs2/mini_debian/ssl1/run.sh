@@ -50,6 +50,11 @@ if reach 2; then
         echo "stage 2: masked prediction in ${dir}/${twin}"
         options=()
         if [ "${twin}" = mini_hubert_positional ]; then options=(--positional); fi
+        # Both learn the same clusters; on a GPU k-means is not the same twice
+        if [ -f "${dir}/mini_hubert/labels.pt" ] && [ ! -f "${dir}/${twin}/labels.pt" ]; then
+            mkdir -p "${dir}/${twin}"
+            cp "${dir}/mini_hubert/labels.pt" "${dir}/${twin}/"
+        fi
         # All cores: the only job
         OMP_NUM_THREADS=$(nproc) python3 -m pretraining train --work "${dir}/${twin}" --steps "${steps}" \
             --batch "${batch}" ${device:+--device "${device}"} --teacher "whisper:${whisper}" "${options[@]}"

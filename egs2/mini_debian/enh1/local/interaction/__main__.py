@@ -23,14 +23,18 @@ def options(parser):
     parser.add_argument("--archive", type=Path, default=Path("exp_full/interaction.tar"))
     parser.add_argument("--lists", nargs="*", default=[], metavar="NAME=SCP=KBITS", help="of pack")
     parser.add_argument("--data", type=Path, default=Path("data_full"), help="what unpack makes")
-    parser.add_argument("--output-dir", type=Path, default=Path("exp_full/interaction"))
+    parser.add_argument(
+        "--output-dir", type=Path, help="default: exp_full/interaction, with --grids exp_full/ablation"
+    )
     parser.add_argument("--model", type=Path, default=Path("exp_full/nsnet2"), help="what all begin with")
     parser.add_argument("--speech-scp", help="clean speech of the training")
     parser.add_argument("--noise-scp", help="lines KIND PATH")
     parser.add_argument("--upstreams", default="", help="TAG=SPEC of each encoder, between blanks")
     parser.add_argument("--criterions", default=CRITERIONS)
     parser.add_argument("--cells", default="", help="CRITERION@TAG[+TAG] to train; default: all")
-    parser.add_argument("--grids", nargs="*", help="of conf/ablation.yaml, to train or report instead")
+    parser.add_argument(
+        "--grids", nargs="+", default=[], help="of conf/ablation.yaml, to train or report instead"
+    )
     parser.add_argument("--judges", default="", help="TAG=FOLDER[,UPSTREAM] of each head for phones")
     parser.add_argument("--sets", default="", help="NAME=FOLDER[/EVERY] of each test set, noisy")
     parser.add_argument("--clean", type=Path, default=Path("data_full/test_clean"), help="the same, clean")
@@ -70,6 +74,8 @@ def run(args) -> None:
     elif args.what == "export":
         from interaction.train import export
 
+        if not args.cells:
+            raise ValueError("nothing to export: name cells (--cells)")
         for cell in args.cells.split():
             for step in args.steps or [max(args.checkpoints)]:
                 say("\n".join(map(str, export(args.output_dir / cell / f"step{step}.pt"))))
@@ -93,14 +99,18 @@ def _train(args, say) -> None:
     from espnet_posinv.kaldi.audio import read_mono
     from espnet_posinv.kaldi.scp import read_scp
     from espnet_posinv.perturb.random_noise import read_noises
-    from interaction import ablation
+    from interaction.ablation import Grids
     from interaction.train import train
 
     upstreams = table(args.upstreams)
     cells = args.cells.split() or [f"{c}@{tag}" for tag in upstreams for c in args.criterions.split()]
-    points = ablation.cells(ABLATION, args.grids, list(upstreams)) if args.grids else {}
-    if points:
-        cells = [cell for cell in points if not args.cells or cell in cells]
+    points = Grids(ABLATION, args.grids).cells(list(upstreams)) if args.grids else {}
+    if args.grids:
+        cells = args.cells.split() or list(points)
+        if wrong := [cell for cell in cells if cell not in points]:
+            raise ValueError(f"--cells {' '.join(wrong)}: with these grids there are {' '.join(points)}")
+    if not cells:
+        raise ValueError("nothing to train: name encoders (--upstreams)")
     if unknown := [cell for cell in cells if not upstreams.keys() >= set(cell.partition("@")[2].split("+"))]:
         raise ValueError(f"--cells {' '.join(unknown)}: encoders are {', '.join(upstreams)} (--upstreams)")
     speech = [torch.from_numpy(read_mono(path)).float() for path in read_scp(args.speech_scp).values()]
@@ -157,6 +167,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser("interaction", __doc__)
     options(parser)
     args = parser.parse_args(argv)
+    args.output_dir = args.output_dir or Path("exp_full", "ablation" if args.grids else "interaction")
     try:
         run(args)
     except (ValueError, OSError, FloatingPointError) as error:

@@ -1,68 +1,92 @@
 """Grids of conf/ablation.yaml as cells of the experiment: what varies is a setting of the criterion."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
-from espnet_posinv.ablation.grid import Ablation, Experiment, read_ablation
+import numpy as np
+
+from espnet_posinv.ablation.grid import Experiment, read_ablation
 from espnet_posinv.criterions import criterion_class
 from espnet_posinv.enh.model_folder import ssl_criterion
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.recipe.config import load
 from espnet_posinv.report.document import Section, Strong, Table
 from espnet_posinv.report.markdown import write_study
 from interaction.report import Results, told
 
 
-def cells(path: Path, grids: list[str], encoders: list[str]) -> dict[str, dict]:
-    """Criterion (name and conf) of each cell ``CRITERION-TAG@ENCODER``.
+class Grids:
+    """Some grids of a file. Points with the same settings, such as every grid's default, are one cell.
 
-    Points with the same settings, such as every grid's default, are one cell.
+    Args:
+        path: of the file.
+        wanted: names of its grids.
 
     Raises:
         ConfigError: see `read_ablation`.
-        ValueError: a grid varies something else than the criterion: `posinv ablate` trains it.
+        ValueError: a grid varies something else than a criterion's settings: `posinv ablate` trains it.
     """
-    points = read_ablation(path, grids).experiments
-    return {
-        f"{same[0]}@{encoder}": _criterion(point, name)
-        for point in points
-        for name in point.options["criterion"].split()
-        for encoder in encoders
-        if (same := _alike(points, point, name))[0] == _name(point, name)
-    }
 
+    def __init__(self, path: Path, wanted: list[str]):
+        self.wanted = wanted
+        read_ablation(path, wanted)  # their names
+        plain = []
+        for name, grid in load(path)["grids"].items():
+            other = sorted(grid.keys() - {"criterion", "vary"}) + [key for key in grid["vary"] if "." in key]
+            if not other:
+                plain.append(name)
+            elif name in wanted:
+                raise ValueError(f"--grids {name}: {other[0]} is not the criterion's; use posinv ablate")
+        self.points = read_ablation(path, plain).experiments
 
-def _name(point: Experiment, criterion: str) -> str:
-    return f"{criterion}-{point.tag}"
-
-
-def _alike(points: Sequence[Experiment], point: Experiment, criterion: str) -> list[str]:
-    """Names of the points with the settings of `point`, itself among them: defaults need not be written."""
-    cls = criterion_class(_criterion(point, criterion)["name"])
-    defaults: dict = {}
-    for kind in reversed(cls.__mro__):  # what a class says replaces what its parents say
-        defaults |= {k: p.default for k, p in inspect.signature(kind.__init__).parameters.items()}
-
-    def settings(p):
-        conf = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in _criterion(p, criterion)["conf"].items()
+    def cells(self, encoders: list[str]) -> dict[str, dict]:
+        """Criterion (name and conf) of each cell ``CRITERION-TAG@ENCODER``."""
+        return {
+            f"{self.names[criterion, point.tag]}@{encoder}": _criterion(point, criterion)
+            for criterion, point in self.each()
+            if point.grid in self.wanted
+            for encoder in encoders
         }
-        return {k: v for k, v in conf.items() if v != defaults.get(k)}
 
-    names = (p for p in points if criterion in p.options["criterion"].split())
-    return [_name(p, criterion) for p in names if settings(p) == settings(point)]
+    def each(self) -> Iterator[tuple[str, Experiment]]:
+        """Every point with each of its criterions."""
+        return ((name, point) for point in self.points for name in point.options["criterion"].split())
+
+    @cached_property
+    def names(self) -> dict[tuple[str, str], str]:
+        """Of each criterion and tag: the name of the first point in the file with the same settings."""
+        first: dict[str, str] = {}
+        return {
+            (criterion, point.tag): first.setdefault(
+                repr((criterion, _settings(_criterion(point, criterion)))), f"{criterion}-{point.tag}"
+            )
+            for criterion, point in self.each()
+        }
 
 
 def _criterion(point: Experiment, name: str) -> dict:
-    if other := [key for key in point.values if "." in key]:
-        raise ValueError(f"--grids {point.grid}: {other[0]} is not the criterion's; use posinv ablate")
     found = ssl_criterion(f"conf/criterion/{name}.yaml")
     return {**found, "conf": found["conf"] | point.values}
 
 
-def report(folder: Path, path: Path, grids: list[str], output: Path) -> None:
-    """Write ablation.md: phone error rates of each point, and differences to the first of its grid."""
-    results, ablation = Results(folder), read_ablation(path, grids)
+def _settings(criterion: dict) -> list:
+    """What differs from the criterion's defaults, sorted."""
+    defaults: dict = {}
+    for kind in reversed(criterion_class(criterion["name"]).__mro__):  # a class overrules its parents
+        defaults |= {k: p.default for k, p in inspect.signature(kind.__init__).parameters.items()}
+    conf = {k: tuple(v) if isinstance(v, list) else v for k, v in criterion["conf"].items()}
+    return sorted((k, v) for k, v in conf.items() if v != defaults.get(k))
+
+
+def report(folder: Path, path: Path, wanted: list[str], output: Path) -> None:
+    """Write ablation.md: phone error rates of each point, and differences to the first of its grid.
+
+    Raises:
+        DataError: no scores, or no grid of which the first point and another one were scored.
+    """
+    results, grids = Results(folder), Grids(path, wanted)
     facts = results.facts["unseen"]
     note = (
         f"{results.seeds} seeds a point, {results.last} updates, {len(facts['names'])} utterances in unseen "
@@ -70,41 +94,37 @@ def report(folder: Path, path: Path, grids: list[str], output: Path) -> None:
         "brackets the paired difference to the first row, bold where its interval leaves out zero. Columns: "
         "whose BLSTM recognises."
     )
-    tables = [
-        t
-        for grid in dict.fromkeys(p.grid for p in ablation.experiments)
-        for t in _tables(results, ablation, grid)
-    ]
+    tables = [table for grid in wanted for table in _tables(results, grids, grid)]
     if not tables:
-        raise DataError(f"{folder}: no point of {', '.join(grids)} was scored")
+        raise DataError(
+            f"{folder}: of no grid of {', '.join(wanted)} the first point and another were scored"
+        )
     output.mkdir(parents=True, exist_ok=True)
     write_study(Section("Ablation on a GPU", [note, *tables]), output, "ablation")
 
 
-def _tables(results: Results, ablation: Ablation, grid: str) -> list[Table]:
-    """One for each criterion and encoder of which several points of the grid were scored."""
-    points = [p for p in ablation.experiments if p.grid == grid]
+def _tables(results: Results, grids: Grids, grid: str) -> list[Table]:
+    """One for each criterion and encoder of which the grid's first point and another one were scored."""
+    points = [point for point in grids.points if point.grid == grid]
     sampled, tables = results.resamples("unseen"), []
     for criterion in points[0].options["criterion"].split():
         for encoder in results.encoders:
-            rows, first = [], None
-            for point in points:
-                names = (f"{name}@{encoder}" for name in _alike(ablation.experiments, point, criterion))
-                cell = next((c for c in names if results.last in results.steps("unseen", c)), None)
-                if cell is None:
-                    continue
+            cells = [f"{grids.names[criterion, point.tag]}@{encoder}" for point in points]
+            scored = [results.last in results.steps("unseen", cell) for cell in cells]
+            if not scored[0] or sum(scored) < 2:
+                continue
+            rows, first = [], {}
+            for point, cell in ((p, c) for p, c, there in zip(points, cells, scored, strict=True) if there):
                 errors = results.errors("unseen", cell, results.last)
                 rates = {judge: sampled.rate(errors[judge]) for judge in errors}
                 first = first or rates
                 values = ", ".join(f"{key} {value}" for key, value in point.values.items())
                 rows.append([values, *(_told(rates[j], first[j]) for j in rates)])
-            if len(rows) > 1:
-                caption = f"{grid}: {criterion} through {encoder}"
-                tables.append(Table(["values", *rates], rows, caption))
+            tables.append(Table(["values", *first], rows, f"{grid}: {criterion} through {encoder}"))
     return tables
 
 
-def _told(rate, first) -> str | Strong:
+def _told(rate: np.ndarray, first: np.ndarray) -> str | Strong:
     if rate is first:
         return told(rate)
     difference = told(rate - first, "+.1f")

@@ -63,7 +63,10 @@ class Results:
         self.unscored = [cell for cell in cells if cell not in self.cells]
         trained = {cell.split("@")[1] for cell in self.cells}
         self.encoders = [encoder for encoder in self.facts["unseen"]["lps"] if encoder in trained]
-        self.seeds = len(next(iter(next(iter(self.files.values())).values())))
+        counts = {len(found["unseen"]) for found in self.files.values() if "unseen" in found}
+        if len(counts) > 1:
+            raise DataError(f"{folder}: cells with {sorted(counts)} seeds; one folder for each experiment")
+        self.seeds = max(counts, default=0)
         common = [self.steps("unseen", cell) for cell in self.cells]
         if not (steps := set.intersection(*map(set, common))):
             raise DataError(f"{folder}: the cells have no scored checkpoint in common")

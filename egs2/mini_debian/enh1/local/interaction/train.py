@@ -15,9 +15,9 @@ from torch import nn
 
 from espnet_posinv.criterions import criterion_class
 from espnet_posinv.enh.in_memory import Mixer, Plan, learning_rate
-from espnet_posinv.enh.model_folder import write_separator
+from espnet_posinv.enh.model_folder import INFERENCE, KEY, write_model
 from espnet_posinv.enh.nsnet2 import GAIN_FLOOR, NSNet2Separator
-from espnet_posinv.files import atomic_write, replacing
+from espnet_posinv.files import atomic_write, replacing, write_json
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
@@ -40,11 +40,13 @@ def load_model(folder: Path) -> NSNet2Separator:
 
 def export(weights: Path) -> list[Path]:
     """Models of all seeds in a cell's step<n>.pt as folders beside it: step<n>_seed1, ..."""
+    training = json.loads((weights.parent / "cell.json").read_text(encoding="utf-8"))
     folders = []
     for seed, state in enumerate(torch.load(weights, weights_only=True, map_location="cpu"), 1):
         folders.append(weights.with_name(f"{weights.stem}_seed{seed}"))
-        state = {key.removeprefix(PREFIX): value for key, value in state.items()}
-        write_separator(folders[-1], "nsnet2", {}, state)
+        write_model(
+            folders[-1], {**INFERENCE, "separator": "nsnet2", "separator_conf": {}, **training}, state
+        )
     return folders
 
 
@@ -118,6 +120,10 @@ class Cell:
         self, folder: Path, criterion: Mapping, upstreams: Sequence[str], start, plan, seeds, device
     ):
         folder.mkdir(parents=True, exist_ok=True)
+        listed = [
+            {**criterion, "conf": {**criterion["conf"], "upstream": upstream}} for upstream in upstreams
+        ]
+        write_json(folder / "cell.json", {KEY: {"criterions": listed}, "init_param": [f"{start}/model.pth"]})
         options = {"ssl_dtype": "bfloat16"} if device.startswith("cuda") else {}
         made = criterion_class(criterion["name"])
         self.losses = [

@@ -54,6 +54,7 @@ def run(args) -> None:
         say(f"{args.speech}: {hours:.1f} h")
     elif args.what == "train":
         from espnet_posinv.ssl import load_encoder
+        from espnet_posinv.ssl.marks import marks
         from pretraining.streams import load
         from pretraining.train import Plan, train
 
@@ -68,7 +69,7 @@ def run(args) -> None:
         say(
             f"{len(streams.names)} streams, {len(streams.audio) / SAMPLE_RATE / 3600:.1f} h with speed copies"
         )
-        train(streams, args.work, plan, (name, encoder), say)
+        train(streams, args.work, plan, (name, encoder), marks(args.teacher) or [], say)
     elif args.what == "export":
         from pretraining.train import export
 

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import torch
 from espnet_posinv.files import replacing
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl import SSLEncoder
-from espnet_posinv.ssl.marks import marks_of
 from pretraining.labels import Teacher, cluster
 from pretraining.model import HOP, WINDOW, MaskedPrediction, draw_mask, mini_config
 from pretraining.streams import Streams, crop
@@ -95,6 +94,7 @@ def train(
     work: Path,
     plan: Plan,
     teacher: tuple[str, SSLEncoder],
+    marks: Sequence[str],
     say: Callable = print,
     save_every: float = 120.0,
 ) -> None:
@@ -105,6 +105,8 @@ def train(
         work: folder of labels and checkpoint.
         plan: what to do; that of an unfinished checkpoint is kept.
         teacher: name and encoder of the model whose clusters are learned.
+        marks: of the teacher's weights as they are stored (`ssl.marks`): in bfloat16 the encoder has rounded
+            them.
         say: prints a line.
         save_every: seconds between checkpoints.
 
@@ -114,7 +116,7 @@ def train(
     """
     path, device, step = work / "checkpoint.pt", streams.audio.device, 0
     labels = labels_of(streams, work, plan, *teacher, say)
-    taught = {"teachers": [teacher[0]], "teacher_weights": marks_of(teacher[1].network.state_dict().values())}
+    taught = {"teachers": [teacher[0]], "teacher_weights": marks}
     torch.manual_seed(plan.seed)
     model = plan.model().to(device).train()
     optimizer = torch.optim.AdamW(
