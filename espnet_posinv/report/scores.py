@@ -195,7 +195,7 @@ def _snr_names(path: Path, table: dict[str, str], ids: list[str]) -> np.ndarray:
             raise DataError(f"{path}: SNR {table[i]!r} of {i} is not a number") from None
     if len(np.unique(values)) <= FIXED_SNRS:
         return np.array([f"{value:g} dB" for value in values])
-    low = SNR_BAND * np.floor(values / SNR_BAND)
+    low = SNR_BAND * np.floor(values / SNR_BAND) + 0.0  # a -0.0 is in the band of 0
     finite = np.isfinite(values)
     low[finite & (values == low) & (values == values[finite].max())] -= SNR_BAND
     return np.array([f"{x:g} to {x + SNR_BAND:g} dB" if np.isfinite(x) else f"{x:g} dB" for x in low])

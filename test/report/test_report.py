@@ -197,6 +197,7 @@ def test_fixed_snrs_are_named_by_value_and_drawn_ones_by_band(tmp_path):
     drawn = [k / 10 for k in range(101)]
     bands = names(drawn)
     assert bands[:50] == ["0 to 5 dB"] * 50 and bands[50:] == ["5 to 10 dB"] * 51
+    assert names([*drawn, "-0.0"])[-1] == "0 to 5 dB"
     # 10 is the end of the last band only where nothing lies above it
     assert names([*drawn, 10.1, "inf"])[-3:] == ["10 to 15 dB", "10 to 15 dB", "inf dB"]
     with pytest.raises(DataError, match="SNR 'loud' of u001 is not a number"):
