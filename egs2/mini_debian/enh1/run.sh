@@ -28,7 +28,7 @@ mini="mini_hubert-phones=ssl_ctc:../asr1/heads/mini_hubert_phones_blstm"
 packed="models/nsnet2_ssl_mse models/nsnet2_ssl_softdtw"  # 3000 updates on a GPU
 upstreams="mini_hubert=transformers:../ssl1/mini_hubert"
 asr_args="--window 15"
-recognisers="${mini} ${phones} ${base}" se_config='' results=exp_${size}/RESULTS.md train=() metrics=pesq,estoi,si_sdr probe='' spoken=0  # DNSMOS: a second an utterance
+recognisers="${phones} ${base}" se_config='' results=exp_${size}/RESULTS.md train=() metrics=pesq,estoi,si_sdr probe='' spoken=0  # DNSMOS: a second an utterance
 case ${size} in
     quick)
         epochs=2 updates=5 recognisers="${phones} ${tiny}" probe=none
