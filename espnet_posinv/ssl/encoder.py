@@ -33,7 +33,8 @@ class SSLEncoder(nn.Module):
     ``||x - y||^2 = sum_l w_l ||x_l - y_l||^2``.
 
     Args:
-        network: yields hidden states (see ``Wav2Vec2Network.states``).
+        network: yields hidden states (see ``Wav2Vec2Network.states``); taken over: with "bfloat16" its own
+            weights are rounded.
         label: what the model is and how it was trained, for tables and logs.
         layers: index of a hidden state (0 = input of the first layer, -1 = last one), a list of indices,
             ``"all"`` (0 to the last) or ``"conv"`` (the convolutional front end).

@@ -141,10 +141,8 @@ def test_a_planted_interaction_is_found(tmp_path):
 def test_grids_are_cells_whose_differences_are_told(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT / "egs2/mini_debian/enh1")
     cells = Grids(ABLATION, ["speed"]).cells(["free"])
-    names = [f"ssl_softdtw-speed-speeds{tag}@free" for tag in ("1", "0.8-0.9-1-1.1-1.2")]
-    names.insert(
-        0, "ssl_softdtw-softness-gamma0.1-divergence-true@free"
-    )  # the default's first place in the file
+    tags = ("softness-gamma0.1-divergence-true", "speed-speeds1", "speed-speeds0.8-0.9-1-1.1-1.2")
+    names = [f"ssl_softdtw-{tag}@free" for tag in tags]  # the default, where it is first in the file
     assert list(cells) == names and cells[names[1]]["conf"]["speeds"] == [1.0]
     both = Grids(ABLATION, ["speed", "frames"]).cells(["free"])
     assert len(both) == 3 + 4 - 1 and "ssl_softdtw-frames-normalize_frames-false-scale-sum@free" in both

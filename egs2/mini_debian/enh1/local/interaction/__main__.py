@@ -103,12 +103,11 @@ def _train(args, say) -> None:
     from interaction.train import train
 
     upstreams = table(args.upstreams)
-    cells = args.cells.split() or [f"{c}@{tag}" for tag in upstreams for c in args.criterions.split()]
     points = Grids(ABLATION, args.grids).cells(list(upstreams)) if args.grids else {}
-    if args.grids:
-        cells = args.cells.split() or list(points)
-        if wrong := [cell for cell in cells if cell not in points]:
-            raise ValueError(f"--cells {' '.join(wrong)}: with these grids there are {' '.join(points)}")
+    every = list(points) or [f"{c}@{tag}" for tag in upstreams for c in args.criterions.split()]
+    cells = args.cells.split() or every
+    if points and (wrong := [cell for cell in cells if cell not in points]):
+        raise ValueError(f"--cells {' '.join(wrong)}: with these grids there are {' '.join(points)}")
     if not cells:
         raise ValueError("nothing to train: name encoders (--upstreams)")
     if unknown := [cell for cell in cells if not upstreams.keys() >= set(cell.partition("@")[2].split("+"))]:
