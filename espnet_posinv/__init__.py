@@ -9,8 +9,8 @@ Names are imported at their first use, so importing the package takes no time.
 >>> encoder(clean)[1]  # number of frames
 tensor([49])
 >>> criterion = SSLSoftDTWLoss("transformers:egs2/mini_debian/ssl1/mini_hubert", speeds=[1.0])
->>> criterion(clean, clean)
-tensor([0.])
+>>> bool(criterion(clean, clean).abs() < 1e-6)
+True
 """
 
 from importlib import import_module

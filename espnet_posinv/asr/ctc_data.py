@@ -16,7 +16,7 @@ from espnet_posinv.asr.units import Units
 from espnet_posinv.kaldi.audio import audio_info, read_mono
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.sample_rate import SAMPLE_RATE
-from espnet_posinv.ssl.encoder import SSLEncoder
+from espnet_posinv.ssl import SSLEncoder
 
 
 @dataclass

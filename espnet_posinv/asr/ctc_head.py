@@ -12,7 +12,7 @@ from espnet_posinv.asr import units as unit_files
 from espnet_posinv.asr.units import Units
 from espnet_posinv.files import replacing, write_json
 from espnet_posinv.kaldi.scp import DataError
-from espnet_posinv.ssl.encoder import SSLEncoder, load_encoder
+from espnet_posinv.ssl import SSLEncoder, load_encoder
 
 
 class Head(nn.Module):

@@ -15,7 +15,7 @@ from espnet_posinv.asr.ctc_head import Head, Recipe, greedy, hidden_states, save
 from espnet_posinv.asr.units import Units
 from espnet_posinv.files import replacing
 from espnet_posinv.kaldi.scp import DataError
-from espnet_posinv.ssl.encoder import SSLEncoder
+from espnet_posinv.ssl import SSLEncoder
 
 
 @dataclass

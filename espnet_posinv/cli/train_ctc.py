@@ -55,7 +55,7 @@ def run(args):
     from espnet_posinv.asr.ctc_train import Plan, train
     from espnet_posinv.asr.units import learn
     from espnet_posinv.kaldi.scp import read_scp
-    from espnet_posinv.ssl.encoder import load_encoder
+    from espnet_posinv.ssl import load_encoder
 
     say = partial(print, flush=True)
     layers = _layers(args.layers)

@@ -45,7 +45,8 @@ class Contents:
 
         A ``.scp`` is described by its ids and the content of the audio files of its entries; a pipe by its
         command and the files that it names. If it names none, the fact has "pipes": a hash of its output, or
-        None. Any other folder is described by its files without hidden ones.
+        None. Any other folder is described by its files without hidden ones and README.md, which no
+        program reads.
         """
         found = {}
         for path in map(str, paths):
@@ -158,4 +159,4 @@ def _visible_files(folder: str) -> list[str]:
 def _files_below(folder: str) -> Iterable[str]:
     for root, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
-        yield from (os.path.join(root, name) for name in names if not name.startswith("."))
+        yield from (os.path.join(root, n) for n in names if not n.startswith(".") and n != "README.md")

@@ -18,7 +18,7 @@ class SpeechBERTScore:
     favours an enhancer that was trained through the same model, so use another one.
     """
 
-    upstream: str  # SSL model, see :func:`~espnet_posinv.ssl.encoder.load_encoder`
+    upstream: str  # SSL model, see :func:`~espnet_posinv.ssl.load_encoder`
     layer: int = -1  # hidden state
 
     def __call__(self, clean: np.ndarray, enhanced: np.ndarray) -> dict[str, float]:
@@ -40,6 +40,6 @@ class SpeechBERTScore:
 @functools.cache
 def _load(settings: SpeechBERTScore, process: int):
     """The frozen model, loaded once in each process."""
-    from espnet_posinv.ssl.encoder import load_encoder
+    from espnet_posinv.ssl import load_encoder
 
     return load_encoder(settings.upstream, layers=settings.layer)

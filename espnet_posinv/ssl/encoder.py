@@ -1,7 +1,6 @@
 """One interface to the frozen encoders whose representations the criterions compare."""
 
 import hashlib
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +13,10 @@ from espnet_posinv.device import to_device
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.masking import masked_standardise, span_mask
 from espnet_posinv.ssl.packing import Packing
-from espnet_posinv.ssl.products import tf32
+from espnet_posinv.ssl.products import round_weights, tf32
 
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
 ROWS = {"cuda": 128}  # frames of a ragged batch are a multiple, on devices of this type
-LOADERS = ("transformers", "torchaudio", "s3prl", "whisper")
 
 
 class SSLEncoder(nn.Module):
@@ -72,7 +70,7 @@ class SSLEncoder(nn.Module):
         self._sha256 = None
         if dtype == "bfloat16":
             self._sha256 = self.fingerprint()
-            _round_weights(network)
+            round_weights(network)
         self.label = label
         self.sample_rate = sample_rate
         self.normalize_input = normalize_input
@@ -165,7 +163,9 @@ class SSLEncoder(nn.Module):
         For a size that it has not met before, a GPU's libraries choose their kernels anew and the allocator
         looks for memory, both on the host.
         """
-        missing = rows - sum(self.frame_lengths(n) for n in counts) % rows
+        missing = -sum(self.frame_lengths(n) for n in counts) % rows
+        if not missing:
+            return wav, counts, statistics
         silence = self.min_samples + (missing - 1) * self.hop
         wav = F.pad(wav, (0, max(silence - wav.shape[1], 0), 0, 1))
         if statistics is not None:
@@ -217,14 +217,6 @@ class SSLEncoder(nn.Module):
         return checkpoint(again, *args, use_reentrant=False)
 
 
-def _round_weights(network: nn.Module) -> None:
-    """Weights in bfloat16, but those of the first layer, which its GroupNorm multiplies in float64."""
-    for module in network.modules():
-        if not isinstance(module, nn.GroupNorm) and getattr(module, "in_channels", 0) != 1:
-            for weight in module.parameters(recurse=False):
-                weight.data = weight.data.bfloat16()
-
-
 def _layer_list(layers, num_layers: int) -> list[int | str]:
     """Hidden states by name, in the order asked for: 0..num_layers or "conv"."""
     if layers == "all":
@@ -246,44 +238,3 @@ def _layer_list(layers, num_layers: int) -> list[int | str]:
     if len(set(found)) != len(found):
         raise ValueError(f"layers {layers}: the same hidden state is named twice")
     return found
-
-
-def load_encoder(
-    upstream: str, *, sample_rate: int = SAMPLE_RATE, normalize_input: bool | None = None, **options
-):
-    """Load a frozen encoder.
-
-    Args:
-        upstream: ``"transformers:FOLDER_OR_HUB_NAME"`` (HuBERT, wav2vec 2.0, WavLM),
-            ``"torchaudio:BUNDLE_OR_STATE_DICT_FILE"``, ``"s3prl:UPSTREAM"`` or
-            ``"s3prl:UPSTREAM,CHECKPOINT"``,
-            ``"whisper:FOLDER"`` (CTranslate2's model.bin, as faster-whisper uses; encoder only, weakly
-            supervised, not self-supervised).
-        sample_rate: of the waveforms that it will be given, Hz.
-        normalize_input: None takes what the model was trained with.
-        **options: layers, weights, dtype, recompute of :class:`SSLEncoder`.
-
-    Raises:
-        ValueError: unknown loader, a model that is missing, broken or of another architecture, or a sample
-            rate that is not the model's.
-    """
-    loader, _, name = upstream.partition(":")
-    if loader not in LOADERS or not name:
-        raise ValueError(f"upstream {upstream!r}: write LOADER:NAME with LOADER one of {', '.join(LOADERS)}")
-    try:
-        network, facts = importlib.import_module(f"espnet_posinv.ssl.{loader}").load(name)
-    except ModuleNotFoundError as error:
-        raise ValueError(f"upstream {upstream}: pip install {error.name}, which it needs") from error
-    broken = [name for name, weight in network.state_dict().items() if not weight.isfinite().all()]
-    if broken:
-        raise ValueError(f"{upstream}: {', '.join(broken[:5])} hold NaN or infinity: a damaged checkpoint")
-    if sample_rate != facts["sample_rate"]:
-        raise ValueError(
-            f"{upstream} was trained at {facts['sample_rate']} Hz, but the waveforms have {sample_rate} Hz: "
-            f"resample them to {facts['sample_rate']} Hz"
-        )
-    if normalize_input is None:
-        normalize_input = facts["normalize_input"]
-    return SSLEncoder(
-        network, label=facts["label"], sample_rate=sample_rate, normalize_input=normalize_input, **options
-    )

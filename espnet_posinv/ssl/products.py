@@ -121,3 +121,11 @@ def linear(x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
         weight = prepared(layer.weight, x.dtype, torch.Tensor.t)
         return _StridedProduct.apply(x.flatten(0, -2), weight, layer.bias, 1).unflatten(0, x.shape[:-1])
     return F.linear(x, layer.weight, layer.bias)
+
+
+def round_weights(network: nn.Module) -> None:
+    """Weights in bfloat16, but those of the first layer, which its GroupNorm multiplies in float64."""
+    for module in network.modules():
+        if not isinstance(module, nn.GroupNorm) and getattr(module, "in_channels", 0) != 1:
+            for weight in module.parameters(recurse=False):
+                weight.data = weight.data.bfloat16()

@@ -1,14 +1,16 @@
 """The transformer layer of all encoders, over packed utterances."""
 
+import functools
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from espnet_posinv.ssl import fused_layer
 from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.products import linear
+
+capability = functools.cache(torch.cuda.get_device_capability)
 
 
 def packed_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, frames: Packing) -> torch.Tensor:
@@ -18,7 +20,7 @@ def packed_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, frames: 
     utterances, or adds too much time on the host.
     """
     ends, width, aten = frames.starts, frames.width, torch.ops.aten
-    if q.dtype == torch.bfloat16 and fused_layer.capability(q.device) >= (8, 0):
+    if q.dtype == torch.bfloat16 and capability(q.device) >= (8, 0):
         return aten._flash_attention_forward(q, k, v, ends, ends, width, width, 0.0, False, False)[0]
     efficient = aten._efficient_attention_forward
     return efficient(q[None], k[None], v[None], None, ends, ends, width, width, 0.0, 0, True)[0][0]
@@ -119,8 +121,6 @@ class Layer(nn.Module):
 
     def forward(self, x: torch.Tensor, frames: Packing, relative: torch.Tensor | None = None):
         """x (N, D), relative (H, W, W) or None -> (N, D)."""
-        if relative is None and fused_layer.usable(self, x):
-            return fused_layer.FusedLayer.apply(x, self, frames)
         if self.pre_norm:
             x = x + self.attention(self.norm1(x), frames, relative)
             return x + self.feed_forward(self.norm2(x))

@@ -25,7 +25,7 @@ def embed(model: str, wav: np.ndarray, layer: int = -1) -> np.ndarray:
 
     Args:
         model: ``ge2e:PATH``, the wheel of the package Resemblyzer or its pretrained.pt; or an SSL
-            model as in :func:`~espnet_posinv.ssl.encoder.load_encoder`, whose frames are averaged.
+            model as in :func:`~espnet_posinv.ssl.load_encoder`, whose frames are averaged.
         layer: hidden state of an SSL model.
 
     Raises:
@@ -119,6 +119,6 @@ def _ge2e(path: str, process: int) -> SpeakerEncoder:
 @functools.lru_cache(maxsize=2)
 def _ssl(model: str, layer: int, process: int):
     """The SSL model, loaded once in each process."""
-    from espnet_posinv.ssl.encoder import load_encoder
+    from espnet_posinv.ssl import load_encoder
 
     return load_encoder(model, layers=layer)

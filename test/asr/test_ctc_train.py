@@ -16,7 +16,7 @@ from espnet_posinv.asr.ctc_head import Head, hidden_states, load, with_weights
 from espnet_posinv.asr.ssl_ctc import SSLCTC
 from espnet_posinv.asr.units import Units
 from espnet_posinv.kaldi.scp import DataError, read_scp
-from espnet_posinv.ssl.encoder import load_encoder
+from espnet_posinv.ssl import load_encoder
 
 main = cli.command("train-ctc")
 

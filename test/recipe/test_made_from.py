@@ -83,6 +83,7 @@ def test_model_folder_is_its_files(data):
     (data / "model/sub/weights").write_bytes(b"1")
     before = Contents().describe(["model"])
     (data / "model/.hidden").write_bytes(b"2")
+    (data / "model/README.md").write_text("a card")
     assert Contents().describe(["model"]) == before
     replace(data / "model/sub/weights", b"2")
     assert Contents().describe(["model"]) != before

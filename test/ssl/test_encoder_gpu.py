@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from espnet_posinv.ssl import SSLEncoder, fused_layer
+from espnet_posinv.ssl import SSLEncoder
 from espnet_posinv.ssl.wav2vec2 import Wav2Vec2Config, Wav2Vec2Network
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -33,15 +33,3 @@ def test_a_gpu_computes_what_a_cpu_does(kind, dtype, tolerance, lengths):
     expected = features_and_gradient("float32", "cpu", lengths, **changes)
     for x, y in zip(features_and_gradient(dtype, "cuda", lengths, **changes), expected, strict=True):
         assert (x - y).norm() < tolerance * y.norm()
-
-
-def test_the_fused_layer_is_used_and_is_the_layer(monkeypatch):
-    used = []
-    usable = fused_layer.usable
-    monkeypatch.setattr(fused_layer, "usable", lambda *args: used.append(usable(*args)) or used[-1])
-    fused = features_and_gradient("bfloat16", "cuda", [9000, 6543, 1999])
-    assert used == [True, True]
-    monkeypatch.setattr(fused_layer, "usable", lambda *_: False)
-    plain = features_and_gradient("bfloat16", "cuda", [9000, 6543, 1999])
-    for x, y in zip(fused, plain, strict=True):
-        assert (x - y).norm() < 0.03 * y.norm()

@@ -4,12 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from espnet_posinv.ssl import fused_layer, products
+from espnet_posinv.ssl import products
 from espnet_posinv.ssl.first_layer import between, normalised_convolution
 from espnet_posinv.ssl.masking import masked_standardise, span_mask
 from espnet_posinv.ssl.packing import Packing
 from espnet_posinv.ssl.positions import PositionConv
-from espnet_posinv.ssl.transformer import Layer, SelfAttention
 
 CPU = torch.device("cpu")
 
@@ -77,29 +76,6 @@ def test_the_first_layer_is_convolution_and_groupnorm_of_the_utterance_alone(off
         expected.append(norm(conv(part[None, None])[..., start:stop])[0].t())
         inside.append(y[start:stop])
     check(torch.cat(inside), torch.cat(expected), row, rtol=1e-5, atol=1e-5)  # the kernel is float32
-
-
-def attend(q, k, v, frames):
-    """What flash attention computes, by another way."""
-    parts = zip(*(x.split(frames.lengths) for x in (q, k, v)), strict=True)
-    each = [[x.transpose(0, 1) for x in part] for part in parts]
-    y = [(a @ b.mT / a.shape[-1] ** 0.5).softmax(-1) @ c for a, b, c in each]
-    return torch.cat([x.transpose(0, 1) for x in y]), *q.new_zeros(3).unbind()
-
-
-def attend_back(grad, q, k, v, kept, frames):
-    with torch.enable_grad():
-        inputs = [x.detach().requires_grad_() for x in (q, k, v)]
-        return torch.autograd.grad(attend(*inputs, frames)[0], inputs, grad)
-
-
-def test_a_layer_as_one_step_is_the_layer(monkeypatch):
-    monkeypatch.setattr(fused_layer, "attend", attend)
-    monkeypatch.setattr(fused_layer, "attend_back", attend_back)
-    layer = frozen(Layer(SelfAttention(16, 2), 16, 32, False, 1e-5))
-    frames = Packing([5, 9, 2], CPU)
-    x = torch.randn(16, 16, dtype=torch.double, requires_grad=True)
-    check(fused_layer.FusedLayer.apply(x, layer, frames), layer(x, frames), x)
 
 
 def test_weights_are_laid_out_once_and_again_when_they_change():
