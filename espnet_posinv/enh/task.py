@@ -4,6 +4,8 @@ The classes register with ESPnet when they are used, not when they are imported,
 processes that ESPnet spawns for several GPUs.
 """
 
+import multiprocessing
+
 from espnet2.tasks.enh import EnhancementTask
 from espnet2.tasks.enh_s2t import EnhS2TTask
 from espnet2.tasks.enh_tse import TargetSpeakerExtractionTask
@@ -23,6 +25,14 @@ class PosinvTask(Preemptible, KnownRates):
 
     trainer = PreemptibleTrainer
     criterions_key = "criterions"
+
+    @classmethod
+    def main_worker(cls, args):
+        if multiprocessing.get_start_method() == "spawn" and "fork" in multiprocessing.get_all_start_methods():
+            # What a spawned process starts is spawned too, here the readers of every epoch, which would import
+            # everything again: near a minute.
+            multiprocessing.set_start_method("fork", force=True)
+        super().main_worker(args)
 
     @classmethod
     def add_task_arguments(cls, parser):

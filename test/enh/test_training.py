@@ -91,8 +91,15 @@ def test_killed_and_resumed_training_repeats_itself(trained, config, data, tmp_p
 
 SPAWNER = '''
 """A tool that spawns its workers as ESPnet does on several GPUs, here two on the CPU."""
+import multiprocessing
+
 import torch
 from espnet2.tasks.enh import EnhancementTask
+
+
+def work(args):
+    EnhancementTask.main_worker(args)
+    assert multiprocessing.get_start_method() == "fork", "readers import everything again in each epoch"
 
 
 def main():
@@ -103,7 +110,7 @@ def main():
         local = type(args)(**vars(args))
         local.dist_rank, local.dist_world_size, local.dist_backend, local.distributed = rank, 2, "gloo", True
         local.version, local.local_rank = "test", rank
-        children.append(context.Process(target=EnhancementTask.main_worker, args=(local,)))
+        children.append(context.Process(target=work, args=(local,)))
     for child in children:
         child.start()
     for child in children:
@@ -114,7 +121,7 @@ def main():
 
 def test_two_spawned_processes_equal_one_with_the_whole_batch(config, data, tmp_path, history):
     criterions = {"ssl_softdtw": {}, "ssl_mse_pad": {"share": [0.0, 0.5]}}
-    path = config(tmp_path / "train.yaml", criterions, batch_type="unsorted", max_epoch=2)
+    path = config(tmp_path / "train.yaml", criterions, batch_type="unsorted", max_epoch=2, num_workers=1)
     one = train(path, data, tmp_path / "one")
     (tmp_path / "spawner.py").write_text(SPAWNER)
     command = [sys.executable, "-m", "espnet_posinv", "-m", "spawner", "--config", str(path), *data]
