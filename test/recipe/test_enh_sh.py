@@ -23,8 +23,8 @@ def recipe(tmp_path_factory):
     return folder
 
 
-def call(recipe, *args):
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+def call(recipe, *args, **env):
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **env}
     return subprocess.run([recipe / "run.sh", *args], capture_output=True, text=True, env=env, timeout=300)
 
 
@@ -148,12 +148,19 @@ def test_what_db_sh_takes_from_the_environment_makes_the_data_again(tmp_path):
     assert prepare() == ("options changed from [ said=six] to [])", "one")
 
 
-def test_the_defaults_name_the_noise_that_is_mixed_in_while_training(recipe):
+def test_settings_of_the_fine_tuning_follow_those_of_the_new_recipe(recipe):
     spy = recipe / "spy"
     spy.write_text('#!/bin/sh\necho "$@" >> spied\nexit 1\n')
     spy.chmod(0o755)
     assert call(recipe, "--python", "./spy").returncode == 1
     assert "preprocessor_conf.noise_scp=corpus/noise conf/finetune.yaml" in (recipe / "spied").read_text()
+    args = ["--finetune_args", "--set grad_clip=2", "--python", "./spy"]
+    assert call(recipe, *args, EPOCHS="20", UPDATES="200").returncode == 1
+    assert (
+        "--set max_epoch=20 --set num_iters_per_epoch=200 "
+        "--set scheduler_conf.warmup_steps_list=[0,400,4000] "
+        "--set preprocessor_conf.noise_scp=corpus/noise --set grad_clip=2 conf/finetune.yaml"
+    ) in (recipe / "spied").read_text()
 
 
 @pytest.mark.parametrize("size", ["--quick", "--full"])
@@ -162,8 +169,10 @@ def test_mini_debian_mixes_in_the_noise_of_the_data_that_are_named(tmp_path, siz
     (tmp_path / "spy").chmod(0o755)
     paths = [f"--{name}={tmp_path}/{name}" for name in ("dumpdir", "expdir")]
     args = [size, "--datadir", f"{tmp_path}/mine", *paths, "--results", f"{tmp_path}/R.md", "--python"]
-    assert call(ROOT / "egs2/mini_debian/enh1", *args, str(tmp_path / "spy")).returncode == 1
-    assert f"preprocessor_conf.noise_scp={tmp_path}/mine/noise/train.scp " in (tmp_path / "spied").read_text()
+    args += [str(tmp_path / "spy"), "--finetune_args", "--set max_epoch=9"]
+    assert call(ROOT / "egs2/mini_debian/enh1", *args).returncode == 1
+    noise = f"preprocessor_conf.noise_scp={tmp_path}/mine/noise/train.scp"
+    assert f"{noise} --set max_epoch=9 conf/finetune.yaml" in (tmp_path / "spied").read_text()
 
 
 def test_a_path_with_blanks_is_refused_by_the_example(recipe):

@@ -46,7 +46,8 @@ finetune_config=         # configuration of the fine-tuning
 criterion="ssl_mse ssl_mse_pad ssl_softdtw"  # each is conf/criterion/<name>.yaml
 upstreams=               # TAG=SPEC of each SSL encoder, e.g. "hubert=transformers:facebook/hubert-base-ls960"
 seeds=0                  # a fine-tuning per seed
-finetune_args=           # further settings of the fine-tuning, e.g. "--set max_epoch=4"
+finetune_defaults=       # the recipe's own settings of the fine-tuning, in run.sh
+finetune_args=           # further settings of the fine-tuning, e.g. "--set max_epoch=4"; they come after the recipe's own
 se_args=                 # further settings of the training from scratch
 # Evaluation
 recognisers=             # NAME=BACKEND:MODEL of each recogniser, e.g. "whisper-base=whisper:downloads/whisper-base"
@@ -91,6 +92,7 @@ fi
 . ./path.sh
 . ./cmd.sh
 . utils/stage.sh
+[ -z "${finetune_defaults}" ] || finetune_args="${finetune_defaults}${finetune_args:+ ${finetune_args}}"
 
 # Paths are words of lists here, parts of "path,name,type" and of init_param's "path:key" in ESPnet. Options of
 # commands are split at blanks, whatever quotes are in them; settings of trainings are checked by ESPnet's parser.

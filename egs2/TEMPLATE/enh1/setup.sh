@@ -25,17 +25,19 @@ cd "\$(dirname "\${BASH_SOURCE[0]}")"
 # Where your recordings are: see local/data.sh. The defaults are folders beside this file.
 audio=\${AUDIO:-corpus/audio} transcripts=\${TRANSCRIPTS:-corpus/transcripts.txt} noise=\${NOISE:-corpus/noise}
 speaker=\${SPEAKER:-}  # e.g. ^([a-z]+)- where a file's name begins with the speaker's
-lang=en  # what is spoken, as Whisper names it
+lang=en  # what is spoken, as Whisper names it; or ./run.sh --lang fr
 
-# Two epochs of twenty updates are for a first table; a real fine-tuning takes some thousand updates.
-finetune="--set max_epoch=2 --set num_iters_per_epoch=20 --set preprocessor_conf.noise_scp=\${noise}"
+epochs=\${EPOCHS:-2} updates=\${UPDATES:-20}  # an epoch; for a first table: see doc/your_own_corpus.md
+finetune="--set max_epoch=\${epochs} --set num_iters_per_epoch=\${updates}"
+finetune+=" --set scheduler_conf.warmup_steps_list=[0,\$((epochs * updates / 10)),\$((epochs * updates))]"
+finetune+=" --set preprocessor_conf.noise_scp=\${noise}"
 
 ./enh.sh \\
     --local_data_opts "--audio \${audio} --transcripts \${transcripts} --noise \${noise}\${speaker:+ --speaker \${speaker}}" \\
     --data_from "\${audio} \${transcripts} \${noise}" \\
     --train_set train --valid_set valid --test_sets "test_clean test_noisy" --clean_set test_clean \\
     --pretrained downloads/nsnet2/nsnet2-20ms-baseline.onnx \\
-    --finetune_config conf/finetune.yaml --finetune_args "\${finetune}" \\
+    --finetune_config conf/finetune.yaml --finetune_defaults "\${finetune}" \\
     --upstreams "mini_hubert=transformers:${mini}/ssl1/mini_hubert" \\
     --recognisers "whisper-base=whisper:downloads/whisper-base" --asr_args "--window 15" --lang "\${lang}" \\
     --metrics estoi,si_sdr --probe_args none \\

@@ -47,7 +47,6 @@ if [ "${size}" = full ] && nvidia-smi -L > /dev/null 2>&1; then
 fi
 # Every epoch's model is kept, for curves of what else than the loss changes (posinv convergence).
 finetune="--set max_epoch=${epochs} --set num_iters_per_epoch=${updates} --set keep_nbest_models=${epochs} \
-    --set preprocessor_conf.noise_scp=${datadir}/noise/train.scp \
     --set scheduler_conf.warmup_steps_list=[0,$((epochs * updates / 10)),$((epochs * updates))]"
 
 ./enh.sh \
@@ -55,6 +54,7 @@ finetune="--set max_epoch=${epochs} --set num_iters_per_epoch=${updates} --set k
     --datadir "${datadir}" --local_data_opts "--size ${size}" \
     --data_from ../asr1/lexicon.txt --dumpdir "dump_${size}" --expdir "exp_${size}" --downloads "${downloads}" \
     --pretrained "${NSNET2_ONNX:-${downloads}/nsnet2/nsnet2-20ms-baseline.onnx}" --init nsnet2 --packed "${packed}" \
+    --finetune_defaults "--set preprocessor_conf.noise_scp=${datadir}/noise/train.scp" \
     --finetune_config conf/finetune.yaml --finetune_args "${finetune}" \
     --upstreams "${upstreams}" --seeds 1 "${train[@]}" \
     --se_config "${se_config}" \
