@@ -49,6 +49,11 @@ class Experiment:
     studies: list[Section]
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Utterances of each test set, as the first recogniser got them."""
+        return {t: len(cell.ids) for t, cell in next(iter(next(iter(self.words.values())).values())).items()}
+
+    @property
     def trained(self) -> list[System]:
         """Systems that were trained in this experiment folder."""
         return [s for s in self.systems.values() if any(t.valid.updates for t in s.trainings)]

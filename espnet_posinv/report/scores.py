@@ -109,9 +109,9 @@ def _cell(runs: list[dict]) -> Cell:
 
 
 def load_signal(folder: str | Path, test_sets: list[str]) -> dict[str, dict[str, dict[str, tuple]]]:
-    """Signal metrics: ``{system: {test set: {metric: (mean, low, high, undefined)}}}``, over all seeds.
+    """Signal metrics: ``{system: {test set: {metric: (mean, low, high, undefined, utterances)}}}``.
 
-    Values are averaged over seeds for each utterance; mean is None if no utterance has a value.
+    Values are averaged over all seeds for each utterance; mean is None if no utterance has a value.
     """
     table: dict[str, dict[str, dict[str, tuple]]] = {}
     for system, test_set, runs in _runs(Path(folder), test_sets):
@@ -124,7 +124,7 @@ def load_signal(folder: str | Path, test_sets: list[str]) -> dict[str, dict[str,
                 if all(scores[utterance].get(name) is not None for scores in utterances)
             ]
             interval = rate_interval(values, np.ones(len(values))) if values else (None,) * 3
-            row[name] = (*interval, len(utterances[0]) - len(values))
+            row[name] = (*interval, len(utterances[0]) - len(values), len(utterances[0]))
     return table
 
 

@@ -76,7 +76,9 @@ def signal_section(experiment: Experiment) -> Section | None:
             undefined += sum(cell[3] for _, cell in cells)
             rows.append([system, *(_signal(name, cell) for name, cell in cells)])
         if rows:
-            tables.append(Table(["system", *(SIGNAL_HEADS[name] for name in names)], rows, test_set))
+            count, size = next(iter(next(iter(found.values())).values()))[4], experiment.sizes.get(test_set)
+            caption = test_set if count == size else f"{test_set} ({count} of {size} utterances)"
+            tables.append(Table(["system", *(SIGNAL_HEADS[name] for name in names)], rows, caption))
     if not tables:
         return None
     blocks = ["Means over utterances with 95 % intervals, against the clean speech.", *tables]
@@ -121,7 +123,7 @@ def training_section(experiment: Experiment) -> Section | None:
                     training.name,
                     " + ".join(item["name"] for item in config.get("criterions") or []) or "-",
                     " + ".join(Path(u).name if "/" in u else u for u in system.upstreams) or "-",
-                    f"{(config.get('optim_conf') or {}).get('lr', '-')}",
+                    _peak_rate(config),
                     str(config.get("seed", "-")),
                     str(valid.updates[-1]),
                     f"{best[0]:.4g} ({best[1]})",
@@ -133,7 +135,7 @@ def training_section(experiment: Experiment) -> Section | None:
         panels.append(Panel(system.name, "updates", "loss", lines))
     if not rows:
         return None
-    head = ["experiment", "criterion", "encoder", "learning rate", "seed", "updates"]
+    head = ["experiment", "criterion", "encoder", "peak learning rate", "seed", "updates"]
     head += ["lowest validation loss (at update)", "minutes"]
     words = "Training loss dashed, validation loss solid, one line a seed. Criterions have different units."
     alt = "Loss on training and validation data against updates, a panel for each system"
@@ -153,6 +155,12 @@ def configurations(systems: list[System]) -> list[Listing]:
         text = yaml.safe_dump(kept, sort_keys=False, default_flow_style=None, width=110)
         listings.append(Listing(f"Configuration of {system.name}", text))
     return listings
+
+
+def _peak_rate(config: dict) -> str:
+    """The learning rate; the highest of a schedule that lists several."""
+    rates = (config.get("scheduler_conf") or {}).get("warmup_lr_list")
+    return str(max(rates) if rates else (config.get("optim_conf") or {}).get("lr", "-"))
 
 
 def _lps(cell: Cell | None) -> str:

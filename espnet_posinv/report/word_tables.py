@@ -38,7 +38,8 @@ def word_errors(experiment: Experiment, recogniser: str) -> WordErrors:
     note = "Held out: no part of it was used in training."
     if using:
         who = ", ".join(using)
-        note = f"Took part in training: its encoder is in the loss of {who}, or is a teacher of that encoder."
+        note = f"Took part in training: its encoder is in the loss of {who}, "
+        note += "or its encoder was the teacher of the encoder in the loss."
     elif unknown:
         note = (
             "Unknown whether it was held out: its weights, or those in the loss of "
@@ -46,8 +47,15 @@ def word_errors(experiment: Experiment, recogniser: str) -> WordErrors:
         )
     if (cell.recogniser or {}).get("compute_type", "").startswith("int8"):
         note += " Its int8 arithmetic may give different words on another processor."
-    settings = {k: str(v)[:12] if k.endswith("sha256") else v for k, v in (cell.recogniser or {}).items()}
-    settings.pop("weights", None)
+    counts = {t: len(c.ids) for t, c in next(iter(grid.values())).items()}
+    sizes = experiment.sizes
+    if some := [f"{n} of {sizes[t]} in {t}" for t, n in counts.items() if n != sizes.get(t, n)]:
+        note += f" Utterances: {', '.join(some)}."
+    settings = {
+        k: str(v)[:12] if k.endswith("sha256") else v
+        for k, v in (cell.recogniser or {}).items()
+        if k != "weights" and v not in ("", None)
+    }
     if settings:
         note += f" Settings: {', '.join(f'{key} {settings[key]}' for key in sorted(settings))}."
     conditions = (

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,9 +32,10 @@ SETS = ["test_clean", "test_seen", "test_unseen"]
 UPSTREAM = "whisper:../downloads/whisper-tiny.en"
 
 
-def write_config(folder, criterion, *losses, seed=1, lr=3e-4, **conf):
+def write_config(folder, criterion, *losses, seed=1, lr=6e-6, **conf):
     conf = {"name": criterion, "conf": {"upstream": UPSTREAM} | conf}
     config = {"criterions": [conf, *losses], "seed": seed, "optim_conf": {"lr": lr}}
+    config |= {"scheduler_conf": {"warmup_steps_list": [0, 9, 90], "warmup_lr_list": [0.0, 3e-4, 6e-6]}}
     config |= {"init_param": ["exp/nsnet2/model.pth"], "output_dir": str(folder)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
@@ -75,6 +77,7 @@ def recipe(tmp_path_factory):
                 wrong = {i: [w if rng.random() > rates[s] else "zulu" for w in text[i]] for i in ids}
                 (folder / "text").write_text("".join(f"{i} {' '.join(wrong[i])}\n" for i in ids))
                 settings = {"model": recogniser, "model_sha256": "0123456789abcdef", "beam_size": 1}
+                settings |= {"lm": "", "words": None}
                 settings["weights"] = MARKS[recogniser]
                 (folder / "decode.json").write_text(json.dumps({"recogniser": settings}))
                 output = root / f"exp/scores/{recogniser}/{system}/{test_set}.json"
@@ -210,8 +213,12 @@ def test_report(recipe, places, tmp_path):
     assert text.startswith("# Mini\n")
     base = text[text.index("### whisper-base") : text.index("### whisper-tiny.en")]
     tiny = text[text.index("### whisper-tiny.en") :]
-    assert "Held out: no part of it was used in training" in base
-    assert "Took part in training: its encoder is in the loss of ssl_mse_whisper, ssl_softdtw_whisper" in tiny
+    settings = "Settings: beam_size 1, model whisper-base, model_sha256 0123456789ab."
+    assert f"Held out: no part of it was used in training. {settings}\n" in base
+    assert (
+        "Took part in training: its encoder is in the loss of ssl_mse_whisper, ssl_softdtw_whisper, "
+        "or its encoder was the teacher of the encoder in the loss. Settings: beam_size 1"
+    ) in tiny
 
     noisy = json.loads((recipe / "exp/scores/whisper-base/noisy/test_seen.json").read_text())["total"]
     interval = noisy["interval95"]
@@ -238,7 +245,7 @@ def test_report(recipe, places, tmp_path):
     assert training["ssl_mse_whisper_seed1"][:6] == [
         "ssl_mse",
         "whisper-tiny.en",
-        "0.0003",
+        "0.0003",  # the peak of the schedule
         "1",
         "100",
         "0.25 (100)",
@@ -255,6 +262,21 @@ def test_report(recipe, places, tmp_path):
         "training.png",
         "wer.png",
     ]
+
+
+def test_sections_over_some_utterances_say_how_many(places, tmp_path):
+    places.scores = shutil.copytree(places.scores, tmp_path / "scores")
+    for path in places.scores.glob("*/*/test_seen.json"):
+        if path.parts[-3] != "whisper-base":
+            content = json.loads(path.read_text())
+            content["utterances"] = dict(list(content["utterances"].items())[:20])
+            path.write_text(json.dumps(content))
+    write_report(load(places), tmp_path / "RESULTS.md")
+    text = (tmp_path / "RESULTS.md").read_text()
+    tiny = text[text.index("### whisper-tiny.en") :]
+    assert "in the loss. Utterances: 20 of 60 in test_seen. Settings: " in tiny
+    assert "\ntest_seen (20 of 60 utterances):\n\n| system | PESQ" in tiny
+    assert text.count(" of 60") == 2
 
 
 def test_an_imported_model_has_a_configuration_and_no_curves(tmp_path):
@@ -278,8 +300,6 @@ def test_resumed_training_counts_an_epoch_once(tmp_path):
 
 
 def test_other_utterances_are_refused(recipe, places, tmp_path):
-    import shutil
-
     scores = tmp_path / "scores"
     shutil.copytree(places.scores, scores)
     path = scores / "whisper-base/nsnet2/test_seen.json"
