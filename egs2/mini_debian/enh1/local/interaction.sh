@@ -2,18 +2,18 @@
 # The experiment of doc/evidence.md: does SSL-SoftDTW gain more over SSL-MSE where the encoder is positional?
 # Criterions x encoders x seeds on a GPU, phone errors of what each model makes of the tests, a page with intervals.
 # Killed and run again, it goes on with the cells that are not done.
-# Usage: local/interaction.sh [--device cuda] [--seeds 5] [--jobs 3] [--data ../asr1/data] [--dir exp_full/interaction]
+# Usage: local/interaction.sh [--device cuda] [--seeds 5] [--updates 800] [--jobs 3] [--data ../asr1/data] [--dir exp_full/interaction]
 #        local/interaction.sh --pack FILE      # speech, noise and tests in Opus, for a machine without network
 #        local/interaction.sh --unpack FILE    # there: makes --data
 set -euo pipefail
 
 usage() { sed -n '2,7s/^# \{0,1\}//p' "$0"; }
 die() { echo "$0: $*" >&2 && exit 2; }
-device=cuda seeds=5 jobs=3 data=../asr1/data dir=exp_full/interaction pack='' unpack=''
+device=cuda seeds=5 updates=800 jobs=3 data=../asr1/data dir=exp_full/interaction pack='' unpack=''
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage && exit 0 ;;
-        --device | --seeds | --jobs | --data | --dir | --pack | --unpack)
+        --device | --seeds | --updates | --jobs | --data | --dir | --pack | --unpack)
             [ -n "${2:-}" ] || die "$1 needs a value"
             printf -v "${1#--}" '%s' "$2"
             shift 2
@@ -44,20 +44,26 @@ noise=${data}/noise/train.scp
 for file in "${data}/all/wav.scp" "${noise}" "${data}/test_unseen/wav.scp"; do
     [ -f "${file}" ] || die "no ${file}: ../asr1/run.sh --stop-stage 2 makes it, or --unpack FILE"
 done
-[ -f exp_full/nsnet2/model.pth ] || die "no exp_full/nsnet2: ./run.sh --full --stage 4 --stop-stage 4 makes it"
+if [ ! -f exp_full/nsnet2/model.pth ]; then
+    [ -n "${NSNET2_ONNX:-}" ] || python3 -m espnet_posinv fetch --downloads ../downloads nsnet2
+    ./run.sh --full --stage 4 --stop-stage 4 --se_config ''
+fi
+checkpoints=()
+for ((n = 25; n < updates; n *= 2)); do checkpoints+=("${n}"); done
 whisper=whisper:${WHISPER_TINY_EN:-../downloads/whisper-tiny.en}
 twins=transformers:../ssl1
 upstreams="mini_hubert=${twins}/mini_hubert positional=${twins}/mini_hubert_positional whisper=${whisper}"
 mkdir -p "${dir}"
 for e in mini_hubert positional whisper; do echo "ssl_mse@${e} ssl_mse_pad@${e} ssl_mse_shift@${e} ssl_softdtw@${e}"; done |
     xargs -P "${jobs}" -I CELLS python3 -m interaction train --device "${device}" --seeds "${seeds}" \
-    --speech-scp "${data}/all/wav.scp" --noise-scp "${noise}" --upstreams "${upstreams}" --cells CELLS --output-dir "${dir}"
+    --speech-scp "${data}/all/wav.scp" --noise-scp "${noise}" --upstreams "${upstreams}" --cells CELLS --output-dir "${dir}" \
+    --checkpoints "${checkpoints[@]}" "${updates}"
 heads=../asr1/heads
 score() {
     interaction score --device "${device}" --output-dir "${dir}" --clean "${data}/test_clean" \
         --judges "mini_hubert=${heads}/mini_hubert_phones_blstm positional=${heads}/positional_phones_blstm whisper=${heads}/whisper_tiny_phones_blstm,${whisper}" \
         --also "models/nsnet2_ssl_mse models/nsnet2_ssl_softdtw" "$@"
 }
-score --steps 0 1600 --sets "unseen=${data}/test_unseen seen=${data}/test_seen clean=${data}/test_clean"
+score --steps 0 "${updates}" --sets "unseen=${data}/test_unseen seen=${data}/test_seen clean=${data}/test_clean"
 score --sets "half=${data}/test_unseen/every2"  # the curves
 interaction report --output-dir "${dir}"

@@ -42,7 +42,7 @@ def options(parser):
     parser.add_argument("--batch", type=positive, default=16, help="windows of an update and seed")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
     parser.add_argument("--rate", type=float, default=3e-4, help="highest learning rate")
-    parser.add_argument("--checkpoints", type=int, nargs="+", default=[25, 50, 100, 200, 400, 800, 1600])
+    parser.add_argument("--checkpoints", type=int, nargs="+", default=[25, 50, 100, 200, 400, 800])
     parser.add_argument("--steps", nargs="*", type=int, help="of score and export: which checkpoints")
     parser.add_argument("--also", default="", help="folders of finished models to score as well")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
