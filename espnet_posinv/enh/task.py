@@ -28,12 +28,10 @@ class PosinvTask(Preemptible, KnownRates):
 
     @classmethod
     def main_worker(cls, args):
-        if (
-            multiprocessing.get_start_method() == "spawn"
-            and "fork" in multiprocessing.get_all_start_methods()
-        ):
-            # What a spawned process starts is spawned too, here the readers of every epoch, which would import
-            # everything again: near a minute.
+        spawned = multiprocessing.get_start_method() == "spawn"
+        if spawned and "fork" in multiprocessing.get_all_start_methods():
+            # A spawned process spawns what it starts, here the readers of every epoch, and each would import
+            # everything again.
             multiprocessing.set_start_method("fork", force=True)
         super().main_worker(args)
 

@@ -11,9 +11,6 @@ stop_stage=10            # last stage to run
 list_stages=false        # only list the stages and whether they are done
 dry_run=false            # only say what would run, what it reads and writes
 redo=false               # run finished stages again
-skip_data_prep=false     # skip stages 1-3
-skip_train=false         # skip stages 4-5
-skip_eval=false          # skip stages 6-9
 ngpu=0                   # GPUs of a training (0: CPU)
 num_nodes=1              # nodes of a training (more than 1 needs Slurm)
 train_jobs=1             # fine-tunings at a time
@@ -117,9 +114,6 @@ done
 if [ "${stage}" -gt 10 ] || [ "${stage}" -gt "${stop_stage}" ]; then
     wrong "--stage ${stage} --stop_stage ${stop_stage}: no stage to run; there are 1 to 10 (--list-stages)"
 fi
-${skip_data_prep} && [ "${stage}" -lt 4 ] && stage=4
-${skip_train} && [ "${stage}" -ge 4 ] && [ "${stage}" -lt 6 ] && stage=6
-${skip_eval} && [ "${stop_stage}" -gt 5 ] && stop_stage=5
 for n in train_set valid_set test_sets; do [ -n "${!n}" ] || wrong "name the sets: --${n} is empty"; done
 [[ ${spoken_max} =~ ^[0-9]+$ ]] || wrong "--spoken_max ${spoken_max}: must be a whole number"
 for n in ${seeds}; do [[ ${n} =~ ^[0-9]+$ ]] || wrong "--seeds ${n}: whole numbers are needed"; done

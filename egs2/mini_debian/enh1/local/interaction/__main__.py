@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from espnet_posinv.cli.arguments import Parser, positive
+from espnet_posinv.enh.in_memory import Plan
 
 ABLATION = Path("conf/ablation.yaml")
 CRITERIONS = "ssl_mse ssl_mse_pad ssl_mse_shift ssl_softdtw"  # of conf/criterion
@@ -42,6 +43,7 @@ def options(parser):
     parser.add_argument("--batch", type=positive, default=16, help="windows of an update and seed")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
     parser.add_argument("--rate", type=float, default=3e-4, help="highest learning rate")
+    parser.add_argument("--snr", type=float, nargs=2, default=Plan.snr, metavar=("LOW", "HIGH"), help="dB")
     parser.add_argument("--checkpoints", type=int, nargs="+", default=[25, 50, 100, 200, 400, 800])
     parser.add_argument("--steps", nargs="*", type=int, help="of score and export: which checkpoints")
     parser.add_argument("--also", default="", help="folders of finished models to score as well")
@@ -94,7 +96,6 @@ def run(args) -> None:
 def _train(args, say) -> None:
     import torch
 
-    from espnet_posinv.enh.in_memory import Plan
     from espnet_posinv.enh.model_folder import ssl_criterion
     from espnet_posinv.kaldi.audio import read_mono
     from espnet_posinv.kaldi.scp import read_scp
@@ -114,7 +115,9 @@ def _train(args, say) -> None:
         raise ValueError(f"--cells {' '.join(unknown)}: encoders are {', '.join(upstreams)} (--upstreams)")
     speech = [torch.from_numpy(read_mono(path)).float() for path in read_scp(args.speech_scp).values()]
     noises = {kind: torch.from_numpy(x) for kind, x in read_noises(args.noise_scp).items()}
-    plan = Plan(max(args.checkpoints), args.batch, args.seconds, args.rate)
+    steps = max(args.checkpoints)
+    warmup = min(Plan.warmup, max(1, steps // 5))
+    plan = Plan(steps, args.batch, args.seconds, args.rate, warmup=warmup, snr=tuple(args.snr))
     losses = {}
     for cell in cells:
         name, _, tags = cell.partition("@")
