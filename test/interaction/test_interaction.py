@@ -176,3 +176,18 @@ def test_mistakes_are_named(tmp_path):
     options = ["train", "--upstreams", f"a={MINI}", "--cells", "ssl_mse@b"]
     with pytest.raises(SystemExit, match="ssl_mse@b: encoders are a"):
         main(options)
+    with pytest.raises(SystemExit, match="--snr 45 -5: the lowest comes first"):
+        main([*options[:3], "--snr", "45", "-5"])
+
+
+def test_a_short_training_warms_up_for_a_fifth_of_it(tmp_path, monkeypatch):
+    plans = []
+    monkeypatch.setattr("interaction.train.train", lambda *args: plans.append(args[4]))
+    monkeypatch.chdir(ROOT / "egs2/mini_debian/enh1")
+    for name in ("speech.scp", "noise.scp"):
+        (tmp_path / name).write_text("")
+    monkeypatch.setattr("espnet_posinv.perturb.random_noise.read_noises", lambda path: {})
+    options = ["--speech-scp", str(tmp_path / "speech.scp"), "--noise-scp", "", "--upstreams", f"a={MINI}"]
+    main(["train", *options, "--checkpoints", "100", "--snr", "-5", "45"])
+    main(["train", *options, "--checkpoints", "400", "800"])
+    assert [(plan.steps, plan.warmup, plan.snr) for plan in plans] == [(100, 20, (-5, 45)), (800, 100, (-5, 20))]

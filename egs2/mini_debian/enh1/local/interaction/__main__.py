@@ -113,6 +113,8 @@ def _train(args, say) -> None:
         raise ValueError("nothing to train: name encoders (--upstreams)")
     if unknown := [cell for cell in cells if not upstreams.keys() >= set(cell.partition("@")[2].split("+"))]:
         raise ValueError(f"--cells {' '.join(unknown)}: encoders are {', '.join(upstreams)} (--upstreams)")
+    if args.snr[0] > args.snr[1]:
+        raise ValueError(f"--snr {args.snr[0]:g} {args.snr[1]:g}: the lowest comes first")
     speech = [torch.from_numpy(read_mono(path)).float() for path in read_scp(args.speech_scp).values()]
     noises = {kind: torch.from_numpy(x) for kind, x in read_noises(args.noise_scp).items()}
     steps = max(args.checkpoints)
