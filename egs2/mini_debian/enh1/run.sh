@@ -34,7 +34,7 @@ case ${size} in
         epochs=2 updates=5 recognisers="${phones} ${tiny}" probe=none
         asr_args+=" --compute-type int8"  # faster, but its words depend on the processor; the report says so
         ;;
-    default) epochs=2 updates=10 probe="--steps 5" spoken=30 ;;
+    default) epochs=2 updates=10 probe="--steps 5 --utterances 30" spoken=30 ;;
     full)
         epochs=8 updates=25 se_config=conf/train_convtasnet.yaml recognisers="${mini} ${phones} ${tiny} ${base}"
         upstreams+=" whisper=${tiny#*=}"
