@@ -35,11 +35,9 @@ class Cluster:
                 f"{', '.join(missing)} not found: this host cannot submit to {self.name}; "
                 "load its module, or run here with cmd_backend=local"
             )
-        path = request.options.get("config")
-        if path is not None and not os.path.exists(path):
+        path = request.options.get("config", self.default_conf)
+        if "config" in request.options and not os.path.exists(path):
             raise UsageError(f"--config {path}: no such file; without --config {self.default_conf} is read")
-        if path is None and os.path.exists(self.default_conf):
-            path = self.default_conf
         self.conf = Conf(path, self.builtin_conf)
         self.words = self.conf.words(request.options) + [word for words in request.raw for word in words]
         self.jobs, self.left, self.ended, self.trouble = [], {}, {}, None

@@ -6,8 +6,9 @@
     default gpu=0                      as if --gpu 0 stood before the options of the command line
     # a comment
 
-An undeclared option is an error. A file ``slurm.local.conf`` beside it, if there is one, is read after it and
-replaces declarations of the same option and value, for instance with the partitions of a site.
+An undeclared option is an error. Each scheduler has a built-in table (slurm.py, gridengine.py). The file and
+``slurm.local.conf`` beside it are read over it, where they exist; of declarations of the same option and
+value the last counts.
 """
 
 import os
@@ -24,18 +25,14 @@ class Conf:
     """The declarations of a file: ``command`` (words), ``options`` {(name, value): words}, ``defaults``."""
 
     def __init__(self, path, builtin):
-        """Read ``path`` (None: the text ``builtin``) and its local override; UsageError names file:line."""
-        self.path, self.command, self.options, self.defaults = path or "built-in configuration", [], {}, {}
-        if path is None:
-            self._read(builtin.splitlines(), self.path)
-            return
+        """Read the text ``builtin``, ``path`` and its local override; UsageError names file:line."""
+        self.path, self.command, self.options, self.defaults = path, [], {}, {}
+        self._read(builtin.splitlines(), "built-in configuration")
         stem, extension = os.path.splitext(path)
         for name in (path, f"{stem}.local{extension}"):
-            if name == path or os.path.exists(name):
+            if os.path.exists(name):
                 with open(name, encoding="utf-8-sig") as file:
                     self._read(file, name)
-        if not self.command:
-            raise UsageError(f"{path}: has no line 'command ...', which says how to submit a job")
 
     def _read(self, lines, name):
         for number, line in enumerate(lines, 1):

@@ -26,6 +26,7 @@ option mem=* -l ram_free=$0
 option num_threads=1
 option num_threads=* -pe smp $0
 option num_nodes=1
+default gpu=0
 option gpu=0
 option gpu=* -l gpu=$0
 option partition=* -q $0

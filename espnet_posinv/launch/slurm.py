@@ -48,6 +48,7 @@ option mem=0
 option mem=* --mem $0
 option num_threads=* --cpus-per-task $0
 option num_nodes=* --nodes $0 --ntasks-per-node 1
+default gpu=0
 option gpu=0
 option gpu=* --gres gpu:$0
 option partition=* --partition $0

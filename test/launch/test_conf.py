@@ -25,7 +25,7 @@ option note=* --comment "free text: $0"
 @pytest.fixture
 def conf(tmp_path):
     (tmp_path / "queue.conf").write_text(TEXT)
-    return Conf(str(tmp_path / "queue.conf"), None)
+    return Conf(str(tmp_path / "queue.conf"), "")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_local_file_replaces_and_adds(tmp_path):
     (tmp_path / "queue.local.conf").write_text(
         "default gpu=1\noption gpu=* -l a100=$0\noption site=* -P $0\n"
     )
-    conf = Conf(str(tmp_path / "queue.conf"), None)
+    conf = Conf(str(tmp_path / "queue.conf"), "command none\noption gpu=* none\n")
     assert conf.command[0] == "qsub"
     assert conf.words({"site": "speech"}) == ["-l", "a100=1", "-P", "speech"]
     assert conf.words({"gpu": "0"}) == []
@@ -75,10 +75,4 @@ def test_undeclared_option_is_an_error(conf):
 def test_wrong_line_is_named(tmp_path, line):
     (tmp_path / "slurm.conf").write_text(f"command sbatch\n\n{line}\n")
     with pytest.raises(UsageError, match=r"slurm.conf:3: "):
-        Conf(str(tmp_path / "slurm.conf"), None)
-
-
-def test_without_a_command(tmp_path):
-    (tmp_path / "slurm.conf").write_text("option mem=* --mem $0\n")
-    with pytest.raises(UsageError, match="has no line 'command"):
-        Conf(str(tmp_path / "slurm.conf"), None)
+        Conf(str(tmp_path / "slurm.conf"), "")

@@ -66,6 +66,17 @@ def test_array_and_its_command_line(stub, tmp_path):
     assert "--array 2-4%2 " in submitted and "--job-name x.JOB " in submitted
 
 
+def test_a_local_override_without_the_file_that_it_overrides(stub, tmp_path):
+    """It was not read."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/slurm.local.conf").write_text(
+        "option gpu=0 --partition cpu\noption mem=* --mem-per-cpu $0\n"
+    )
+    assert stub("--mem", "2G", "x.log", "true").returncode == 0
+    submitted = (tmp_path / "stub/submitted").read_text().splitlines()[-1]
+    assert submitted.startswith("--export=ALL --partition cpu --mem-per-cpu 2G --parsable ")
+
+
 def test_an_outage_of_the_scheduler_is_waited_out(stub, tmp_path):
     (tmp_path / "stub/down").touch()
     assert stub("x.log", "true").returncode == 0
