@@ -148,6 +148,15 @@ def test_what_db_sh_takes_from_the_environment_makes_the_data_again(tmp_path):
     assert prepare() == ("options changed from [ said=six] to [])", "one")
 
 
+@pytest.mark.parametrize("path", ROOT.glob("egs2/*/enh1/db.sh"), ids=lambda path: path.parts[-3])
+def test_db_sh_keeps_what_the_environment_names(path):
+    names = re.findall(r"^(\w+)=", path.read_text(), re.M)
+    env = dict.fromkeys(names, "mine")
+    echo = [f"${name}" for name in names]
+    done = subprocess.run(["bash", "-c", f". {path}; echo {' '.join(echo)}"], capture_output=True, env=env)
+    assert done.stdout.split() == [b"mine"] * len(names)
+
+
 def test_settings_of_the_fine_tuning_follow_those_of_the_new_recipe(recipe):
     spy = recipe / "spy"
     spy.write_text('#!/bin/sh\necho "$@" >> spied\nexit 1\n')
