@@ -9,12 +9,10 @@ espnet_posinv/enh/memory.py explains the estimate.
 def options(parser):
     parser.add_argument("--config", required=True, help="training configuration: exp/MODEL/train.yaml")
     parser.add_argument("--gpu-memory", type=float, required=True, help="GiB")
-    parser.add_argument("--seconds", type=float, nargs="+", default=[2, 4, 8, 16], help="(2 4 8 16)")
-    parser.add_argument(
-        "--measure", type=float, nargs="+", default=[2, 4, 8], help="seconds of the steps (2 4 8)"
-    )
+    parser.add_argument("--seconds", type=float, nargs="+", default=[2, 4, 8, 16], help="of an utterance")
+    parser.add_argument("--measure", type=float, nargs="+", default=[2, 4, 8], help="seconds of the steps")
     parser.add_argument("--check", type=int, metavar="B", help="also measure a batch of B and compare")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda: where to measure (cpu)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda: where to measure")
 
 
 def run(args):

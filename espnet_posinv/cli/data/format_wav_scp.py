@@ -24,7 +24,7 @@ def options(parser):
     parser.add_argument("--ref-channels", default="", help="channels to keep, like 0,2 (from 0)")
     parser.add_argument("--utt2ref-channels", default="", help="file with the channels of each utterance")
     parser.add_argument("--write-utt2num-samples", type=boolean, default=True)
-    parser.add_argument("--nj", type=positive, help="processes or jobs (default: one per core)")
+    parser.add_argument("--nj", type=positive, help="processes or jobs (default: one per core, 8 jobs)")
     parser.add_argument("--cmd", default="", help="run as jobs of this launcher, like slurm.pl")
     parser.add_argument("--keys", help="file with the utterances to make (default: all)")
 
