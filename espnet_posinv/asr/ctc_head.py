@@ -108,13 +108,13 @@ class Recipe:
     encoder_label: str
     training: dict  # for the record
 
-    def encoder(self, upstream: str = "", dtype: str = "float32") -> SSLEncoder:
+    def encoder(self, upstream: str = "") -> SSLEncoder:
         """The frozen encoder, from `upstream` if given, else from where it was in training.
 
         Raises:
             ValueError: its weights are not those that the head was trained on.
         """
-        encoder = load_encoder(upstream or self.upstream, layers=self.layers, dtype=dtype)
+        encoder = load_encoder(upstream or self.upstream, layers=self.layers)
         if self.encoder_sha256 and encoder.fingerprint() != self.encoder_sha256:
             raise ValueError(
                 f"{upstream or self.upstream}: other weights than the recogniser was trained on "

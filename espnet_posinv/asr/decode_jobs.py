@@ -23,21 +23,19 @@ def decode_by_jobs(
     *,
     command: str,
     nj: int,
-    log_dir: str | Path,
 ) -> int:
     """Like :func:`~espnet_posinv.asr.decode.decode`, in jobs ``command JOB=1:n LOG python -m ...``.
 
     Args:
         options: arguments of `posinv decode` that describe the recogniser.
-        pairs: wav.scp and output folder of each set.
+        pairs: wav.scp and output folder of each set; logs and unfinished parts are in ``log`` in the first.
         command: the launcher and its options, like ``utils/slurm.pl --gpu 1``.
         nj: number of jobs at most.
-        log_dir: for logs and for unfinished parts.
 
     Raises:
         DataError: a job failed; finished utterances are kept.
     """
-    log_dir = Path(log_dir)
+    log_dir = Path(pairs[0][1]) / "log"
     sets = Sets(recogniser, pairs)
     order = [str(folder) for folder in sets.tables]
     before = _collect(sets, recogniser, log_dir, order)

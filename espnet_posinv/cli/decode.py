@@ -30,7 +30,6 @@ def options(parser):
     parser.add_argument("--compute-type", help="arithmetic of CTranslate2 (default: float32; int8 is faster)")
     parser.add_argument("--nj", type=int, default=1, help="processes, or jobs of --cmd")
     parser.add_argument("--cmd", default="", help="run as jobs of this launcher, like utils/slurm.pl")
-    parser.add_argument("--log-dir", help="logs of the jobs (default: log in the first output folder)")
 
 
 def run(args):
@@ -55,8 +54,7 @@ def run(args):
             if value is not None
             for word in ("--" + name.replace("_", "-"), str(value))
         ]
-        log_dir = args.log_dir or f"{args.output_dir[0]}/log"
-        count = decode_by_jobs(recogniser, words, pairs, command=args.cmd, nj=args.nj, log_dir=log_dir)
+        count = decode_by_jobs(recogniser, words, pairs, command=args.cmd, nj=args.nj)
     else:
         count = decode(recogniser, pairs, nj=args.nj)
     print(f"posinv decode: {count} utterances recognised, texts in {os.path.commonpath(args.output_dir)}")

@@ -20,7 +20,6 @@ def options(parser):
     parser.add_argument("--batch", type=int, default=32, help="windows of an update")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
     parser.add_argument("--rate", type=float, default=3e-4, help="highest learning rate")
-    parser.add_argument("--plain", action="store_true", help="do not vary the noises")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
 
@@ -43,7 +42,7 @@ def run(args):
     entry = ssl_criterion(args.criterion)
     entry["conf"]["upstream"] = args.upstream
     criterion = criterion_class(entry["name"])(**entry["conf"])
-    plan = Plan(args.steps, args.batch, args.seconds, args.rate, vary=not args.plain, seed=args.seed)
+    plan = Plan(args.steps, args.batch, args.seconds, args.rate, seed=args.seed)
     speech = [
         torch.from_numpy(read_mono(path, SAMPLE_RATE)).float() for path in read_scp(args.speech_scp).values()
     ]

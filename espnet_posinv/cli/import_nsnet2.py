@@ -4,13 +4,10 @@
 def options(parser):
     parser.add_argument("--onnx", required=True, help="nsnet2-20ms-baseline.onnx")
     parser.add_argument("--output-dir", required=True, help="folder for config.yaml and model.pth")
-    parser.add_argument(
-        "--tolerance", type=float, default=1e-5, help="largest accepted difference from onnxruntime"
-    )
 
 
 def run(args):
     from espnet_posinv.enh.nsnet2_import import import_nsnet2
 
-    difference = import_nsnet2(args.onnx, args.output_dir, tolerance=args.tolerance)
+    difference = import_nsnet2(args.onnx, args.output_dir)
     print(f"{args.output_dir}: NSNet2, gains within {difference:.1e} of onnxruntime")

@@ -44,9 +44,6 @@ def options(parser):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--half", action="store_true", help="keep the head's weights in half precision")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument(
-        "--dtype", default="float32", choices=("float32", "tf32", "bfloat16"), help="of the SSL model"
-    )
 
 
 def run(args):
@@ -68,7 +65,7 @@ def run(args):
         lexicon=args.lexicon,
         vocabulary=args.vocabulary,
     )
-    encoder = load_encoder(args.upstream, layers=layers, dtype=args.dtype).to(args.device)
+    encoder = load_encoder(args.upstream, layers=layers).to(args.device)
     train_set = read_set(args.train_scp, args.train_text, units, encoder, say, strict=False)
     valid_set = read_set(args.valid_scp, args.valid_text, units, encoder, say, strict=True)
     hours = sum(item.samples for item in train_set) / SAMPLE_RATE / 3600

@@ -90,15 +90,15 @@ def check_data_dir(path: str | Path, needs: Needs = Needs()) -> Iterator[Problem
 
 
 def report(problems: Iterable[Problem], out: TextIO, most: int = 100) -> int:
-    """Print problems, at most ``most`` (0: all) of a kind in a file; returns the number of all problems."""
+    """Print problems, at most ``most`` of a kind in a file; returns the number of all problems."""
     counts: dict[tuple[str, str], int] = {}
     for problem in problems:
         kind = (problem.path, re.sub(r"\d+|'[^']*'", "", problem.what))
         counts[kind] = counts.get(kind, 0) + 1
-        if not most or counts[kind] <= most:
+        if counts[kind] <= most:
             print(problem, file=out)
     for (path, what), count in counts.items():
-        if most and count > most:
+        if count > most:
             print(f"{path}: ... and {count - most} more of the kind '{' '.join(what.split())}'", file=out)
     return sum(counts.values())
 

@@ -27,9 +27,6 @@ def options(parser):
     parser.add_argument(
         "--nj", type=int, default=None, help="processes for --check-audio (default: one per core)"
     )
-    parser.add_argument(
-        "--max-per-kind", type=int, default=100, help="problems of one kind shown per file; 0: all"
-    )
 
 
 def run(args):
@@ -40,14 +37,14 @@ def run(args):
         spk_sort=not args.no_spk_sort,
         extra_utt_files=frozenset(args.utt_extra_files.split()),
     )
-    count = report(check_data_dir(args.data_dir, needs), sys.stderr, args.max_per_kind)
+    count = report(check_data_dir(args.data_dir, needs), sys.stderr)
     if args.check_audio:
         from espnet_posinv.kaldi.audio import parse_rate
         from espnet_posinv.kaldi.check_audio import check_audio
 
         rate = parse_rate(args.fs) if args.fs else None
         audio = check_audio(args.data_dir, rate=rate, channels=args.channels, jobs=args.nj)
-        count += report(audio, sys.stderr, args.max_per_kind)
+        count += report(audio, sys.stderr)
     if count:
         print(f"validate_data_dir.sh: {count} problems in {args.data_dir}", file=sys.stderr)
         return 1
