@@ -170,7 +170,10 @@ def test_grids_are_cells_whose_differences_are_told(tmp_path, monkeypatch):
     assert "| speeds [1.0] | **40.0 [30.0, 50.0] (-10.0 [-10.0, -10.0])** |" in page and "0.8" not in page
 
 
-def test_mistakes_are_named(tmp_path):
+def test_mistakes_are_named(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["unpack"])
+    assert "unpack needs --archive FILE" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="no scores of a set named unseen"):
         main(["report", "--output-dir", str(tmp_path)])
     options = ["train", "--upstreams", f"a={MINI}", "--cells", "ssl_mse@b"]

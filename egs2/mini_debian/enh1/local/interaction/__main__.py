@@ -14,16 +14,16 @@ from pathlib import Path
 from espnet_posinv.cli.arguments import Parser, positive
 from espnet_posinv.enh.in_memory import Plan
 
-ABLATION = Path("conf/ablation.yaml")
+ABLATION, DATA = Path("conf/ablation.yaml"), Path("../asr1/data")
 CRITERIONS = "ssl_mse ssl_mse_pad ssl_mse_shift ssl_softdtw"  # of conf/criterion
 
 
 def options(parser):
     """Declare the arguments."""
     parser.add_argument("what", choices=("pack", "unpack", "train", "score", "report", "export"))
-    parser.add_argument("--archive", type=Path, default=Path("exp_full/interaction.tar"))
+    parser.add_argument("--archive", type=Path, help="of pack and unpack")
     parser.add_argument("--lists", nargs="*", default=[], metavar="NAME=SCP=KBITS", help="of pack")
-    parser.add_argument("--data", type=Path, default=Path("data_full"), help="what unpack makes")
+    parser.add_argument("--data", type=Path, default=DATA, help="what unpack makes")
     parser.add_argument(
         "--output-dir", type=Path, help="default: exp_full/interaction, with --grids exp_full/ablation"
     )
@@ -38,7 +38,7 @@ def options(parser):
     )
     parser.add_argument("--judges", default="", help="TAG=FOLDER[,UPSTREAM] of each head for phones")
     parser.add_argument("--sets", default="", help="NAME=FOLDER[/EVERY] of each test set, noisy")
-    parser.add_argument("--clean", type=Path, default=Path("data_full/test_clean"), help="the same, clean")
+    parser.add_argument("--clean", type=Path, default=DATA / "test_clean", help="the same, clean")
     parser.add_argument("--seeds", type=positive, default=5)
     parser.add_argument("--batch", type=positive, default=16, help="windows of an update and seed")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
@@ -171,6 +171,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser("interaction", __doc__)
     options(parser)
     args = parser.parse_args(argv)
+    if args.what in ("pack", "unpack") and not args.archive:
+        parser.error(f"{args.what} needs --archive FILE")
     args.output_dir = args.output_dir or Path("exp_full", "ablation" if args.grids else "interaction")
     try:
         run(args)
