@@ -5,11 +5,9 @@ Curves need not be monotone, so these definitions are used:
 - The *gain* of a system is the improvement of its last checkpoint over the initial model. The best checkpoint
   is shown too, but it is selected on these data, so the gain does not use it.
 - A level is *reached* at the first update from which all later checkpoints are at this level or better
-(linear
-  interpolation between checkpoints). The first time at this level is shown too, if earlier.
+  (linear interpolation between checkpoints). The first time at this level is shown too, if earlier.
 - Two levels: a fraction of the system's own gain, which a system with a small gain reaches soon, and a
-fraction
-  of the baseline's gain, which is one level for all.
+  fraction of the baseline's gain, which is one level for all.
 
 Intervals come from resampling utterances and seeds with replacement, the same for all systems (paired).
 """
@@ -158,7 +156,6 @@ def summarise(
     fraction: float = 0.9,
     *,
     samples: int = 2000,
-    seed: int = 0,
 ) -> list[Summary]:
     """Gains and times of every measure and system.
 
@@ -179,7 +176,7 @@ def summarise(
     for measure, by_system in table.items():
         sign = -1.0 if measure in LOWER else 1.0
         draws = {
-            system: _draw(curve, sign, samples, np.random.default_rng([seed, 1]))
+            system: _draw(curve, sign, samples, np.random.default_rng([0, 1]))
             for system, curve in by_system.items()
         }
         gains = {system: _interval(y[:, -1] - y[:, 0]) for system, (_, y, _) in draws.items()}

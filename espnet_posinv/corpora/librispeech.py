@@ -104,17 +104,15 @@ def find_part(
     return unpacked
 
 
-def find_lexicon(
-    downloads: Path, *, mirrors: Sequence[str] = MIRRORS, say: Callable[[str], None] = print
-) -> Path:
+def find_lexicon(downloads: Path) -> Path:
     """LibriSpeech's pronouncing dictionary, fetched from OpenSLR into `downloads` if it is not there.
 
     Raises:
         DataError: it is cut off.
         FetchError: it cannot be fetched.
     """
-    urls = [f"{mirror.removesuffix('12')}11/{LEXICON}" for mirror in mirrors]
-    path = download(urls, Path(downloads) / LEXICON, None, say=say)
+    urls = [f"{mirror.removesuffix('12')}11/{LEXICON}" for mirror in MIRRORS]
+    path = download(urls, Path(downloads) / LEXICON, None)
     if (count := len(read_lexicon(path))) < LEXICON_WORDS:
         raise DataError(f"{path}: {count} words, but the published one has 200,000: delete it and run again")
     return path

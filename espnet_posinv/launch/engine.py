@@ -10,6 +10,8 @@ import time
 from .request import UsageError, substitute
 from .result import Outcome, judge, log_state, tail
 
+PATIENCE = 10.0  # seconds in which the tasks of a killed launcher must end
+
 
 class Cancelled(Exception):
     """A signal asked the launcher to stop."""
@@ -65,9 +67,9 @@ class Workspace:
                 f"{request.log_pattern()} cannot be written: {error.strerror}: {error.filename}"
             ) from None
 
-    def acquire(self, log, patience=10.0):
+    def acquire(self, log):
         """Make sure that no other launcher writes these logs; wait for tasks of a killed launcher to end."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

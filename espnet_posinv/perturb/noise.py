@@ -1,4 +1,4 @@
-"""Mix speech and noise at a signal-to-noise ratio measured where there is speech.
+"""Mix speech and noise of 16 kHz at a signal-to-noise ratio measured where there is speech.
 
 The ratio is `10 log10(P_s / P_n)`. Both powers are measured above 80 Hz, so inaudible rumble does not count
 as noise, and over the *active* frames of the speech, so pauses do not matter (as in ITU-T P.56, but with
@@ -51,11 +51,11 @@ def check_signal(x: np.ndarray, name: str) -> np.ndarray:
     return x.astype(np.float32)
 
 
-def highpass(x: np.ndarray, rate: int = SAMPLE_RATE, cutoff: float = CUTOFF_HZ) -> np.ndarray:
-    """Remove frequencies below `cutoff` Hz, without delay: order-2 Butterworth, forward and backward."""
-    sos = butter(2, cutoff, "highpass", fs=rate, output="sos")
+def highpass(x: np.ndarray) -> np.ndarray:
+    """Remove frequencies below 80 Hz, without delay: order-2 Butterworth, forward and backward."""
+    sos = butter(2, CUTOFF_HZ, "highpass", fs=SAMPLE_RATE, output="sos")
     # sosfiltfilt pads with samples of the signal, of which a very short one has few.
-    return sosfiltfilt(sos, x, padlen=min(len(x) - 1, rate // 10)).astype(np.float32)
+    return sosfiltfilt(sos, x, padlen=min(len(x) - 1, SAMPLE_RATE // 10)).astype(np.float32)
 
 
 def active_frames(x: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -76,14 +76,14 @@ def active_frames(x: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
     return np.repeat(power >= power.max() * 10 ** (-ACTIVE_DB / 10), size)[: len(x)]
 
 
-def active_level(x: np.ndarray, rate: int = SAMPLE_RATE) -> float:
+def active_level(x: np.ndarray) -> float:
     """Level above 80 Hz over the active frames in dBFS; 0 for a full-scale square wave."""
-    x = highpass(check_signal(x, "signal"), rate)
-    return float(10 * np.log10(np.mean(x[active_frames(x, rate)].astype(np.float64) ** 2)))
+    x = highpass(check_signal(x, "signal"))
+    return float(10 * np.log10(np.mean(x[active_frames(x)].astype(np.float64) ** 2)))
 
 
 def at_level(x: np.ndarray, dbfs: float) -> np.ndarray:
-    """`x` scaled so that its :func:`active_level` at 16 kHz is `dbfs`."""
+    """`x` scaled so that its :func:`active_level` is `dbfs`."""
     return x * np.float32(10 ** ((dbfs - active_level(x)) / 20))
 
 
@@ -92,7 +92,7 @@ def below_full_scale(x: np.ndarray) -> np.ndarray:
     return x * np.float32(min(1.0, LIMIT / np.abs(x).max()))
 
 
-def mix_at_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float, rate: int = SAMPLE_RATE) -> Mixture:
+def mix_at_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float) -> Mixture:
     """Add `noise` (T,) to `speech` (T,), float, so that the ratio over the active speech is `snr_db`.
 
     Returns:
@@ -108,13 +108,13 @@ def mix_at_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float, rate: int =
         raise ValueError(f"speech has {len(speech)} samples and noise {len(noise)}: cut the noise first")
     if not np.isfinite(snr_db):
         raise ValueError(f"snr_db must be a finite number of dB, got {snr_db}")
-    filtered = highpass(speech, rate)
+    filtered = highpass(speech)
     try:
-        active = active_frames(filtered, rate)
+        active = active_frames(filtered)
     except ValueError as error:
         raise ValueError(f"speech: {error}") from None
     power_s = np.mean(filtered[active].astype(np.float64) ** 2)
-    power_n = np.mean(highpass(noise, rate)[active].astype(np.float64) ** 2)
+    power_n = np.mean(highpass(noise)[active].astype(np.float64) ** 2)
     if 10 * np.log10(power_n + 1e-30) < SILENT_DB:
         level = 10 * np.log10(power_n + 1e-30)
         raise SilentNoise(f"noise: {level:.0f} dBFS where there is speech: silent; use another segment")
@@ -134,7 +134,6 @@ class NoiseCutter:
     """
 
     rng: np.random.Generator
-    rate: int = SAMPLE_RATE
 
     def cut(self, noise: np.ndarray, length: int) -> np.ndarray:
         """A segment `(length,)` float32 of `noise` `(T,)`.
@@ -147,7 +146,7 @@ class NoiseCutter:
             raise ValueError(f"length must be positive, got {length}")
         noise = check_signal(noise, "noise")
         looped = self._loop(noise, length)
-        size = max(1, round(FRAME_S * self.rate))
+        size = round(FRAME_S * SAMPLE_RATE)
         for _ in range(TRIES):
             start = int(self.rng.integers(len(looped) - length + 1))
             segment = looped[start : start + length]
@@ -165,7 +164,7 @@ class NoiseCutter:
         # At least twice the length if it must be repeated, so that a segment can start anywhere.
         if len(noise) >= length:
             return noise
-        fade = min(round(FADE_S * self.rate), len(noise) // 2)
+        fade = min(round(FADE_S * SAMPLE_RATE), len(noise) // 2)
         ramp = np.sqrt(np.linspace(0, 1, fade, endpoint=False, dtype=np.float32))
         # Powers of unrelated signals add: square-root ramps keep the level in the cross-fade.
         step = len(noise) - fade

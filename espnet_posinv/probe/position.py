@@ -9,6 +9,8 @@ from scipy.stats import t as student
 
 from espnet_posinv.probe.hidden import HiddenStates, States
 
+RIDGE = 1e-3  # weight of the penalty, relative to the features' mean variance
+
 
 def read_out(x: torch.Tensor, folds: int = 4, seed: int = 0) -> dict[str, tuple[float, float, float]]:
     """R^2 of a linear prediction of the frame index from one frame, on held-out utterances of x (U, N, D).
@@ -34,11 +36,10 @@ def read_out(x: torch.Tensor, folds: int = 4, seed: int = 0) -> dict[str, tuple[
     return result
 
 
-def position_r2(train: list[torch.Tensor], test: list[torch.Tensor], ridge: float = 1e-3) -> float:
+def position_r2(train: list[torch.Tensor], test: list[torch.Tensor]) -> float:
     """Share of the variance of the frame index that a linear function of the frame explains, on `test`.
 
-    Frames are `(N, D)` for each utterance, all of one length. `ridge` is the weight of the penalty, relative
-    to the features' mean variance.
+    Frames are `(N, D)` for each utterance, all of one length.
     """
     frames = len(train[0])
     index = torch.arange(frames, dtype=torch.float64) / frames
@@ -46,7 +47,7 @@ def position_r2(train: list[torch.Tensor], test: list[torch.Tensor], ridge: floa
     mean = x.mean(0)
     x = x - mean
     gram = x.T @ x
-    gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
+    gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
     w = torch.linalg.solve(gram, x.T @ (y - y.mean()))
     predicted = (torch.cat(test).double() - mean) @ w + y.mean()
     truth = index.repeat(len(test))

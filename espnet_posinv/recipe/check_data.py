@@ -121,12 +121,12 @@ def _length_problems(
                 yield Problem(str(path / name), 0, what, todo)
 
 
-def encoder_limits(upstreams: Iterable[str], layers: int | str = -1) -> Iterator[Limit]:
+def encoder_limits(upstreams: Iterable[str]) -> Iterator[Limit]:
     """Limits of SSL models, ``TAG=LOADER:MODEL`` each."""
     from espnet_posinv.ssl import load_encoder
 
     for text in upstreams:
-        encoder = load_encoder(text.partition("=")[2], layers=layers)
+        encoder = load_encoder(text.partition("=")[2])
         yield Limit(
             f"{text.partition('=')[0]} ({encoder.label})", encoder.min_samples, encoder.network.max_samples
         )

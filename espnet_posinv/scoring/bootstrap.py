@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 LEVEL = (2.5, 97.5)  # per cent
+SAMPLES, SEED = 10000, 0
 _BLOCK = 5_000_000  # weights held at once
 
 
 def rate_interval(
-    errors: Sequence[float], words: Sequence[float], *, samples: int = 10000, seed: int = 0
+    errors: Sequence[float], words: Sequence[float], *, samples: int = SAMPLES, seed: int = SEED
 ) -> tuple[float, float, float]:
     """Pooled rate ``sum(errors) / sum(words)`` and its 95 % interval, from `samples` resamples.
 
@@ -33,12 +34,7 @@ def rate_interval(
 
 
 def difference_interval(
-    errors: Sequence[float],
-    baseline: Sequence[float],
-    words: Sequence[float],
-    *,
-    samples: int = 10000,
-    seed: int = 0,
+    errors: Sequence[float], baseline: Sequence[float], words: Sequence[float]
 ) -> tuple[float, float, float]:
     """``rate(errors) - rate(baseline)`` on the same utterances, and its paired 95 % interval.
 
@@ -46,7 +42,7 @@ def difference_interval(
     """
     errors, words = _checked(errors, words)
     baseline, _ = _checked(baseline, words)
-    rates = _rates(np.stack([errors, baseline], 1), words, samples, seed)
+    rates = _rates(np.stack([errors, baseline], 1), words, SAMPLES, SEED)
     difference = rates[:, 0] - rates[:, 1]
     return (errors.sum() - baseline.sum()) / words.sum(), *np.percentile(difference, LEVEL)
 

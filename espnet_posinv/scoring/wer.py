@@ -7,7 +7,7 @@ from pathlib import Path
 
 from espnet_posinv.files import write_json
 from espnet_posinv.kaldi.scp import DataError, entries, read_scp
-from espnet_posinv.scoring.bootstrap import difference_interval, rate_interval
+from espnet_posinv.scoring.bootstrap import SAMPLES, SEED, difference_interval, rate_interval
 from espnet_posinv.scoring.sclite import run_sclite
 from espnet_posinv.scoring.significance import FEW, matched_pairs, permutation
 from espnet_posinv.scoring.substitutions import commonest_substitutions
@@ -129,7 +129,7 @@ def compare(scores: dict[str, dict], baseline: dict[str, dict]) -> dict:
     }
 
 
-def pool(scores: dict[str, dict], *, samples: int = 10000, seed: int = 0) -> dict:
+def pool(scores: dict[str, dict]) -> dict:
     """Summed counts, WER = (S + D + I) / N in per cent, and its 95 % bootstrap interval.
 
     Raises:
@@ -140,8 +140,8 @@ def pool(scores: dict[str, dict], *, samples: int = 10000, seed: int = 0) -> dic
         raise DataError(f"the {len(scores)} references hold no word after normalisation; WER is undefined")
     errors = [score["S"] + score["D"] + score["I"] for score in scores.values()]
     words = [score["N"] for score in scores.values()]
-    rate, low, high = rate_interval(errors, words, samples=samples, seed=seed)
-    interval = {"samples": samples, "seed": seed, "low": 100 * low, "high": 100 * high}
+    rate, low, high = rate_interval(errors, words)
+    interval = {"samples": SAMPLES, "seed": SEED, "low": 100 * low, "high": 100 * high}
     return {"wer": 100 * rate, **total, "utterances": len(scores), "interval95": interval}
 
 

@@ -11,6 +11,8 @@ from espnet_posinv.scoring.metrics import Undefined
 from espnet_posinv.tasks.embedding import embed
 from espnet_posinv.tasks.task import Data
 
+RESAMPLES = 500  # of speakers, for an interval
+
 
 @dataclass(frozen=True)
 class SpeakerVerification:
@@ -130,11 +132,11 @@ def equal_error_rate(
     return float(rate), float(thresholds[k])
 
 
-def _interval(scores, target, first, second, speakers: int, seed: int, samples: int = 500):
+def _interval(scores, target, first, second, speakers: int, seed: int):
     """Percentiles of the EER over resamples of speakers, which weight both sides of a trial."""
     generator = np.random.default_rng(seed)
     rates = []
-    for _ in range(samples):
+    for _ in range(RESAMPLES):
         copies = generator.multinomial(speakers, np.full(speakers, 1 / speakers)).astype(float)
         weights = np.where(target, copies[first], copies[first] * copies[second])
         if (weights * target).sum() > 0 and (weights * ~target).sum() > 0:

@@ -14,44 +14,37 @@ from torch.nn.functional import ctc_loss, log_softmax, normalize
 
 from espnet_posinv.perturb.noise import NoiseCutter, mix_at_snr
 
+CTC_STEPS = 400  # of Adam, 32 utterances each
 ALPHABET = " abcdefghijklmnopqrstuvwxyz'"
 Features = Callable[[np.ndarray], dict[str, torch.Tensor]]
 
 
-def with_context(y: torch.Tensor, frames: int = 3) -> torch.Tensor:
-    """Each frame of `(N, D)` beside its `frames` neighbours left and right: `(N, (2 frames + 1) D)`."""
-    padded = torch.cat([y[:1].expand(frames, -1), y, y[-1:].expand(frames, -1)])
-    return padded.unfold(0, 2 * frames + 1, 1).flatten(1)
+def with_context(y: torch.Tensor) -> torch.Tensor:
+    """Each frame of `(N, D)` beside its three neighbours left and right: `(N, 7 D)`."""
+    return torch.cat([y[:1].expand(3, -1), y, y[-1:].expand(3, -1)]).unfold(0, 7, 1).flatten(1)
 
 
-def ctc_cer(
-    train: list[tuple[torch.Tensor, str]],
-    test: list[tuple[torch.Tensor, str]],
-    steps: int = 400,
-    seed: int = 0,
-) -> float:
+def ctc_cer(train: list[tuple[torch.Tensor, str]], test: list[tuple[torch.Tensor, str]]) -> float:
     """Character error rate of a linear layer on frozen features, trained with CTC, decoded greedily.
 
     Args:
         train: features `(N, D)` and text in lower-case letters, apostrophes and spaces.
         test: the same, of other sentences.
-        steps: of Adam, 32 utterances each.
-        seed: of initialisation and batches.
     """
     mean = torch.cat([f for f, _ in train]).mean(0)
     std = torch.cat([f for f, _ in train]).std(0).clamp_min(1e-5)
     dim = train[0][0].shape[1]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     weight = (torch.randn(dim, len(ALPHABET) + 1, generator=generator) / dim**0.5).requires_grad_()
     bias = torch.zeros(len(ALPHABET) + 1, requires_grad=True)
     optimizer = torch.optim.Adam([weight, bias], 1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-2, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-2, total_steps=CTC_STEPS)
     data = [
         ((f - mean) / std, torch.tensor([ALPHABET.index(c) + 1 for c in text]))
         for f, text in train
         if len(f) > 1.2 * len(text)  # CTC needs a frame a character and one more between equal ones
     ]
-    for _ in range(steps):
+    for _ in range(CTC_STEPS):
         batch = [data[i] for i in torch.randint(len(data), (32,), generator=generator)]
         frames = torch.nn.utils.rnn.pad_sequence([f for f, _ in batch])
         logits = log_softmax(frames @ weight + bias, -1)
