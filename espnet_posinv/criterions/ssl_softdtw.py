@@ -9,7 +9,7 @@ import torch
 from espnet_posinv.criterions.base import SSLLoss
 from espnet_posinv.criterions.batch import at_rate, current_batch, generators
 from espnet_posinv.perturb.speed import Speed
-from espnet_posinv.softdtw import SoftDTW, soft_alignment, soft_dtw, soft_dtw_divergence
+from espnet_posinv.softdtw import checks, soft_alignment, soft_dtw, soft_dtw_divergence
 
 SCALES = ("sum", "none")
 
@@ -67,7 +67,13 @@ class SSLSoftDTWLoss(SSLLoss):
         self.speed = Speed(tuple(speeds))
         self.perturbed_ref = perturbed_ref
         self.distance_of = soft_dtw_divergence if divergence else soft_dtw
-        self.softdtw_options = SoftDTW(gamma, distance, normalize_frames, band).options  # checked
+        checks.band(band)
+        self.softdtw_options = {
+            "gamma": checks.gamma(gamma),
+            "distance": checks.distance(distance),
+            "normalize_frames": normalize_frames,
+            "band": band,
+        }
         self.projection = projection
         self.scale = scale
 

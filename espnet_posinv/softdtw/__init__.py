@@ -1,6 +1,6 @@
 """Soft dynamic time warping: exact gradients, any length, CPU and CUDA (needs torch and numba only).
 
-    from espnet_posinv.softdtw import SoftDTW, soft_alignment, soft_dtw, soft_dtw_divergence
+    from espnet_posinv.softdtw import soft_alignment, soft_dtw, soft_dtw_divergence
 
     loss = soft_dtw_divergence(x, y, gamma=0.1)  # frames (B, N, D), (B, M, D) -> (B,), smallest (0) for x = y
     loss = soft_dtw(x, y, x_lengths=n, y_lengths=m)  # a padded batch; the padding is not read
@@ -10,6 +10,6 @@
 README.md in this folder explains the modules.
 """
 
-from espnet_posinv.softdtw.functional import SoftDTW, soft_alignment, soft_dtw, soft_dtw_divergence
+from espnet_posinv.softdtw.functional import soft_alignment, soft_dtw, soft_dtw_divergence
 
-__all__ = ["SoftDTW", "soft_alignment", "soft_dtw", "soft_dtw_divergence"]
+__all__ = ["soft_alignment", "soft_dtw", "soft_dtw_divergence"]

@@ -1,10 +1,9 @@
 """The public functions; `checks.py` checks their arguments, `autograd.py` computes."""
 
 from functools import wraps
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from espnet_posinv.softdtw import checks
 from espnet_posinv.softdtw.autograd import CostLoss, FrameLoss, Settings, alignment, frame_costs
@@ -143,39 +142,3 @@ def soft_alignment(
             raise ValueError("soft_alignment: give x and y, or cost, not both")
         cost, x_lengths, y_lengths = checks.costs(cost, x_lengths, y_lengths)
         return alignment(Problem([cost], x_lengths, y_lengths, checks.gamma(gamma), checks.band(band)))
-
-
-class SoftDTW(nn.Module):
-    """`soft_dtw`, or with ``divergence=True`` `soft_dtw_divergence`, as a module.
-
-    Args: as for `soft_dtw`.  ``forward(x, y, x_lengths=None, y_lengths=None) -> (B,)``.
-
-    Example:
-        >>> x = torch.tensor([[[0.0], [3.0]]])
-        >>> SoftDTW(gamma=1.0, divergence=True)(x, x + 1)
-        tensor([1.9821])
-    """
-
-    def __init__(
-        self,
-        gamma: float = 0.1,
-        distance: str = "sqeuclidean",
-        normalize_frames: bool = False,
-        band: int | None = None,
-        divergence: bool = False,
-    ):
-        super().__init__()
-        self.options: dict[str, Any] = {
-            "gamma": checks.gamma(gamma),
-            "distance": checks.distance(distance),
-            "normalize_frames": normalize_frames,
-            "band": band if checks.band(band) >= 0 else None,
-        }
-        self.divergence = divergence
-
-    def forward(self, x: Tensor, y: Tensor, x_lengths=None, y_lengths=None) -> Tensor:
-        loss = soft_dtw_divergence if self.divergence else soft_dtw
-        return loss(x, y, x_lengths=x_lengths, y_lengths=y_lengths, **self.options)
-
-    def extra_repr(self) -> str:
-        return ", ".join(f"{k}={v!r}" for k, v in {**self.options, "divergence": self.divergence}.items())

@@ -312,6 +312,8 @@ def test_statistics_carry_the_criterions_name(upstream):
     ("criterion", "options", "message"),
     [
         (SSLSoftDTWLoss, {"gamma": 0}, "gamma must be positive and finite, got 0.0"),
+        (SSLSoftDTWLoss, {"distance": "l1"}, "distance must be one of sqeuclidean, cosine, got 'l1'"),
+        (SSLSoftDTWLoss, {"band": -1}, "band must be >= 0 frames, got -1"),
         (SSLSoftDTWLoss, {"scale": "mean"}, "scale 'mean': one of sum, none"),
         (SSLSoftDTWLoss, {"speeds": [0]}, "speed factor 0"),
         (SSLMSEPadLoss, {"share": [0.1, 0.0]}, "padding share"),

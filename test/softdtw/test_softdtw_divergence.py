@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from espnet_posinv.softdtw import SoftDTW, soft_dtw, soft_dtw_divergence
+from espnet_posinv.softdtw import soft_dtw, soft_dtw_divergence
 
 
 def frames(*shape, seed=0, dtype=torch.float64):
@@ -53,17 +53,6 @@ def test_soft_dtw_itself_is_neither():
 def test_it_is_symmetric():
     x, y = frames(2, 90, 4), frames(2, 70, 4, seed=1)
     torch.testing.assert_close(soft_dtw_divergence(x, y), soft_dtw_divergence(y, x), rtol=1e-12, atol=1e-12)
-
-
-def test_the_module():
-    x, y = frames(2, 9, 4), frames(2, 7, 4, seed=1)
-    module = SoftDTW(gamma=0.3, distance="cosine", band=3, divergence=True)
-    expected = soft_dtw_divergence(
-        x, y, gamma=0.3, distance="cosine", band=3, x_lengths=[9, 2], y_lengths=[7, 1]
-    )
-    assert torch.equal(module(x, y, [9, 2], y_lengths=[7, 1]), expected)
-    options = "gamma=0.3, distance='cosine', normalize_frames=False, band=3, divergence=True"
-    assert repr(module) == f"SoftDTW({options})"
 
 
 def test_nan_touches_only_its_pair():
