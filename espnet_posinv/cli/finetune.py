@@ -8,6 +8,8 @@ import json
 from functools import partial
 from pathlib import Path
 
+from espnet_posinv.cli.arguments import positive
+
 
 def options(parser):
     parser.add_argument("--model", type=Path, required=True, help="experiment to start from, like exp/nsnet2")
@@ -16,8 +18,8 @@ def options(parser):
     parser.add_argument("--speech-scp", required=True, help="clean speech, mono, 16 kHz")
     parser.add_argument("--noise-scp", required=True, help="lines KIND PATH")
     parser.add_argument("--output-dir", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3000, help="updates")
-    parser.add_argument("--batch", type=int, default=32, help="windows of an update")
+    parser.add_argument("--steps", type=positive, default=3000, help="updates")
+    parser.add_argument("--batch", type=positive, default=32, help="windows of an update")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
     parser.add_argument("--rate", type=float, default=3e-4, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)

@@ -55,22 +55,24 @@ def mix_data_dir(
         Number of utterances mixed by this call.
 
     Raises:
-        DataError: audio that cannot be read or mixed; the utterance is named.
+        DataError: audio that cannot be read or mixed, the utterance is named; or target is source.
     """
     data, target = DataDir(source), Path(target)
+    if Path(source).resolve() == target.resolve():
+        raise DataError(f"{target}: holds the clean speech; name another folder for the mixtures")
     entries = data.read("wav.scp")
     noises = RandomNoise(read_noises(noise_scp), tuple(snrs))
     folder = target / f"audio-{_digest(entries, noise_scp, snrs, seed)}"
     folder.mkdir(parents=True, exist_ok=True)
     lines = (line for path in sorted(folder.glob("mixed.*")) for line in complete_lines(path))
-    done = {utt: Mixed(*rest) for utt, *rest in (line.split(" ", 3) for line in lines)}
+    done = {utt: Mixed(*rest) for utt, *rest in (line.split("\t") for line in lines)}
     utts = [utt for utt in (list(entries)[job - 1 :: jobs] if job else entries) if utt not in done]
     own = folder / f"mixed.{job or 0}"
     complete_lines(own, repair=True)  # other jobs may be writing to theirs
     with open(own, "a", encoding="utf-8") as journal:
         for utt in utts:
             done[utt] = _mix(utt, entries[utt], folder, noises, seed)
-            journal.write(f"{utt} {' '.join(done[utt])}\n")
+            journal.write("\t".join((utt, *done[utt])) + "\n")
             journal.flush()
     if not job:
         tables = {

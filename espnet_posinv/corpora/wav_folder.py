@@ -60,6 +60,10 @@ def wav_folder(
         if text is None:
             missing.append(str(below))
             continue
+        if not text:
+            problems.append(
+                f"  {path}: no words in {transcripts}; complete the line, or take the recording away"
+            )
         tables["wav.scp"][utt], tables["utt2spk"][utt], tables["text"][utt] = str(path.absolute()), who, text
     if missing:
         some = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
@@ -88,11 +92,13 @@ def _problem(path: Path) -> str:
 def _read_transcripts(path: Path) -> dict[str, str]:
     texts = {}
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # a text may have other separators
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; name the file of transcripts") from None
     except UnicodeDecodeError:
         raise DataError(f"{path}: not UTF-8; convert the file (iconv)") from None
     for number, line in enumerate(lines, 1):
-        name, _, text = line.strip().partition("\t" if "\t" in line.strip() else " ")
+        name, _, text = line.strip(" \r").partition("\t" if "\t" in line else " ")
         if name in texts and texts[name] != text.strip():
             raise DataError(f"{path}:{number}: {name!r} has two transcripts")
         if name:

@@ -132,17 +132,24 @@ class SSLLoss(torch.nn.Module, ABC):
             ``(B,)``; the caller reduces.
 
         Raises:
-            ValueError: ref and inf are not both ``(B, T)``, or a clean signal is not finite.
+            ValueError: ref and inf are not both ``(B, T)`` float, B or T is 0, lengths do not fit, or a clean
+                signal is not finite.
         """
+        for wav in (ref, inf):
+            if not isinstance(wav, torch.Tensor) or not wav.is_floating_point():
+                kind = wav.dtype if isinstance(wav, torch.Tensor) else type(wav).__name__
+                raise ValueError(f"{self.name}: a waveform of {kind}; a float tensor in [-1, 1] is needed")
+        if not ref.numel():
+            raise ValueError(f"{self.name}: waveforms of {tuple(ref.shape)}: no utterance, or no sample")
         if ref.shape != inf.shape or ref.dim() != 2:
             raise ValueError(
                 f"{self.name}: reference {tuple(ref.shape)} and enhanced {tuple(inf.shape)} must both be "
                 "(batch, samples), single-channel and equally long"
             )
-        lengths, unknown = lengths_of(inf, lengths)
-        if unknown:
-            self._warn_once("lengths", f"{unknown}; padding counts as speech")
         try:
+            lengths, unknown = lengths_of(inf, lengths)
+            if unknown:
+                self._warn_once("lengths", f"{unknown}; padding counts as speech")
             with torch.autocast(inf.device.type, enabled=False):
                 clean, new_lengths = at_rate(ref.detach().float(), lengths, self.sample_rate)
                 enhanced, _ = at_rate(inf.float(), lengths, self.sample_rate)

@@ -51,9 +51,23 @@ def lengths_of(wav: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.T
     """True lengths (B,) on the CPU: given, or from the model, or the full width; and why they are unknown.
 
     They are read several times; on a GPU each read would wait for its queue.
+
+    Raises:
+        ValueError: given ones that are not B whole numbers from 1 to T.
     """
-    if lengths is None:
-        lengths = current_batch().lengths
+    if lengths is not None:
+        lengths = torch.as_tensor(lengths).cpu()
+        if lengths.is_floating_point() or lengths.shape != wav.shape[:1]:
+            raise ValueError(
+                f"lengths {lengths.dtype} {tuple(lengths.shape)}: {len(wav)} whole numbers of samples needed"
+            )
+        for row, length in enumerate(lengths.tolist()):
+            if not 1 <= length <= wav.shape[1]:
+                raise ValueError(
+                    f"utterance {row} of the batch: length {length}, but there are {wav.shape[1]} samples"
+                )
+        return lengths, ""
+    lengths = current_batch().lengths
     if lengths is not None and len(lengths) == len(wav):
         return lengths.cpu(), ""
     reason = (

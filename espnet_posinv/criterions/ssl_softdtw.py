@@ -1,6 +1,6 @@
 """SSL-SoftDTW: alignment-invariant distance to a slower or faster reference (arXiv 2601.21084)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -64,6 +64,8 @@ class SSLSoftDTWLoss(SSLLoss):
             raise ValueError(f"scale {scale!r}: one of {', '.join(SCALES)}")
         if perturbed_ref and self.references is not None:
             raise ValueError(f"{name}: give either perturbed_ref or references, not both")
+        if isinstance(speeds, str) or not isinstance(speeds, Iterable):
+            raise ValueError(f"{name}: speeds {speeds!r}: a list of numbers is needed, like [0.9, 1.0, 1.1]")
         self.speed = Speed(tuple(speeds))
         self.perturbed_ref = perturbed_ref
         self.distance_of = soft_dtw_divergence if divergence else soft_dtw

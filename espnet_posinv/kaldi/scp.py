@@ -28,7 +28,7 @@ def entries(path: str | Path, *, errors: str = "strict") -> Iterator[tuple[int, 
     removed. With ``errors="surrogateescape"`` bytes that are not UTF-8 become lone surrogates.
 
     Raises:
-        DataError: the file does not exist or is not UTF-8.
+        DataError: there is no such file, or it is not UTF-8.
     """
     try:
         with open(path, encoding="utf-8", errors=errors, newline="\n") as file:
@@ -41,6 +41,8 @@ def entries(path: str | Path, *, errors: str = "strict") -> Iterator[tuple[int, 
                 yield number, key if blank else key.rstrip("\r\n"), value.strip(" \t\r\n")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: a folder; name a file in it") from None
     except UnicodeDecodeError:
         raise DataError(f"{path}:{_undecodable_line(path)}: not UTF-8; convert the file (iconv)") from None
 

@@ -80,7 +80,7 @@ def noise_files(source: str | Path) -> dict[str, list[str]]:
     elif not source.is_file():
         raise DataError(f"{source}: no such file")
     else:
-        for number, line in enumerate(source.read_text(encoding="utf-8-sig").splitlines(), 1):
+        for number, line in enumerate(source.read_text(encoding="utf-8-sig").split("\n"), 1):
             kind, _, path = line.strip().replace("\t", " ").partition(" ")
             if kind and not path:
                 problems.append(f"{source}:{number}: {kind!r} has no path")

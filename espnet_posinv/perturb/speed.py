@@ -7,6 +7,7 @@ gets slower or faster, so that its content is at other positions.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 
 import numpy as np
 import torch
@@ -40,6 +41,8 @@ def ratio(factor: float | Fraction) -> Fraction:
     Raises:
         ValueError: it is no such fraction; 1/3 is one, 0.333 is not.
     """
+    if not isinstance(factor, Real):
+        raise ValueError(f"speed factor {factor!r}: a number is needed, like 0.95")
     if isinstance(factor, Fraction):
         if factor <= 0:
             raise ValueError(f"speed factor {factor}: must be above 0")

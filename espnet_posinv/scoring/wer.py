@@ -214,8 +214,9 @@ def _notes(
         yield f"only {len(scores)} utterances: the bootstrap's interval is too narrow"
     if absent := len(tables[0].keys() - tables[1].keys()):
         yield f"{absent} references without hypothesis: all of their words are deletions"
-    if empty := sum(not score["N"] for score in scores.values()):
-        yield f"{empty} references without a word: words recognised there count as insertions"
+    if empty := [utt for utt, score in scores.items() if not score["N"]]:
+        some = ", ".join(empty[:5]) + (", ..." if len(empty) > 5 else "")
+        yield f"{len(empty)} references without a word ({some}): words recognised there count as insertions"
     if cut_off := len(result["cut_off"]):
         yield f"{cut_off} transcripts reached the recogniser's limit of tokens and may lack words"
     digits = sum(any(c.isdigit() for c in score["ref"] + score["hyp"]) for score in scores.values())

@@ -16,7 +16,10 @@ def gamma(value) -> float:
         raise TypeError(f"soft-DTW: gamma must be a number, got {value}")
     if isinstance(value, Tensor) and value.requires_grad:
         raise TypeError("soft-DTW: gamma must be a number; its gradient is not implemented")
-    value = float(value)
+    try:
+        value = float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"soft-DTW: gamma must be a number, got {value!r}") from None
     if not (value > 0 and math.isfinite(value)):
         raise ValueError(f"soft-DTW: gamma must be positive and finite, got {value} (1e-3 is nearly DTW)")
     return value

@@ -142,3 +142,23 @@ def test_command(clean, noises, tmp_path, capsys):
     assert not (tmp_path / "n/wav.scp").exists()  # a job's share is no data directory yet
     assert command("data", "mix-data-dir")(args) == 0 and "n: 12 utterances" in capsys.readouterr().out
     assert set(read_scp(tmp_path / "n/utt2snr").values()) == {"0", "5"}
+
+
+def test_a_kind_of_noise_may_have_a_blank_in_its_name(clean, noises, tmp_path):
+    """Read back after an interruption, its words once became the SNR and a part of the reference's path."""
+    for kind in ("SHORT", "LATE"):
+        (tmp_path / f"noise/{kind} one").mkdir(parents=True)
+        (tmp_path / f"{kind}.wav").rename(tmp_path / f"noise/{kind} one/a.wav")
+    mix_data_dir(clean, tmp_path / "out", tmp_path / "noise", [5])
+    before = {name: read_scp(tmp_path / "out" / name) for name in ("utt2noise", "utt2snr", "spk1.scp")}
+    assert set(before["utt2noise"].values()) == {"SHORT one", "LATE one"}
+    assert mix_data_dir(clean, tmp_path / "out", tmp_path / "noise", [5]) == 0
+    for name, table in before.items():
+        assert read_scp(tmp_path / "out" / name) == table
+
+
+def test_the_clean_speech_is_not_replaced(clean, noises):
+    before = read_scp(clean / "wav.scp")
+    with pytest.raises(DataError, match="holds the clean speech; name another folder"):
+        mix_data_dir(clean, clean, noises, [5])
+    assert read_scp(clean / "wav.scp") == before

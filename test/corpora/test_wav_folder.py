@@ -58,6 +58,13 @@ def test_one_speaker_shares_no_utterance(corpus):
     [
         (lambda c: write_texts(c, names(c)[1:]), r"recordings: s0/take 0-0; a line is like: take 0-0 what"),
         (lambda c: (c / "texts").write_text("a b\na c\n"), "texts:2: 'a' has two transcripts"),
+        (lambda c: (c / "texts").unlink(), "texts: No such file or directory; name the file of transcripts"),
+        (
+            lambda c: (c / "texts").write_text(
+                f"{names(c)[0]}\t\n" + (c / "texts").read_text().split("\n", 1)[1]
+            ),
+            "take 0-0.wav: no words in .*texts; complete the line",
+        ),
         (lambda c: (c / "texts").write_bytes("a é\n".encode("latin-1")), "texts: not UTF-8; convert"),
         (lambda c: [p.unlink() for p in c.rglob("*.wav")], "no recordings"),
         (lambda c: [p.unlink() for p in sorted(c.rglob("*.wav"))[2:]], "none is left for"),
@@ -97,3 +104,11 @@ def test_a_path_without_speaker_is_named(corpus):
     write_texts(corpus, [])
     with pytest.raises(DataError, match="finds no speaker in it"):
         wav_folder(corpus / "audio", corpus / "texts", corpus / "data", speaker="^x(y)")
+
+
+def test_a_text_may_have_any_unicode_space(corpus):
+    """At some of which str.splitlines would split."""
+    lines = (f"{name}\tone\u2028two\x85three\n" for name in names(corpus))
+    (corpus / "texts").write_text("".join(lines), encoding="utf-8")
+    wav_folder(corpus / "audio", corpus / "texts", corpus / "data")
+    assert set(read_scp(corpus / "data/test/text").values()) == {"one\u2028two\x85three"}

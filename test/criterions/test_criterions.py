@@ -316,12 +316,15 @@ def test_statistics_carry_the_criterions_name(upstream):
         (SSLSoftDTWLoss, {"band": -1}, "band must be >= 0 frames, got -1"),
         (SSLSoftDTWLoss, {"scale": "mean"}, "scale 'mean': one of sum, none"),
         (SSLSoftDTWLoss, {"speeds": [0]}, "speed factor 0"),
+        (SSLSoftDTWLoss, {"speeds": 1.1}, r"speeds 1.1: a list of numbers is needed"),
+        (SSLSoftDTWLoss, {"speeds": ["0.9"]}, "speed factor '0.9': a number is needed"),
+        (SSLSoftDTWLoss, {"gamma": "a"}, "gamma must be a number, got 'a'"),
         (SSLMSEPadLoss, {"share": [0.1, 0.0]}, "padding share"),
         (SSLMSEPadLoss, {"split": "both"}, "padding split 'both'"),
     ],
 )
 def test_wrong_keys_are_refused_before_training(criterion, options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         criterion("transformers:any", **options)
 
 
@@ -330,3 +333,29 @@ def test_unequal_shapes_are_refused(upstream):
         ValueError, match=r"ssl_mse: reference \(1, 800\) and enhanced \(1, 801\) must both be"
     ):
         SSLMSELoss(upstream)(torch.zeros(1, 800), torch.zeros(1, 801))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lengths": [800]}, r"int64 \(1,\): 2 whole numbers of samples"),
+        ({"lengths": torch.tensor([1.0, 0.75])}, "float32 .*: 2 whole numbers of samples"),
+        ({"lengths": [800, 0]}, "utterance 1 of the batch: length 0, but there are 800 samples"),
+        ({"lengths": [801, 800]}, "utterance 0 of the batch: length 801, but there are 800"),
+        ({"ref": torch.zeros(2, 800, dtype=torch.int16)}, r"a waveform of torch.int16; a float tensor in"),
+        ({"inf": torch.zeros(2, 800).numpy()}, "a waveform of ndarray"),
+        ({"ref": torch.zeros(0, 800), "inf": torch.zeros(0, 800)}, "no utterance, or no sample"),
+    ],
+)
+def test_what_would_give_a_wrong_number_is_refused(upstream, change, message):
+    criterion = SSLSoftDTWLoss(upstream)
+    given = {"ref": torch.zeros(2, 800), "inf": torch.zeros(2, 800), "lengths": None, **change}
+    with pytest.raises(ValueError, match=message):
+        criterion(**given)
+
+
+def test_lengths_may_be_a_list(upstream):
+    torch.manual_seed(0)
+    ref, inf = torch.randn(2, 2, 1600)
+    a, b = (SSLMSELoss(upstream)(ref, inf, n) for n in ([1600, 900], torch.tensor([1600, 900])))
+    assert torch.equal(a, b) and not torch.equal(a, SSLMSELoss(upstream)(ref, inf, [1600, 1600]))

@@ -179,8 +179,12 @@ def test_mistakes_are_named(tmp_path, capsys):
     options = ["train", "--upstreams", f"a={MINI}", "--cells", "ssl_mse@b"]
     with pytest.raises(SystemExit, match="ssl_mse@b: encoders are a"):
         main(options)
+    with pytest.raises(SystemExit, match=r"name speech and noise \(--speech-scp"):
+        main(options[:3])
+    with pytest.raises(SystemExit, match="foo: write TAG=VALUE"):
+        main(["train", "--upstreams", "foo"])
     with pytest.raises(SystemExit, match="--snr 45 -5: the lowest comes first"):
-        main([*options[:3], "--snr", "45", "-5"])
+        main([*options[:3], "--speech-scp", "x", "--noise-scp", "y", "--snr", "45", "-5"])
 
 
 def test_a_short_training_warms_up_for_a_fifth_of_it(tmp_path, monkeypatch):
@@ -190,7 +194,7 @@ def test_a_short_training_warms_up_for_a_fifth_of_it(tmp_path, monkeypatch):
     for name in ("speech.scp", "noise.scp"):
         (tmp_path / name).write_text("")
     monkeypatch.setattr("espnet_posinv.perturb.random_noise.read_noises", lambda path: {})
-    options = ["--speech-scp", str(tmp_path / "speech.scp"), "--noise-scp", "", "--upstreams", f"a={MINI}"]
+    options = ["--speech-scp", str(tmp_path / "speech.scp"), "--noise-scp", "x", "--upstreams", f"a={MINI}"]
     main(["train", *options, "--checkpoints", "100", "--snr", "-5", "45"])
     main(["train", *options, "--checkpoints", "400", "800"])
     found = [(plan.steps, plan.warmup, plan.snr) for plan in plans]

@@ -121,7 +121,7 @@ def test_what_a_reader_must_know_is_said(tmp_path, capsys):
     assert [note.split(":")[0] for note in notes] == [
         "only 3 utterances",
         "1 references without hypothesis",
-        "1 references without a word",
+        "1 references without a word (c)",
         "1 transcripts reached the recogniser's limit of tokens and may lack words",
         "1 utterances with digits, which no package reads out in language 'xx'",
     ]

@@ -114,6 +114,7 @@ done
 if [ "${stage}" -gt 10 ] || [ "${stage}" -gt "${stop_stage}" ]; then
     wrong "--stage ${stage} --stop_stage ${stop_stage}: no stage to run; there are 1 to 10 (--list-stages)"
 fi
+for n in ngpu fs; do [[ ${!n} =~ ^[0-9]+$ ]] || wrong "--${n} ${!n}: must be a whole number"; done
 for n in train_set valid_set test_sets; do [ -n "${!n}" ] || wrong "name the sets: --${n} is empty"; done
 [[ ${spoken_max} =~ ^[0-9]+$ ]] || wrong "--spoken_max ${spoken_max}: must be a whole number"
 for n in ${seeds}; do [[ ${n} =~ ^[0-9]+$ ]] || wrong "--seeds ${n}: whole numbers are needed"; done

@@ -28,6 +28,9 @@ speaker=\${SPEAKER:-}  # e.g. ^([a-z]+)- where a file's name begins with the spe
 lang=en  # what is spoken, as Whisper names it; or ./run.sh --lang fr
 
 epochs=\${EPOCHS:-2} updates=\${UPDATES:-20}  # an epoch; for a first table: see doc/your_own_corpus.md
+for n in epochs updates; do
+    [[ \${!n} =~ ^[1-9][0-9]*\$ ]] || { echo "\$0: \${n^^}=\${!n}: must be a whole number above 0" >&2; exit 2; }
+done
 finetune="--set max_epoch=\${epochs} --set num_iters_per_epoch=\${updates}"
 finetune+=" --set scheduler_conf.warmup_steps_list=[0,\$((epochs * updates / 10)),\$((epochs * updates))]"
 finetune+=" --set preprocessor_conf.noise_scp=\${noise}"

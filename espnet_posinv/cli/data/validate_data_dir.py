@@ -1,5 +1,6 @@
 """Report all problems of a data directory; the exit status is 1 if there are any."""
 
+import os
 import sys
 
 from espnet_posinv.kaldi.check import Needs, check_data_dir, report
@@ -38,7 +39,7 @@ def run(args):
         extra_utt_files=frozenset(args.utt_extra_files.split()),
     )
     count = report(check_data_dir(args.data_dir, needs), sys.stderr)
-    if args.check_audio:
+    if args.check_audio and os.path.isdir(args.data_dir):
         from espnet_posinv.kaldi.audio import parse_rate
         from espnet_posinv.kaldi.check_audio import check_audio
 

@@ -44,7 +44,7 @@ def options(parser):
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
     parser.add_argument("--rate", type=float, default=3e-4, help="highest learning rate")
     parser.add_argument("--snr", type=float, nargs=2, default=Plan.snr, metavar=("LOW", "HIGH"), help="dB")
-    parser.add_argument("--checkpoints", type=int, nargs="+", default=[25, 50, 100, 200, 400, 800])
+    parser.add_argument("--checkpoints", type=positive, nargs="+", default=[25, 50, 100, 200, 400, 800])
     parser.add_argument("--steps", nargs="*", type=int, help="of score and export: which checkpoints")
     parser.add_argument("--also", default="", help="folders of finished models to score as well")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -53,6 +53,8 @@ def options(parser):
 
 def table(text: str) -> dict[str, str]:
     """``A=x B=y`` as a dictionary."""
+    if odd := [word for word in text.split() if "=" not in word]:
+        raise ValueError(f"{' '.join(odd)}: write TAG=VALUE")
     return dict(word.split("=", 1) for word in text.split())
 
 
@@ -113,6 +115,8 @@ def _train(args, say) -> None:
         raise ValueError("nothing to train: name encoders (--upstreams)")
     if unknown := [cell for cell in cells if not upstreams.keys() >= set(cell.partition("@")[2].split("+"))]:
         raise ValueError(f"--cells {' '.join(unknown)}: encoders are {', '.join(upstreams)} (--upstreams)")
+    if not (args.speech_scp and args.noise_scp):
+        raise ValueError("name speech and noise (--speech-scp, --noise-scp)")
     if args.snr[0] > args.snr[1]:
         raise ValueError(f"--snr {args.snr[0]:g} {args.snr[1]:g}: the lowest comes first")
     speech = [torch.from_numpy(read_mono(path)).float() for path in read_scp(args.speech_scp).values()]

@@ -213,6 +213,9 @@ def train(
     Raises:
         FloatingPointError: a loss is not finite.
     """
+    for folder in cells:
+        if (folder / f"step{max(checkpoints)}.pt").is_file():
+            say(f"{folder}: trained already")
     open_cells = [
         Cell(folder, *what, start, plan, seeds, device)
         for folder, what in cells.items()
