@@ -97,8 +97,8 @@ import torch
 from espnet2.tasks.enh import EnhancementTask
 
 
-def work(args):
-    EnhancementTask.main_worker(args)
+def work(main_worker, args):
+    main_worker(args)
     assert multiprocessing.get_start_method() == "fork", "readers import everything again in each epoch"
 
 
@@ -110,7 +110,7 @@ def main():
         local = type(args)(**vars(args))
         local.dist_rank, local.dist_world_size, local.dist_backend, local.distributed = rank, 2, "gloo", True
         local.version, local.local_rank = "test", rank
-        children.append(context.Process(target=work, args=(local,)))
+        children.append(context.Process(target=work, args=(EnhancementTask.main_worker, local)))
     for child in children:
         child.start()
     for child in children:
