@@ -58,7 +58,7 @@ class Size:
     rounds: int
 
 
-SIZES = {"quick": Size(240, 16, 3), "default": Size(2000, 32, 36), "full": Size(None, 64, 50)}
+SIZES = {"quick": Size(240, 16, 2), "default": Size(2000, 32, 36), "full": Size(None, 64, 50)}
 
 
 def build(
