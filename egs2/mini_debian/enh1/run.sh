@@ -31,7 +31,8 @@ asr_args="--window 15"
 recognisers="${phones} ${base}" se_config='' results=exp_${size}/RESULTS.md train=() metrics=pesq,estoi,si_sdr probe='' spoken=0  # DNSMOS: a second an utterance
 case ${size} in
     quick)
-        epochs=2 updates=2 recognisers="${phones} ${tiny}" probe=none
+        epochs=2 updates=2 recognisers="${phones} ${tiny}" probe=none packed=models/nsnet2_ssl_mse
+        train=(--train_jobs 2 --train_threads 1)
         asr_args+=" --compute-type int8"  # faster, but its words depend on the processor; the report says so
         ;;
     default) epochs=2 updates=10 probe="--steps 5 --utterances 30" spoken=30 ;;
