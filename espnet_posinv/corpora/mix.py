@@ -65,7 +65,8 @@ def mix_data_dir(
     folder = target / f"audio-{_digest(entries, noise_scp, snrs, seed)}"
     folder.mkdir(parents=True, exist_ok=True)
     lines = (line for path in sorted(folder.glob("mixed.*")) for line in complete_lines(path))
-    done = {utt: Mixed(*rest) for utt, *rest in (line.split("\t") for line in lines)}
+    rows = (line.split("\t") for line in lines)
+    done = {utt: Mixed(*rest) for utt, *rest in rows if len(rest) == 3}  # 0.1.0 wrote blanks: mixed again
     utts = [utt for utt in (list(entries)[job - 1 :: jobs] if job else entries) if utt not in done]
     own = folder / f"mixed.{job or 0}"
     complete_lines(own, repair=True)  # other jobs may be writing to theirs

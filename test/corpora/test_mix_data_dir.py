@@ -153,6 +153,9 @@ def test_a_kind_of_noise_may_have_a_blank_in_its_name(clean, noises, tmp_path):
     before = {name: read_scp(tmp_path / "out" / name) for name in ("utt2noise", "utt2snr", "spk1.scp")}
     assert set(before["utt2noise"].values()) == {"SHORT one", "LATE one"}
     assert mix_data_dir(clean, tmp_path / "out", tmp_path / "noise", [5]) == 0
+    (journal,) = (tmp_path / "out").glob("audio-*/mixed.0")
+    journal.write_text(journal.read_text().replace("\t", " "))  # as 0.1.0 wrote it
+    assert mix_data_dir(clean, tmp_path / "out", tmp_path / "noise", [5]) == 12
     for name, table in before.items():
         assert read_scp(tmp_path / "out" / name) == table
 

@@ -21,6 +21,7 @@ while [ $# -gt 0 ]; do
         *) echo "$0: unknown option $1" >&2 && usage >&2 && exit 2 ;;
     esac
 done
+[[ ${updates} =~ ^[1-9][0-9]*$ ]] || die "--updates ${updates}: a whole number from 1 up is needed"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=/dev/null
 . ./path.sh
