@@ -62,6 +62,8 @@ fi
 
 if reach 3; then
     needs data/all/text_phones 2
+    valid=data/valid/spk1.scp
+    [ -f "${valid}" ] || valid=data/valid/wav.scp  # unpacked by ../enh1/local/interaction.sh
     for u in ${upstreams}; do for h in ${heads}; do
         out=${dir}/${u%%=*}_${h}
         echo "stage 3: ${out}"
@@ -75,6 +77,6 @@ if reach 3; then
         OMP_NUM_THREADS=$(nproc) posinv train-ctc --upstream "${u#*=}" "${units[@]}" --head "${h#*_}" --hidden 256 \
             --dropout 0.3 --steps "${steps}" --eval-every "$((steps < 500 ? steps : 500))" --half --device "${device}" \
             --train-scp data/all/wav.scp --train-text "data/all/${text}" \
-            --valid-scp data/valid/spk1.scp --valid-text "data/valid/${text}" --output-dir "${out}"
+            --valid-scp "${valid}" --valid-text "data/valid/${text}" --output-dir "${out}"
     done; done
 fi

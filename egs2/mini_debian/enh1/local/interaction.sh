@@ -2,14 +2,15 @@
 # The experiment of doc/evidence.md: does SSL-SoftDTW gain more over SSL-MSE where the encoder is positional?
 # Criterions x encoders x seeds on a GPU, phone errors of what each model makes of the tests, a page with intervals.
 # Killed and run again, it goes on with the cells that are not done.
-# Usage: local/interaction.sh [--device cuda] [--seeds 5] [--updates 800] [--jobs 3] [--data ../asr1/data] [--dir exp_full/interaction]
+# The processes take the GPUs in turn: all, or those of CUDA_VISIBLE_DEVICES.
+# Usage: local/interaction.sh [--device cuda] [--seeds 5] [--updates 3200] [--jobs 6] [--data ../asr1/data] [--dir exp_full/interaction]
 #        local/interaction.sh --pack FILE      # speech, noise and tests in Opus, for a machine without network
 #        local/interaction.sh --unpack FILE    # there: makes --data
 set -euo pipefail
 
-usage() { sed -n '2,7s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
 die() { echo "$0: $*" >&2 && exit 2; }
-device=cuda seeds=5 updates=800 jobs=3 data=../asr1/data dir=exp_full/interaction pack='' unpack=''
+device=cuda seeds=5 updates=3200 jobs=6 data=../asr1/data dir=exp_full/interaction pack='' unpack=''
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage && exit 0 ;;
@@ -33,7 +34,7 @@ interaction() { python3 -m interaction "$@"; }
 if [ -n "${pack}" ]; then
     interaction pack --archive "${pack}" --lists "all=${data}/all/wav.scp=16" "noise=${data}/noise/train.scp=20" \
         "test_unseen=${data}/test_unseen/wav.scp=24" "test_seen=${data}/test_seen/wav.scp=24" \
-        "test_clean=${data}/test_clean/wav.scp=16"
+        "test_clean=${data}/test_clean/wav.scp=16" "valid=${data}/valid/spk1.scp=16"
     exit
 elif [ -n "${unpack}" ]; then
     interaction unpack --archive "${unpack}" --data "${data}"
@@ -55,16 +56,33 @@ whisper=whisper:${WHISPER_TINY_EN:-../downloads/whisper-tiny.en}
 twins=transformers:../ssl1
 upstreams="mini_hubert=${twins}/mini_hubert positional=${twins}/mini_hubert_positional whisper=${whisper}"
 mkdir -p "${dir}"
-for e in mini_hubert positional whisper; do echo "ssl_mse@${e} ssl_mse_pad@${e} ssl_mse_shift@${e} ssl_softdtw@${e}"; done |
-    xargs -P "${jobs}" -I CELLS python3 -m interaction train --device "${device}" --seeds "${seeds}" \
-    --speech-scp "${data}/all/wav.scp" --noise-scp "${noise}" --upstreams "${upstreams}" --cells CELLS --output-dir "${dir}" \
-    --checkpoints "${checkpoints[@]}" "${updates}"
-heads=../asr1/heads
-score() {
-    interaction score --device "${device}" --output-dir "${dir}" --clean "${data}/test_clean" \
-        --judges "mini_hubert=${heads}/mini_hubert_phones_blstm positional=${heads}/positional_phones_blstm whisper=${heads}/whisper_tiny_phones_blstm,${whisper}" \
-        --also "models/nsnet2_ssl_mse models/nsnet2_ssl_softdtw" "$@"
+gpus=${CUDA_VISIBLE_DEVICES:-$(nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | paste -sd, || true)}  # "": none
+# shellcheck disable=SC2016
+spread() { # the arguments, with each line of the input as --cells, on the next GPU
+    GPUS=${gpus} xargs -P "${jobs}" --process-slot-var=SLOT -I CELLS bash -c '
+        IFS=, read -ra gpus <<< "${GPUS}"
+        if ((${#gpus[@]})); then export CUDA_VISIBLE_DEVICES=${gpus[SLOT % ${#gpus[@]}]}; fi
+        exec python3 -m interaction "$@"' interaction "$@" --cells CELLS
 }
-score --steps 0 "${updates}" --sets "unseen=${data}/test_unseen seen=${data}/test_seen clean=${data}/test_clean"
+heads=../asr1/heads head=0
+if [ ! -f "${heads}/positional_phones_blstm/config.json" ]; then
+    CUDA_VISIBLE_DEVICES=${gpus##*,} ../asr1/run.sh --stage 3 --device "${device}" --dir heads --heads phones_blstm \
+        --upstreams "positional=${twins}/mini_hubert_positional" > "${dir}/head.log" 2>&1 &
+    head=$!
+fi
+pairs() { for e in mini_hubert positional whisper; do echo "ssl_softdtw@${e} ssl_mse@${e}"; done &&
+    for e in mini_hubert positional whisper; do echo "ssl_mse_pad@${e} ssl_mse_shift@${e}"; done; }
+pairs | spread train --device "${device}" --seeds "${seeds}" --speech-scp "${data}/all/wav.scp" --noise-scp "${noise}" \
+    --upstreams "${upstreams}" --output-dir "${dir}" --checkpoints "${checkpoints[@]}" "${updates}"
+((head == 0)) || wait "${head}" || die "the recogniser on the positional twin: see ${PWD}/${dir}/head.log"
+also=()
+for model in models/*/model.pth; do also+=("$(dirname "${model}")"); done
+score() {
+    { echo "nsnet2 ${also[*]##*/}" && pairs; } | spread score --device "${device}" --output-dir "${dir}" \
+        --clean "${data}/test_clean" --also "${also[*]}" \
+        --judges "mini_hubert=${heads}/mini_hubert_phones_blstm positional=${heads}/positional_phones_blstm whisper=${heads}/whisper_tiny_phones_blstm,${whisper}" "$@"
+}
+score --steps 0 "${updates}" --sets "unseen=${data}/test_unseen"
 score --sets "half=${data}/test_unseen/every2"  # the curves
+score --steps 0 "${updates}" --sets "seen=${data}/test_seen clean=${data}/test_clean"
 interaction report --output-dir "${dir}"

@@ -5,7 +5,6 @@ export makes model folders of a cell's checkpoints, as `models/` holds them.
 train goes on where it was: what a cell has is kept. Cells may be spread over machines by --cells.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -44,7 +43,7 @@ def options(parser):
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
     parser.add_argument("--rate", type=float, default=3e-4, help="highest learning rate")
     parser.add_argument("--snr", type=float, nargs=2, default=Plan.snr, metavar=("LOW", "HIGH"), help="dB")
-    parser.add_argument("--checkpoints", type=positive, nargs="+", default=[25, 50, 100, 200, 400, 800])
+    parser.add_argument("--checkpoints", type=positive, nargs="+", default=[25 * 2**n for n in range(8)])
     parser.add_argument("--steps", nargs="*", type=int, help="of score and export: which checkpoints")
     parser.add_argument("--also", default="", help="folders of finished models to score as well")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -135,6 +134,7 @@ def _train(args, say) -> None:
 def _score(args, say) -> None:
     import torch
 
+    from espnet_posinv.files import replacing, write_json
     from interaction.score import Judge, TestSet, score
     from interaction.train import PREFIX, load_model
 
@@ -154,12 +154,13 @@ def _score(args, say) -> None:
         if not path.is_file():
             path.parent.mkdir(exist_ok=True)
             state = load_model(Path(folder)).state_dict()
-            torch.save([{PREFIX + k: v for k, v in state.items()}], path)
+            with replacing(path) as temporary:  # several processes may score side by side
+                torch.save([{PREFIX + k: v for k, v in state.items()}], temporary)
     for name, found in sets.items():
-        (args.output_dir / f"{name}.facts.json").write_text(json.dumps(found.facts()), encoding="utf-8")
+        write_json(args.output_dir / f"{name}.facts.json", found.facts())
         noisy = args.output_dir / f"{name}.noisy.json"
         if not noisy.is_file():
-            noisy.write_text(json.dumps(found.errors(lambda x, n: x, judges)), encoding="utf-8")
+            write_json(noisy, found.errors(lambda x, n: x, judges))
     model = load_model(args.model).to(args.device).eval()
     wanted = set(args.steps) if args.steps else None
     cells = set(args.cells.split())
