@@ -25,7 +25,6 @@ from bench_common import cuda_growth, make_parser, peak_growth, random_hubert
 from espnet_posinv.criterions.ssl_mse import SSLMSELoss
 from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
 from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
-from espnet_posinv.device import to_device
 from espnet_posinv.enh.nsnet2 import NSNet2Separator
 from espnet_posinv.perturb.speed import Speed
 from espnet_posinv.ssl import load_encoder
@@ -83,14 +82,13 @@ def step(name, model, optimizer, encoder, mix, ref, device, by_part=True):
     """One optimisation step; returns seconds by part, or of the step as a whole, as training runs it."""
     clock = Clock(device, by_part)
     clock.start()
-    lengths = torch.full((len(mix),), mix.shape[1])  # on the host, as ESPnet's model passes them to a criterion
-    on_device = to_device(lengths, device)
+    lengths = torch.full((len(mix),), mix.shape[1], device=device)
     optimizer.zero_grad()
     if name == "authors' way":
         speeds = Speed()
         rng = np.random.default_rng(int(torch.randint(2**31, ())))
         for b in range(len(mix)):
-            enhanced = model(mix[b : b + 1], on_device[b : b + 1])[0][0]
+            enhanced = model(mix[b : b + 1], lengths[b : b + 1])[0][0]
             clock.stop("enhance")
             timed = TimedEncoder(encoder, clock)
             value = one_by_one(timed, ref[b : b + 1], enhanced, [speeds.draw(rng)]) / len(mix)
@@ -98,7 +96,7 @@ def step(name, model, optimizer, encoder, mix, ref, device, by_part=True):
             value.backward()
             clock.stop("backward")
     else:
-        enhanced = model(mix, on_device)[0][0]
+        enhanced = model(mix, lengths)[0][0]
         clock.stop("enhance")
         criterion = CRITERIONS[name]("whisper:given")
         criterion._encoders[enhanced.device] = TimedEncoder(encoder, clock)

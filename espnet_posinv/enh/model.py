@@ -4,29 +4,20 @@ from espnet2.enh.espnet_enh_s2t_model import ESPnetEnhS2TModel
 from espnet2.enh.espnet_model import ESPnetEnhancementModel
 from espnet2.enh.espnet_model_tse import ESPnetExtractionModel
 
-from espnet_posinv.criterions.batch import batch_info, current_batch
+from espnet_posinv.criterions.batch import batch_info
 from espnet_posinv.enh.rates import KEY as RATES
 
 
-def _on_cpu(x):
-    return None if x is None else x.cpu()
-
-
 class _SetsBatch:
-    """Mix-in for ESPnet's models that sets ``current_batch()`` while they compute a loss.
-
-    What the criterions read on the host is copied from a GPU before the enhancement: a copy after it would
-    wait for it, and the GPU then for the next kernels.
-    """
+    """Mix-in for ESPnet's models that sets ``current_batch()`` while they compute a loss."""
 
     def forward(self, *args, **kwargs):
-        rates = _on_cpu(kwargs.get(RATES))
+        rates = kwargs.get(RATES)
         known = {
             "utt_ids": kwargs.get("utt_id"),
             "sample_rates": None if rates is None else rates.flatten(),
             "perturbed": kwargs.get("perturbed_ref1"),
-            "perturbed_lengths": _on_cpu(kwargs.get("perturbed_ref1_lengths")),
-            "lengths": _on_cpu(kwargs.get("speech_mix_lengths")),
+            "perturbed_lengths": kwargs.get("perturbed_ref1_lengths"),
         }
         with batch_info(**known):
             return super().forward(*args, **kwargs)
@@ -36,8 +27,8 @@ class _SetsLengths(_SetsBatch):
     """The same for models with their own criterions."""
 
     def forward_loss(self, speech_pre, speech_lengths, *args, **kwargs):
-        known = current_batch().lengths  # None where a joint model calls this, not forward
-        with batch_info(lengths=speech_lengths if known is None else known):
+        # a joint model calls this, not forward
+        with batch_info(lengths=speech_lengths):
             return super().forward_loss(speech_pre, speech_lengths, *args, **kwargs)
 
 
