@@ -1,6 +1,7 @@
 """Data directories for training, validation and test from a folder of recordings and their transcripts."""
 
 import hashlib
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,7 +46,7 @@ def wav_folder(
         raise DataError(f"{audio}: no recordings ({', '.join(sorted(SUFFIXES))})")
     texts = _read_transcripts(Path(transcripts))
     tables: dict[str, dict[str, str]] = {name: {} for name in ("wav.scp", "utt2spk", "text")}
-    missing = []
+    missing, used = [], set()
     infos = list(parallel_map(_problem, files, label="checking recordings"))
     problems = [f"  {path}: {problem}" for path, problem in zip(files, infos, strict=True) if problem]
     for path in files:
@@ -56,10 +57,12 @@ def wav_folder(
         utt = utt if utt.startswith(who) else f"{who}-{utt}"
         if utt in tables["wav.scp"]:
             raise DataError(f"{path}: {utt} is also {tables['wav.scp'][utt]}; rename one of them")
-        text = next((texts[n] for n in (str(below), below.name, str(name), name.name) if n in texts), None)
-        if text is None:
+        line = next((n for n in (str(below), below.name, str(name), name.name) if n in texts), None)
+        if line is None:
             missing.append(str(below))
             continue
+        used.add(line)
+        text = texts[line]
         if not text:
             problems.append(
                 f"  {path}: no words in {transcripts}; complete the line, or take the recording away"
@@ -71,6 +74,10 @@ def wav_folder(
         problems.append(f"{what}; a line is like: {Path(missing[0]).name} what is said")
     if problems:
         raise DataError("\n".join([f"{audio}: correct these, and run again", *problems]))
+    if idle := sorted(texts.keys() - used):
+        some = ", ".join(idle[:10]) + (", ..." if len(idle) > 10 else "")
+        what = f"{len(idle)} of {len(texts)} lines have no recording"
+        logging.warning(f"{transcripts}: {what} below {audio}: {some}")
     chosen = _split(tables["utt2spk"], shares, seed)
     for name in SETS:
         if not chosen[name]:

@@ -57,7 +57,7 @@ def lengths_of(wav: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.T
     """
     if lengths is not None:
         lengths = torch.as_tensor(lengths).cpu()
-        if lengths.is_floating_point() or lengths.shape != wav.shape[:1]:
+        if lengths.is_floating_point() or lengths.dtype == torch.bool or lengths.shape != wav.shape[:1]:
             raise ValueError(
                 f"lengths {lengths.dtype} {tuple(lengths.shape)}: {len(wav)} whole numbers of samples needed"
             )

@@ -78,6 +78,14 @@ def _lengths(name: str, lengths, like: Tensor, width: int) -> Tensor:
     return _saveable(lengths.to(like.device, torch.int64))
 
 
+def only_costs(x, y, metric: str, normalize: bool) -> None:
+    """With costs there are neither frames nor what is done to them."""
+    if x is not None or y is not None:
+        raise ValueError("soft-DTW: give x and y, or cost, not both")
+    if metric != "sqeuclidean" or normalize:
+        raise ValueError("soft-DTW: distance and normalize_frames are for x and y; with cost give neither")
+
+
 def costs(cost, x_lengths, y_lengths) -> tuple[Tensor, Tensor, Tensor]:
     """Costs in float32 or float64, and the lengths of the two sides."""
     _tensor("cost", cost, "(B, N, M)")

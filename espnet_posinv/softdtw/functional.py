@@ -71,8 +71,7 @@ def soft_dtw(
         tensor([0.6734])
     """
     if cost is not None:
-        if x is not None or y is not None:
-            raise ValueError("soft_dtw: give x and y, or cost, not both")
+        checks.only_costs(x, y, distance, normalize_frames)
         cost, x_lengths, y_lengths = checks.costs(cost, x_lengths, y_lengths)
         return CostLoss.apply(cost, x_lengths, y_lengths, checks.gamma(gamma), checks.band(band))
     inputs = checks.frames(x, y, x_lengths, y_lengths, distance, normalize_frames)
@@ -138,7 +137,7 @@ def soft_alignment(
             frames = checks.frames(x, y, x_lengths, y_lengths, distance, normalize_frames)
             x, y, x_lengths, y_lengths = frames
             cost = frame_costs(x, y, distance == "cosine")
-        elif x is not None or y is not None:
-            raise ValueError("soft_alignment: give x and y, or cost, not both")
+        else:
+            checks.only_costs(x, y, distance, normalize_frames)
         cost, x_lengths, y_lengths = checks.costs(cost, x_lengths, y_lengths)
         return alignment(Problem([cost], x_lengths, y_lengths, checks.gamma(gamma), checks.band(band)))

@@ -8,6 +8,8 @@ import unicodedata
 from importlib.metadata import version
 
 import regex
+from babel import Locale
+from babel.core import get_global
 
 from espnet_posinv.text import english
 from espnet_posinv.text.letters import INSIDE, LETTER_APOSTROPHE, clean, words
@@ -51,9 +53,21 @@ def spell(text: str, language: str = "en") -> str:
     return words(read_out(text, language))
 
 
+@functools.cache
 def code(language: str) -> str:
-    """The language of a code like en-GB or zh_TW."""
-    return regex.split("[-_]", language.lower())[0]
+    """The shortest code of a language: en for eng and en-GB.
+
+    Raises:
+        ValueError: no language has this code.
+    """
+    first = regex.split("[-_]", language.lower())[0]
+    if first not in Locale("en").languages:
+        first = get_global("language_aliases").get(first, first)
+        if len(first) != 3 and first not in Locale("en").languages:  # three letters: Unicode has not all of them
+            raise ValueError(
+                f"language {language!r}: no language has this code; write en, cs or pt-BR, for instance"
+            )
+    return first
 
 
 def reads_numbers(language: str) -> bool:

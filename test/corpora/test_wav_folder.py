@@ -100,6 +100,12 @@ def test_names_may_have_their_suffix(corpus):
     assert sum(wav_folder(corpus / "audio", corpus / "texts", corpus / "data").values()) == 40
 
 
+def test_lines_without_recording_are_named(corpus, caplog):
+    write_texts(corpus, [*names(corpus), "s0/take 9-0"])
+    wav_folder(corpus / "audio", corpus / "texts", corpus / "data")
+    assert "1 of 41 lines have no recording" in caplog.text and "s0/take 9-0" in caplog.text
+
+
 def test_a_path_without_speaker_is_named(corpus):
     write_texts(corpus, [])
     with pytest.raises(DataError, match="finds no speaker in it"):

@@ -340,6 +340,7 @@ def test_unequal_shapes_are_refused(upstream):
     [
         ({"lengths": [800]}, r"int64 \(1,\): 2 whole numbers of samples"),
         ({"lengths": torch.tensor([1.0, 0.75])}, "float32 .*: 2 whole numbers of samples"),
+        ({"lengths": torch.tensor([True, True])}, "bool .*: 2 whole numbers of samples"),
         ({"lengths": [800, 0]}, "utterance 1 of the batch: length 0, but there are 800 samples"),
         ({"lengths": [801, 800]}, "utterance 0 of the batch: length 801, but there are 800"),
         ({"ref": torch.zeros(2, 800, dtype=torch.int16)}, r"a waveform of torch.int16; a float tensor in"),

@@ -44,6 +44,8 @@ def test_frames(function, arguments, error, text):
 @pytest.mark.parametrize("function", [soft_dtw, soft_alignment])
 def test_costs(function):
     for arguments, error, text in (
+        ({"distance": "cosine"}, ValueError, "with cost give neither"),
+        ({"normalize_frames": True}, ValueError, "with cost give neither"),
         ({"x": X, "y": Y}, ValueError, "give x and y, or cost, not both"),
         ({"cost": COST[0]}, ValueError, r"cost must have shape \(B, N, M\), got \(5, 4\)"),
         ({"cost": COST.int()}, TypeError, r"cost must be floating point, got torch\.int32"),

@@ -106,8 +106,8 @@ def test_other_languages():
     assert normalize("L'État, c'est 2 moi!", "fr") == "l'état c'est deux moi"
     assert normalize("¿Qué? 21", "es-MX") == "qué veintiuno"
     assert normalize("log in", "it") == "log in"  # English spellings are not touched
-    assert normalize("Room 5", "xx") == "room 5"
-    assert "no package reads them out" in describe("xx")["rules"]
+    assert normalize("Room 5", "tok") == "room 5"
+    assert "no package reads them out" in describe("tok")["rules"]
 
 
 @pytest.mark.parametrize(
@@ -131,3 +131,10 @@ def test_spelt_for_units_and_dictionaries(text, language, words):
 def test_rules_and_versions_are_described():
     assert describe("en")["equivalent"]["voice mail"] == "voicemail"
     assert describe("fr")["packages"]["whisper-normalizer"]
+
+
+def test_codes_of_languages():
+    assert normalize("Mr. Smith left in eighteen sixty", "eng") == normalize("mister smith left in 1860", "en-GB")
+    for wrong in ("xx", "english", ""):
+        with pytest.raises(ValueError, match="no language has this code"):
+            normalize("one", wrong)

@@ -3,14 +3,14 @@
 # Criterions x encoders x seeds on a GPU, phone errors of what each model makes of the tests, a page with intervals.
 # Killed and run again, it goes on with the cells that are not done.
 # The processes take the GPUs in turn: all, or those of CUDA_VISIBLE_DEVICES.
-# Usage: local/interaction.sh [--device cuda] [--seeds 5] [--updates 3200] [--jobs 6] [--data ../asr1/data] [--dir exp_full/interaction]
+# Usage: local/interaction.sh [--device cuda] [--seeds 5] [--updates 800] [--jobs 6] [--data ../asr1/data] [--dir exp_full/interaction]
 #        local/interaction.sh --pack FILE      # speech, noise and tests in Opus, for a machine without network
 #        local/interaction.sh --unpack FILE    # there: makes --data
 set -euo pipefail
 
 usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
 die() { echo "$0: $*" >&2 && exit 2; }
-device=cuda seeds=5 updates=3200 jobs=6 data=../asr1/data dir=exp_full/interaction pack='' unpack=''
+device=cuda seeds=5 updates=800 jobs=6 data=../asr1/data dir=exp_full/interaction pack='' unpack=''
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage && exit 0 ;;

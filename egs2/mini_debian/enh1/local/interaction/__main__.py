@@ -43,7 +43,7 @@ def options(parser):
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
     parser.add_argument("--rate", type=float, default=3e-4, help="highest learning rate")
     parser.add_argument("--snr", type=float, nargs=2, default=Plan.snr, metavar=("LOW", "HIGH"), help="dB")
-    parser.add_argument("--checkpoints", type=positive, nargs="+", default=[25 * 2**n for n in range(8)])
+    parser.add_argument("--checkpoints", type=positive, nargs="+", default=[25, 50, 100, 200, 400, 800])
     parser.add_argument("--steps", nargs="*", type=int, help="of score and export: which checkpoints")
     parser.add_argument("--also", default="", help="folders of finished models to score as well")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
