@@ -38,6 +38,7 @@ def test_an_environment_keeps_its_interpreter(setup):
     done = setup()
     assert "Python 3.99 environment" in done.stdout
     assert "no tested version list for Python 3.99" in done.stderr  # this once ended without a word
+    assert done.returncode == 1 and "the packages could not be installed" in done.stderr
 
 
 def test_another_interpreter_for_an_environment_that_is_there(setup):

@@ -76,7 +76,7 @@ else
 fi
 # uv is several times faster than pip, but does not read pip's settings; where it fails, pip does the work.
 "${pip[@]}" install -q "${options[@]}" uv || true
-settings=$("${pip[@]}" config list)
+settings=$("${pip[@]}" config list || true)
 for pair in index-url=UV_DEFAULT_INDEX extra-index-url=UV_EXTRA_INDEX_URL find-links=UV_FIND_LINKS constraint=UV_CONSTRAINT \
     cert=SSL_CERT_FILE; do
     value=$(sed -n "s/^[^=]*[.]${pair%=*}='\(.*\)'$/\1/p" <<< "$settings" | head -1)
@@ -89,7 +89,7 @@ get() { "$venv/bin/uv" pip install -q --python "$venv" "${options[@]}" "$@" || "
     get --no-build-isolation -e "${root}[${extras}]"
 } &
 install=$!
-trap 'kill $install 2> /dev/null || true' INT TERM
+trap 'pkill -P $install || true; kill $install 2> /dev/null || true' INT TERM
 start=$SECONDS
 while sleep 1; kill -0 $install 2> /dev/null; do
     if [ $(((SECONDS - start) % 20)) = 0 ]; then
