@@ -211,10 +211,15 @@ def train(
         say: prints a line.
 
     Raises:
+        DataError: a cell was trained with another plan or number of seeds.
         FloatingPointError: a loss is not finite.
     """
+    settings = json.loads(json.dumps({**vars(plan), "seeds": seeds}))
     for folder in cells:
         if (folder / f"step{max(checkpoints)}.pt").is_file():
+            plan_file = folder / "plan.json"  # older trainings have none
+            if plan_file.is_file() and json.loads(plan_file.read_text(encoding="utf-8")) != settings:
+                raise DataError(f"{folder}: trained with other settings (plan.json); name another --output-dir")
             say(f"{folder}: trained already")
     open_cells = [
         Cell(folder, *what, start, plan, seeds, device)
@@ -223,6 +228,8 @@ def train(
     ]
     if not open_cells:
         return
+    for cell in open_cells:
+        write_json(cell.folder / "plan.json", settings)
     mixer = Mixer(speech, noises, Plan(**{**vars(plan), "batch": seeds * plan.batch}), device)
     began = time.time()
     for step in range(max(checkpoints)):
