@@ -63,7 +63,8 @@ def code(language: str) -> str:
     first = regex.split("[-_]", language.lower())[0]
     if first not in Locale("en").languages:
         first = get_global("language_aliases").get(first, first)
-        if len(first) != 3 and first not in Locale("en").languages:  # three letters: Unicode has not all of them
+        # Unicode has not all of three letters
+        if len(first) != 3 and first not in Locale("en").languages:
             raise ValueError(
                 f"language {language!r}: no language has this code; write en, cs or pt-BR, for instance"
             )

@@ -87,7 +87,7 @@ def test_each_seed_has_its_own_weights_and_what_is_done_is_kept(tmp_path):
     beside, alone = (torch.load(p / "step2.pt", weights_only=True) for p in (other, tmp_path / "alone"))
     for x, y in zip(beside, alone, strict=True):
         assert torch.equal(x[name], y[name])
-    with pytest.raises(ValueError, match="mse: trained with other settings"):
+    with pytest.raises(ValueError, match=r"mse/plan.json: trained with other settings"):
         train({cell: (losses[0], [MINI])}, *common[:3], Plan(2, 1, 0.4), *common[4:])
 
 

@@ -134,7 +134,7 @@ def test_rules_and_versions_are_described():
 
 
 def test_codes_of_languages():
-    assert normalize("Mr. Smith left in eighteen sixty", "eng") == normalize("mister smith left in 1860", "en-GB")
+    assert normalize("Mr. Smith in eighteen sixty", "eng") == normalize("mister smith in 1860", "en-GB")
     for wrong in ("xx", "english", ""):
         with pytest.raises(ValueError, match="no language has this code"):
             normalize("one", wrong)

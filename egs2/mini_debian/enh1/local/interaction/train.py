@@ -219,7 +219,7 @@ def train(
         if (folder / f"step{max(checkpoints)}.pt").is_file():
             plan_file = folder / "plan.json"  # older trainings have none
             if plan_file.is_file() and json.loads(plan_file.read_text(encoding="utf-8")) != settings:
-                raise DataError(f"{folder}: trained with other settings (plan.json); name another --output-dir")
+                raise DataError(f"{plan_file}: trained with other settings; name another --output-dir")
             say(f"{folder}: trained already")
     open_cells = [
         Cell(folder, *what, start, plan, seeds, device)
