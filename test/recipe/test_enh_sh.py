@@ -192,7 +192,7 @@ def test_a_path_with_blanks_is_refused_by_the_example(recipe):
 
 
 def test_a_training_that_fails_shows_the_end_of_its_log_and_not_all_of_it_again():
-    source = (ROOT / "egs2/TEMPLATE/enh1/enh.sh").read_text()
+    source = (ROOT / "utils/enh_steps.sh").read_text()
     kept = re.search(r"2> >\((sed -u '[^']*') >&2\)", source)[1]
     said = "[a] (launch:96) INFO: /bin/x\nrun.pl: last lines of train.log:\n    ValueError: wrong\n"
     said += "Command '['run.pl']' returned non-zero exit status 1.\nTraceback\nThe last 1000 lines\n"
@@ -207,7 +207,7 @@ def test_a_training_that_fails_shows_the_end_of_its_log_and_not_all_of_it_again(
     [(0, True, "1357"), (2, True, "15"), (9, True, "1357"), (0, False, "01234567"), (3, False, "025")],
 )
 def test_recognisers_of_words_get_utterances_of_the_language_evenly(tmp_path, most, languages, kept):
-    text = (ROOT / "egs2/TEMPLATE/enh1/enh.sh").read_text()
+    text = (ROOT / "utils/enh_steps.sh").read_text()
     function = text[text.index("spoken() {") : text.index("hears_phones() {")]
     folder = tmp_path / "raw/test"
     folder.mkdir(parents=True)
