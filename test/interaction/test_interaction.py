@@ -15,7 +15,8 @@ sys.path.insert(0, str(ROOT / "egs2/mini_debian/enh1/local"))
 from interaction.__main__ import ABLATION, main  # noqa: E402
 from interaction.ablation import Grids  # noqa: E402
 from interaction.report import Resamples, Results, _interaction, told  # noqa: E402
-from interaction.train import SideBySide, load_model, train  # noqa: E402
+from interaction.side_by_side import SideBySide  # noqa: E402
+from interaction.train import Cell, load_model, train  # noqa: E402
 
 from espnet_posinv.enh.in_memory import Plan  # noqa: E402
 from espnet_posinv.report.document import Strong  # noqa: E402
@@ -89,6 +90,41 @@ def test_each_seed_has_its_own_weights_and_what_is_done_is_kept(tmp_path):
         assert torch.equal(x[name], y[name])
     with pytest.raises(ValueError, match=r"mse/plan.json: trained with other settings"):
         train({cell: (losses[0], [MINI])}, *common[:3], Plan(2, 1, 0.4), *common[4:])
+
+
+def test_a_training_that_is_killed_goes_on(tmp_path, monkeypatch):
+    g = torch.Generator().manual_seed(0)
+    speech, noises = [0.1 * torch.randn(3 * RATE, generator=g)], {"n": torch.randn(3 * RATE, generator=g)}
+    common = (MODEL, speech, noises, Plan(3, 1, 0.5), 2, [1, 3], "cpu")
+
+    def cells(folder):
+        return {
+            tmp_path / folder / name: ({"name": name, "conf": {}}, [MINI])
+            for name in ("ssl_mse", "ssl_softdtw")
+        }
+
+    train(cells("whole"), *common)
+    monkeypatch.setattr("interaction.resume.EVERY", 0.0)
+    update, steps = Cell.update, []
+
+    def noted(cell, step, *batch):
+        steps.append(step)
+        if len(steps) == 5:  # the first cell's third update
+            raise KeyboardInterrupt
+        update(cell, step, *batch)
+
+    monkeypatch.setattr(Cell, "update", noted)
+    with pytest.raises(KeyboardInterrupt):
+        train(cells("killed"), *common)
+    train(cells("killed"), *common)
+    assert steps == [0, 0, 1, 1, 2, 2, 2] and not list(tmp_path.rglob("state.pt"))
+    for name in ("ssl_mse", "ssl_softdtw"):
+        folders = [tmp_path / folder / name for folder in ("whole", "killed")]
+        rows = [json.loads((p / "train.jsonl").read_text().splitlines()[-1]) for p in folders]
+        assert rows[0]["loss"] == rows[1]["loss"]
+        models = [torch.load(p / "step3.pt", weights_only=True) for p in folders]
+        for x, y in zip(*models, strict=True):
+            assert all(torch.equal(x[key], y[key]) for key in x)
 
 
 def test_rates_and_intervals():

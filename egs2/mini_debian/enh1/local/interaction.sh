@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The experiment of doc/evidence.md: does SSL-SoftDTW gain more over SSL-MSE where the encoder is positional?
 # Criterions x encoders x seeds on a GPU, phone errors of what each model makes of the tests, a page with intervals.
-# Killed and run again, it goes on with the cells that are not done.
+# Killed and run again, it goes on where it was a minute before.
 # The processes take the GPUs in turn: all, or those of CUDA_VISIBLE_DEVICES.
 # Usage: local/interaction.sh [--device cuda] [--seeds 5] [--updates 800] [--jobs 6] [--data ../asr1/data] [--dir exp_full/interaction]
 #        local/interaction.sh --pack FILE      # speech, noise and tests in Opus, for a machine without network

@@ -6,7 +6,6 @@ that is clipped by itself. All cells get the same batches.
 """
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,10 +15,12 @@ from torch import nn
 from espnet_posinv.criterions import criterion_class
 from espnet_posinv.enh.in_memory import Mixer, Plan, learning_rate
 from espnet_posinv.enh.model_folder import INFERENCE, KEY, write_model
-from espnet_posinv.enh.nsnet2 import GAIN_FLOOR, NSNet2Separator
+from espnet_posinv.enh.nsnet2 import NSNet2Separator
 from espnet_posinv.files import atomic_write, replacing, write_json
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.sample_rate import SAMPLE_RATE
+from interaction.resume import State
+from interaction.side_by_side import SideBySide
 
 PREFIX = "separator."
 
@@ -48,59 +49,6 @@ def export(weights: Path) -> list[Path]:
             folders[-1], {**INFERENCE, "separator": "nsnet2", "separator_conf": {}, **training}, state
         )
     return folders
-
-
-class Gain(nn.Module):
-    """The network of an NSNet2 alone: `(B, N, bins)` to gains."""
-
-    def __init__(self, model: NSNet2Separator):
-        super().__init__()
-        self.model = model
-
-    def forward(self, log_power):
-        return self.model.gain(log_power)
-
-
-class SideBySide:
-    """Several NSNet2s on one batch, a part each.
-
-    Args:
-        models: of one device.
-        batch: utterances of each.
-        length: samples of an utterance, a multiple of the hop.
-    """
-
-    def __init__(self, models: Sequence[NSNet2Separator], batch: int, length: int):
-        self.models, self.batch = models, batch
-        self.gains: list[Callable] = [Gain(model) for model in models]
-        self.streams = None
-        if next(models[0].parameters()).is_cuda:  # thousands of small kernels, recorded once
-            shape = (batch, length // models[0].hop + 1, models[0].n_fft // 2 + 1)
-            self.gains = [
-                torch.cuda.make_graphed_callables(gain, (torch.randn(shape, device="cuda"),))
-                for gain in self.gains
-            ]
-            self.streams = [torch.cuda.Stream() for _ in models]
-
-    def __call__(self, noisy: torch.Tensor) -> torch.Tensor:
-        """Enhanced `(S B, T)` of noisy ones."""
-        shared = self.models[0]
-        spectrum = shared.stft(noisy)
-        parts = shared.log_power(spectrum).split(self.batch)
-        if self.streams is None:
-            gains = [gain(x) for gain, x in zip(self.gains, parts, strict=True)]
-        else:
-            gains, here = [], torch.cuda.current_stream()
-            for gain, x, stream in zip(self.gains, parts, self.streams, strict=True):
-                stream.wait_stream(here)
-                with torch.cuda.stream(stream):
-                    gains.append(gain(x))
-            for stream in self.streams:
-                here.wait_stream(stream)
-        gain = torch.cat(gains).clamp_min(GAIN_FLOOR).transpose(1, 2)
-        return torch.istft(
-            gain * spectrum, shared.n_fft, shared.hop, window=shared.window, length=noisy.shape[1]
-        )
 
 
 class Cell:
@@ -168,6 +116,20 @@ class Cell:
         self.optimizer.step()
         self.sums += loss.detach()
 
+    def state(self) -> dict:
+        """What `restore` needs to go on."""
+        models = [model.state_dict() for model in self.models]
+        kept = {"optimizer": self.optimizer.state_dict(), "draws": self.draws, "sums": self.sums}
+        return {**kept, "models": models, "since": self.since, "lines": self.lines}
+
+    def restore(self, state: Mapping) -> None:
+        """Go on from a `state`."""
+        for model, weights in zip(self.models, state["models"], strict=True):
+            model.load_state_dict(weights)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.draws, self.since, self.lines = state["draws"], state["since"], state["lines"]
+        self.sums.copy_(state["sums"])
+
     def keep(self, step: int, seconds: float) -> None:
         """Write the weights of every seed after `step` updates, and the mean losses since the last call.
 
@@ -200,6 +162,8 @@ def train(
 ) -> None:
     """Train cells side by side; a cell is what it is alone. One that has its last checkpoint is left alone.
 
+    Killed and called again with the same cells, it goes on where it was a minute before.
+
     Args:
         cells: criterion and encoders of each folder, as `Cell` takes them.
         start: the model that all begin with.
@@ -231,8 +195,8 @@ def train(
     for cell in open_cells:
         write_json(cell.folder / "plan.json", settings)
     mixer = Mixer(speech, noises, Plan(**{**vars(plan), "batch": seeds * plan.batch}), device)
-    began = time.time()
-    for step in range(max(checkpoints)):
+    state = State(open_cells, mixer)
+    for step in range(state.restore(), max(checkpoints)):
         noisy, clean = mixer()
         for cell in open_cells:
             cell.update(step, noisy, clean)
@@ -240,5 +204,7 @@ def train(
             cell.wait()
         if step + 1 in checkpoints:
             for cell in open_cells:
-                cell.keep(step + 1, time.time() - began)
-                say(f"{cell.folder.name}: update {step + 1}, {time.time() - began:.0f} s")
+                cell.keep(step + 1, state.seconds())
+                say(f"{cell.folder.name}: update {step + 1}, {state.seconds():.0f} s")
+        state.write(step + 1)
+    state.remove()

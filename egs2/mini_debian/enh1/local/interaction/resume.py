@@ -1,0 +1,62 @@
+"""What a training needs to go on where it was killed: one file for all cells of a process."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from espnet_posinv.enh.in_memory import Mixer
+from espnet_posinv.files import replacing
+
+if TYPE_CHECKING:
+    from interaction.train import Cell
+
+EVERY = 60.0  # seconds between two writes
+
+
+class State:
+    """The cells of a process, and the batches that they get.
+
+    Args:
+        cells: those that are trained; what other cells left is not theirs.
+        mixer: makes their batches.
+    """
+
+    def __init__(self, cells: Sequence["Cell"], mixer: Mixer):
+        self.cells, self.mixer = cells, mixer
+        self.names = [cell.folder.name for cell in cells]
+        self.path = Path(cells[0].folder) / "state.pt"
+        self.began = self.written = time.time()
+
+    def restore(self) -> int:
+        """Updates that were made before; 0 if there is nothing to go on with."""
+        if not self.path.is_file():
+            return 0
+        kept = torch.load(self.path, weights_only=True, map_location="cpu")
+        if kept["cells"] != self.names:
+            return 0
+        self.mixer.generator.set_state(kept["mixer"])
+        for cell, part in zip(self.cells, kept["parts"], strict=True):
+            cell.restore(part)
+        self.began -= kept["seconds"]
+        return kept["step"]
+
+    def write(self, step: int) -> None:
+        """Write it if a minute has passed."""
+        if time.time() - self.written < EVERY:
+            return
+        parts = [cell.state() for cell in self.cells]
+        kept = {"cells": self.names, "step": step, "mixer": self.mixer.generator.get_state(), "parts": parts}
+        with replacing(self.path) as temporary:
+            torch.save({**kept, "seconds": self.seconds()}, temporary)
+        self.written = time.time()
+
+    def seconds(self) -> float:
+        """Of the training, those before it was killed included."""
+        return time.time() - self.began
+
+    def remove(self) -> None:
+        """All is done."""
+        self.path.unlink(missing_ok=True)
