@@ -29,14 +29,15 @@ def read_audio(
         with av.open(name if isinstance(source, str | Path) else source, format=form) as container:
             if not container.streams.audio:
                 raise ValueError(f"{name}: no audio stream")
-            resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
+            resampler = av.AudioResampler("fltp", "mono", SAMPLE_RATE, frame_size=SAMPLE_RATE)
+            frame = None
             for frame in container.decode(audio=0):
                 seen = len(blocks)
                 blocks += [f.to_ndarray()[0] for f in resampler.resample(frame)]
                 count += sum(map(len, blocks[seen:]))
                 if count >= seconds * SAMPLE_RATE:
                     break
-            if blocks:
+            if frame is not None:
                 blocks += [f.to_ndarray()[0] for f in resampler.resample(None)]
     except av.FFmpegError as error:
         raise ValueError(f"{name}: cannot be decoded: {error}") from None

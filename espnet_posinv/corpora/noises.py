@@ -1,7 +1,7 @@
 """Noise kinds made of real recordings, some for training and test (seen), some for the test only (unseen)."""
 
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from espnet_posinv.corpora.fetch import unpack
 from espnet_posinv.corpora.membership import sides
 from espnet_posinv.corpora.prompts import Prompt
 from espnet_posinv.files import file_hash, new_folder
+from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.perturb.noise import at_level, highpass
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
@@ -102,12 +103,9 @@ def seen_noises(speech: list[Prompt], downloads: Path, own: Iterable[Path] = ())
         speech: of training voices, for the babble; not used as training targets.
         downloads, own: see :func:`~espnet_posinv.corpora.fetch.unpack`.
     """
-    train, test = {}, {}
-    for kind, paths in recordings(downloads, own)[0].items():
-        train[kind], test[kind] = (
-            np.concatenate([_prepare(read_audio(p, LONGEST)) for p in side]) for side in sides(paths)
-        )
-    parts = sides([x for p in speech if len(x := p.read()) > SAMPLE_RATE])
+    kinds = {kind: sides(paths) for kind, paths in recordings(downloads, own)[0].items()}
+    train, test = (_read({kind: both[side] for kind, both in kinds.items()}) for side in (0, 1))
+    parts = sides(_long(speech))
     for seed, (kind, voices) in enumerate(SEEN_BABBLE.items(), 2):
         train[kind] = babble(parts[0], 300, seed=seed, voices=voices)
         test[kind] = babble(parts[1], 60, seed=seed + 10, voices=voices)
@@ -116,14 +114,9 @@ def seen_noises(speech: list[Prompt], downloads: Path, own: Iterable[Path] = ())
 
 def unseen_noises(speech: list[Prompt], downloads: Path, own: Iterable[Path] = ()) -> dict:
     """Noises that occur in the unseen test only: `{kind: (T,)}`; `speech` is of held-out voices."""
-    noises = {
-        kind: np.concatenate([_prepare(read_audio(p, LONGEST)) for p in paths])
-        for kind, paths in recordings(downloads, own)[1].items()
-    }
+    noises = _read(recordings(downloads, own)[1])
     if speech:
-        noises[UNSEEN_BABBLE] = babble(
-            [x for p in speech if len(x := p.read()) > SAMPLE_RATE], 120, seed=5, voices=6
-        )
+        noises[UNSEEN_BABBLE] = babble(_long(speech), 120, seed=5, voices=6)
     return noises
 
 
@@ -170,6 +163,22 @@ def _files(roots: dict[str, Path], patterns: tuple[str, ...]) -> list[Path]:
             )
         found += matches
     return found
+
+
+def _read(kinds: Mapping[str, Sequence[Path]]) -> dict[str, np.ndarray]:
+    """The recordings of each kind, prepared, one after another."""
+    paths = [path for of_kind in kinds.values() for path in of_kind]
+    read = parallel_map(_recording, paths, label="reading noise")
+    return {kind: np.concatenate([next(read) for _ in of_kind]) for kind, of_kind in kinds.items()}
+
+
+def _long(speech: Sequence[Prompt]) -> list[np.ndarray]:
+    """The prompts that are longer than a second."""
+    return [x for x in parallel_map(Prompt.read, speech, label="reading speech") if len(x) > SAMPLE_RATE]
+
+
+def _recording(path: Path) -> np.ndarray:
+    return _prepare(read_audio(path, LONGEST))
 
 
 def _prepare(x: np.ndarray) -> np.ndarray:
