@@ -83,7 +83,10 @@ for pair in index-url=UV_DEFAULT_INDEX extra-index-url=UV_EXTRA_INDEX_URL find-l
     [ -z "$value" ] || export "${pair#*=}=${value//\\n/ }"
 done
 export UV_INDEX_STRATEGY=unsafe-best-match  # all indexes are equal, as for pip
-get() { "$venv/bin/uv" pip install -q --python "$venv" "${options[@]}" "$@" || "${pip[@]}" install -q "${options[@]}" "$@"; }
+get() {
+    "$venv/bin/uv" pip install -q --compile-bytecode --python "$venv" "${options[@]}" "$@" ||
+        "${pip[@]}" install -q "${options[@]}" "$@"
+}
 {
     get 'setuptools<82' wheel numpy Cython  # what source packages are built with
     get --no-build-isolation -e "${root}[${extras}]"

@@ -116,14 +116,14 @@ def test_what_a_reader_must_know_is_said(tmp_path, capsys):
     (tmp_path / "hyp/text").write_text("a नमस्ते\nc\n")
     (tmp_path / "hyp/cut_off").write_text("a cut off at 444 tokens\n")
     command = ["--ref", f"{tmp_path}/ref", "--hyp", f"{tmp_path}/hyp/text", "--output", f"{tmp_path}/o.json"]
-    main([*command, "--missing", "deletions", "--language", "xx"])
+    main([*command, "--missing", "deletions", "--language", "tok"])
     notes = json.loads((tmp_path / "o.json").read_text())["notes"]
     assert [note.split(":")[0] for note in notes] == [
         "only 3 utterances",
         "1 references without hypothesis",
         "1 references without a word (c)",
         "1 transcripts reached the recogniser's limit of tokens and may lack words",
-        "1 utterances with digits, which no package reads out in language 'xx'",
+        "1 utterances with digits, which no package reads out in language 'tok'",
     ]
     assert notes[1] in capsys.readouterr().out
 
