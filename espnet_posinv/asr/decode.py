@@ -70,7 +70,7 @@ class Sets:
     def __init__(self, recogniser: Recogniser, jobs: Sequence[tuple[str | Path, str | Path]]):
         settings = recogniser.settings()
         self.tables = {Path(folder): read_scp(scp) for scp, folder in jobs}
-        if len(self.tables) < len(jobs):
+        if len({folder.resolve() for folder in self.tables}) < len(jobs):
             raise DataError("two wav.scp files have the same output folder; give each its own")
         for scp, folder in jobs:
             if not self.tables[Path(folder)]:
@@ -146,6 +146,10 @@ def begin(folder: Path, table: dict[str, str], settings: dict) -> dict[str, str]
             return read_scp(text, empty_values=True)
         lines = (line.partition(" ") for line in complete_lines(partial, repair=True))
         return {utterance: text for utterance, _, text in lines}
+    if text.exists() and not record.exists():
+        raise DataError(
+            f"{text}: not of posinv decode (no {record.name} beside it); name another --output-dir"
+        )
     text.unlink(missing_ok=True)
     partial.unlink(missing_ok=True)
     (folder / "cut_off").unlink(missing_ok=True)

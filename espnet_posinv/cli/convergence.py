@@ -6,6 +6,8 @@ only in _seed<n> are seeds of one system. To resume after an interruption, run t
 
 import os
 
+from espnet_posinv.cli.arguments import positive
+
 
 def options(parser):
     parser.add_argument("experiments", nargs="+", help="folders of fine-tunings, as exp/ssl_*_seed*")
@@ -27,7 +29,7 @@ def options(parser):
     parser.add_argument(
         "--device", default="cpu", help="for enhancement and criterions, e.g. cuda; shared by the processes"
     )
-    parser.add_argument("--nj", type=int, default=1, help="processes")
+    parser.add_argument("--nj", type=positive, default=1, help="processes")
 
 
 def run(args):

@@ -9,6 +9,8 @@ of a module of yours. Settings of one recogniser follow its model: MODEL,beam_si
 import os
 import sys
 
+from espnet_posinv.cli.arguments import positive
+
 RECOGNISER_OPTIONS = ("backend", "model", "language", "beam_size", "window", "compute_type")
 
 
@@ -28,7 +30,7 @@ def options(parser):
         "15 is 3 times faster",
     )
     parser.add_argument("--compute-type", help="arithmetic of CTranslate2 (default: float32; int8 is faster)")
-    parser.add_argument("--nj", type=int, default=1, help="processes, or jobs of --cmd")
+    parser.add_argument("--nj", type=positive, default=1, help="processes, or jobs of --cmd")
     parser.add_argument("--cmd", default="", help="run as jobs of this launcher, like utils/slurm.pl")
 
 

@@ -41,6 +41,11 @@ def run(args):
     from espnet_posinv.sample_rate import SAMPLE_RATE
 
     say = partial(print, flush=True)
+    if args.output_dir.resolve() == args.model.resolve():
+        raise ValueError(
+            f"--output-dir {args.output_dir} is --model, which would be overwritten; name another"
+        )
+    values = yaml.safe_load((args.model / "config.yaml").read_text(encoding="utf-8"))
     entry = ssl_criterion(args.criterion)
     entry["conf"]["upstream"] = args.upstream
     criterion = criterion_class(entry["name"])(**entry["conf"])
@@ -64,7 +69,6 @@ def run(args):
         say(f"update {values['step']}/{plan.steps} loss {values['loss']:.4f}, {values['seconds']:.0f} s")
 
     finetune(model, lambda x: model.forward_enhance(x, lengths, {})[0][0], criterion, mixer, plan, log=log)
-    values = yaml.safe_load((args.model / "config.yaml").read_text(encoding="utf-8"))
     values |= {
         "criterions": [],
         KEY: {"criterions": [entry]},

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from espnet_posinv.asr.decode import CutOff, decode
+from espnet_posinv.asr.decode import CutOff, begin, decode
 from espnet_posinv.kaldi.scp import DataError, read_scp
 
 
@@ -181,3 +181,10 @@ def test_fingerprint_of_missing_file_does_not_stop(corpus):
     (folder / "1.wav").unlink()
     with pytest.raises(DataError, match="utterance utt1"):
         decode(Loudness(str(trace)), [(scp, folder / "out")])
+
+
+def test_a_text_of_somebody_else_is_kept(tmp_path):
+    (tmp_path / "text").write_text("u0 a reference\n")
+    with pytest.raises(DataError, match=r"text: not of posinv decode.*name another --output-dir"):
+        begin(tmp_path, {"u0": "u0.wav"}, {})
+    assert (tmp_path / "text").read_text() == "u0 a reference\n"

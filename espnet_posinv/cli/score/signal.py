@@ -2,6 +2,8 @@
 
 import os
 
+from espnet_posinv.cli.arguments import positive
+
 
 def options(parser):
     parser.add_argument(
@@ -23,7 +25,7 @@ def options(parser):
         "--ssl", default="", help="also SpeechBERTScore by this model, like transformers:NAME"
     )
     parser.add_argument("--ssl-layer", type=int, default=-1, help="its hidden state")
-    parser.add_argument("--nj", type=int, default=1, help="processes")
+    parser.add_argument("--nj", type=positive, default=1, help="processes")
 
 
 def run(args):

@@ -7,6 +7,8 @@ Or the dotted name of a module of yours. Settings follow the model: MODEL,layer=
 
 import os
 
+from espnet_posinv.cli.arguments import positive
+
 
 def options(parser):
     parser.add_argument("--task", required=True, help="speaker, classify, or a module")
@@ -16,7 +18,7 @@ def options(parser):
     parser.add_argument("--labels", required=True, help="lines of utterance and label")
     parser.add_argument("--utt2spk", help="speakers, for tasks that must separate them")
     parser.add_argument("--output", required=True, help="JSON file")
-    parser.add_argument("--nj", type=int, default=1, help="processes")
+    parser.add_argument("--nj", type=positive, default=1, help="processes")
 
 
 def run(args):
