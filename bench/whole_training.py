@@ -27,7 +27,7 @@ from ddp_trainings import random_encoder, synthesize, write_lists
 from recipe_scale_common import RATE, configuration
 
 UTTERANCE = 10.0  # mean seconds
-AUDIO_PER_UPDATE = 1640000 / RATE  # at most, padding included: the recipe's batch_bins
+AUDIO_PER_UPDATE = configuration("demucs64", "ssl_mse")["batch_bins"] / RATE  # at most, padding included
 EPOCH = re.compile(r"(\d+)epoch results: \[train\].*? time=(?:(\d+) minutes? and )?([\d.]+) seconds")
 
 

@@ -148,3 +148,10 @@ def test_the_command_leaves_an_experiment_that_enhances(tmp_path):
     x = speech(1, 5).numpy()
     assert not np.array_equal(before(x), after(x)) and np.abs(before(x) - after(x)).max() < 0.1
     assert len((tmp_path / "exp/train.jsonl").read_text().splitlines()) == 1
+
+
+def test_the_command_does_not_overwrite_what_it_starts_from():
+    model = str(MODELS / "nsnet2_ssl_mse")
+    lists = ["--criterion", "x", "--upstream", "x", "--speech-scp", "x", "--noise-scp", "x"]
+    with pytest.raises(SystemExit, match="is --model, which would be overwritten"):
+        command("finetune")(["--model", model, "--output-dir", f"{model}/../nsnet2_ssl_mse", *lists])

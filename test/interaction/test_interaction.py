@@ -116,6 +116,7 @@ def test_a_training_that_is_killed_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(Cell, "update", noted)
     with pytest.raises(KeyboardInterrupt):
         train(cells("killed"), *common)
+    kept = next(tmp_path.rglob("state.pt")).read_bytes()
     train(cells("killed"), *common)
     assert steps == [0, 0, 1, 1, 2, 2, 2] and not list(tmp_path.rglob("state.pt"))
     for name in ("ssl_mse", "ssl_softdtw"):
@@ -125,6 +126,12 @@ def test_a_training_that_is_killed_goes_on(tmp_path, monkeypatch):
         models = [torch.load(p / "step3.pt", weights_only=True) for p in folders]
         for x, y in zip(*models, strict=True):
             assert all(torch.equal(x[key], y[key]) for key in x)
+    (tmp_path / "other/ssl_mse").mkdir(parents=True)
+    (tmp_path / "other/ssl_mse/state.pt").write_bytes(kept)
+    steps.clear()
+    monkeypatch.setattr(Cell, "update", lambda cell, step, *batch: steps.append(step))
+    train(cells("other"), *common[:3], Plan(3, 1, 0.5, rate=1e-5), *common[4:])
+    assert steps == [0, 0, 1, 1, 2, 2]  # with another plan it begins anew
 
 
 def test_rates_and_intervals():

@@ -1,8 +1,8 @@
 """What a training needs to go on where it was killed: one file for all cells of a process."""
 
+import json
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,12 +22,14 @@ class State:
     Args:
         cells: those that are trained; what other cells left is not theirs.
         mixer: makes their batches.
+        settings: of the training; with others it begins anew.
     """
 
-    def __init__(self, cells: Sequence["Cell"], mixer: Mixer):
+    def __init__(self, cells: Sequence["Cell"], mixer: Mixer, settings: Mapping):
         self.cells, self.mixer = cells, mixer
-        self.names = [cell.folder.name for cell in cells]
-        self.path = Path(cells[0].folder) / "state.pt"
+        losses = {cell.folder.name: (cell.folder / "cell.json").read_text(encoding="utf-8") for cell in cells}
+        self.made_from = json.dumps([losses, settings])
+        self.path = cells[0].folder / "state.pt"
         self.began = self.written = time.time()
 
     def restore(self) -> int:
@@ -35,7 +37,7 @@ class State:
         if not self.path.is_file():
             return 0
         kept = torch.load(self.path, weights_only=True, map_location="cpu")
-        if kept["cells"] != self.names:
+        if kept["made_from"] != self.made_from:
             return 0
         self.mixer.generator.set_state(kept["mixer"])
         for cell, part in zip(self.cells, kept["parts"], strict=True):
@@ -48,9 +50,11 @@ class State:
         if time.time() - self.written < EVERY:
             return
         parts = [cell.state() for cell in self.cells]
-        kept = {"cells": self.names, "step": step, "mixer": self.mixer.generator.get_state(), "parts": parts}
+        kept = {"made_from": self.made_from, "step": step, "parts": parts}
         with replacing(self.path) as temporary:
-            torch.save({**kept, "seconds": self.seconds()}, temporary)
+            torch.save(
+                {**kept, "mixer": self.mixer.generator.get_state(), "seconds": self.seconds()}, temporary
+            )
         self.written = time.time()
 
     def seconds(self) -> float:

@@ -178,7 +178,8 @@ def train(
         DataError: a cell was trained with another plan or number of seeds.
         FloatingPointError: a loss is not finite.
     """
-    settings = json.loads(json.dumps({**vars(plan), "seeds": seeds}))
+    heard = {"speech": sum(map(len, speech)), "noise": sum(map(len, noises.values()))}  # samples
+    settings = json.loads(json.dumps({**vars(plan), "seeds": seeds, **heard}))
     for folder in cells:
         if (folder / f"step{max(checkpoints)}.pt").is_file():
             plan_file = folder / "plan.json"  # older trainings have none
@@ -195,7 +196,7 @@ def train(
     for cell in open_cells:
         write_json(cell.folder / "plan.json", settings)
     mixer = Mixer(speech, noises, Plan(**{**vars(plan), "batch": seeds * plan.batch}), device)
-    state = State(open_cells, mixer)
+    state = State(open_cells, mixer, settings)
     for step in range(state.restore(), max(checkpoints)):
         noisy, clean = mixer()
         for cell in open_cells:
