@@ -15,8 +15,7 @@ sys.path.insert(0, str(ROOT / "egs2/mini_debian/enh1/local"))
 from interaction.__main__ import ABLATION, main  # noqa: E402
 from interaction.ablation import Grids  # noqa: E402
 from interaction.report import Resamples, Results, _interaction, told  # noqa: E402
-from interaction.side_by_side import SideBySide  # noqa: E402
-from interaction.train import Cell, load_model, train  # noqa: E402
+from interaction.train import Models, load_model, train  # noqa: E402
 
 from espnet_posinv.enh.in_memory import Plan  # noqa: E402
 from espnet_posinv.report.document import Strong  # noqa: E402
@@ -47,17 +46,6 @@ def test_an_archive_gives_back_what_went_in(tmp_path):
         assert rate == RATE and len(x) == len(waves[key])
         # Edges, where one recording runs into the next, are not compared
         assert np.corrcoef(x[800:-800], waves[key][800:-800])[0, 1] > 0.97
-
-
-def test_models_side_by_side_are_the_models():
-    models = [load_model(MODEL).eval() for _ in range(2)]
-    with torch.no_grad():
-        for p in models[1].parameters():
-            p.mul_(1.01)
-        noisy = 0.1 * torch.randn(4, RATE, generator=torch.Generator().manual_seed(0))
-        found = SideBySide(models, 2, RATE)(noisy)
-        for part, x, model in zip(found.split(2), noisy.split(2), models, strict=True):
-            torch.testing.assert_close(part, model(x, torch.tensor([RATE, RATE]))[0][0], rtol=1e-4, atol=1e-6)
 
 
 def test_each_seed_has_its_own_weights_and_what_is_done_is_kept(tmp_path):
@@ -105,20 +93,20 @@ def test_a_training_that_is_killed_goes_on(tmp_path, monkeypatch):
 
     train(cells("whole"), *common)
     monkeypatch.setattr("interaction.resume.EVERY", 0.0)
-    update, steps = Cell.update, []
+    update, steps = Models.update, []
 
-    def noted(cell, step, *batch):
+    def noted(models, step, *batch):
         steps.append(step)
-        if len(steps) == 5:  # the first cell's third update
+        if len(steps) == 3:
             raise KeyboardInterrupt
-        update(cell, step, *batch)
+        update(models, step, *batch)
 
-    monkeypatch.setattr(Cell, "update", noted)
+    monkeypatch.setattr(Models, "update", noted)
     with pytest.raises(KeyboardInterrupt):
         train(cells("killed"), *common)
     kept = next(tmp_path.rglob("state.pt")).read_bytes()
     train(cells("killed"), *common)
-    assert steps == [0, 0, 1, 1, 2, 2, 2] and not list(tmp_path.rglob("state.pt"))
+    assert steps == [0, 1, 2, 2] and not list(tmp_path.rglob("state.pt"))
     for name in ("ssl_mse", "ssl_softdtw"):
         folders = [tmp_path / folder / name for folder in ("whole", "killed")]
         rows = [json.loads((p / "train.jsonl").read_text().splitlines()[-1]) for p in folders]
@@ -129,9 +117,9 @@ def test_a_training_that_is_killed_goes_on(tmp_path, monkeypatch):
     (tmp_path / "other/ssl_mse").mkdir(parents=True)
     (tmp_path / "other/ssl_mse/state.pt").write_bytes(kept)
     steps.clear()
-    monkeypatch.setattr(Cell, "update", lambda cell, step, *batch: steps.append(step))
+    monkeypatch.setattr(Models, "update", lambda models, step, *batch: steps.append(step))
     train(cells("other"), *common[:3], Plan(3, 1, 0.5, rate=1e-5), *common[4:])
-    assert steps == [0, 0, 1, 1, 2, 2]  # with another plan it begins anew
+    assert steps == [0, 1, 2]  # with another plan it begins anew
 
 
 def test_rates_and_intervals():

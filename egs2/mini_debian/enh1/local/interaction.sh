@@ -3,14 +3,14 @@
 # Criterions x encoders x seeds on a GPU, phone errors of what each model makes of the tests, a page with intervals.
 # Killed and run again, it goes on where it was a minute before.
 # The processes take the GPUs in turn: all, or those of CUDA_VISIBLE_DEVICES.
-# Usage: local/interaction.sh [--device cuda] [--seeds 5] [--updates 800] [--jobs 6] [--data ../asr1/data] [--dir exp_full/interaction]
+# Usage: local/interaction.sh [--device cuda] [--seeds 5] [--updates 800] [--jobs 4] [--data ../asr1/data] [--dir exp_full/interaction]
 #        local/interaction.sh --pack FILE      # speech, noise and tests in Opus, for a machine without network
 #        local/interaction.sh --unpack FILE    # there: makes --data
 set -euo pipefail
 
 usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
 die() { echo "$0: $*" >&2 && exit 2; }
-device=cuda seeds=5 updates=800 jobs=6 data=../asr1/data dir=exp_full/interaction pack='' unpack=''
+device=cuda seeds=5 updates=800 jobs=4 data=../asr1/data dir=exp_full/interaction pack='' unpack=''
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage && exit 0 ;;
@@ -58,11 +58,11 @@ upstreams="mini_hubert=${twins}/mini_hubert positional=${twins}/mini_hubert_posi
 mkdir -p "${dir}"
 gpus=${CUDA_VISIBLE_DEVICES:-$(nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | paste -sd, || true)}  # "": none
 # shellcheck disable=SC2016
-spread() { # the arguments, with each line of the input as --cells, on the next GPU
-    GPUS=${gpus} xargs -P "${jobs}" --process-slot-var=SLOT -I CELLS bash -c '
+spread() { # $1 processes with the other arguments, with each line of the input as --cells, on the next GPU
+    GPUS=${gpus} xargs -P "$1" --process-slot-var=SLOT -I CELLS bash -c '
         IFS=, read -ra gpus <<< "${GPUS}"
         if ((${#gpus[@]})); then export CUDA_VISIBLE_DEVICES=${gpus[SLOT % ${#gpus[@]}]}; fi
-        exec python3 -m interaction "$@"' interaction "$@" --cells CELLS
+        exec python3 -m interaction "$@"' interaction "${@:2}" --cells CELLS
 }
 heads=../asr1/heads head=0
 if [ ! -f "${heads}/positional_phones_blstm/config.json" ]; then
@@ -70,15 +70,14 @@ if [ ! -f "${heads}/positional_phones_blstm/config.json" ]; then
         --upstreams "positional=${twins}/mini_hubert_positional" > "${dir}/head.log" 2>&1 &
     head=$!
 fi
-pairs() { for e in mini_hubert positional whisper; do echo "ssl_softdtw@${e} ssl_mse@${e}"; done &&
-    for e in mini_hubert positional whisper; do echo "ssl_mse_pad@${e} ssl_mse_shift@${e}"; done; }
-pairs | spread train --device "${device}" --seeds "${seeds}" --speech-scp "${data}/all/wav.scp" --noise-scp "${noise}" \
+cells() { for c in ssl_softdtw ssl_mse ssl_mse_pad ssl_mse_shift; do echo "${c}@mini_hubert ${c}@positional ${c}@whisper"; done; }
+cells | spread "${jobs}" train --device "${device}" --seeds "${seeds}" --speech-scp "${data}/all/wav.scp" --noise-scp "${noise}" \
     --upstreams "${upstreams}" --output-dir "${dir}" --checkpoints "${checkpoints[@]}" "${updates}"
 ((head == 0)) || wait "${head}" || die "the recogniser on the positional twin: see ${PWD}/${dir}/head.log"
 also=()
 for model in models/*/model.pth; do also+=("$(dirname "${model}")"); done
 score() {
-    { echo "nsnet2 ${also[*]##*/}" && pairs; } | spread score --device "${device}" --output-dir "${dir}" \
+    { echo "nsnet2 ${also[*]##*/}" && cells | xargs -n 1; } | spread "$((3 * jobs))" score --device "${device}" --output-dir "${dir}" \
         --clean "${data}/test_clean" --also "${also[*]}" \
         --judges "mini_hubert=${heads}/mini_hubert_phones_blstm positional=${heads}/positional_phones_blstm whisper=${heads}/whisper_tiny_phones_blstm,${whisper}" "$@"
 }

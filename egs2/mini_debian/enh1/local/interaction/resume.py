@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +11,7 @@ from espnet_posinv.enh.in_memory import Mixer
 from espnet_posinv.files import replacing
 
 if TYPE_CHECKING:
-    from interaction.train import Cell
+    from interaction.train import Models
 
 EVERY = 60.0  # seconds between two writes
 
@@ -20,13 +20,13 @@ class State:
     """The cells of a process, and the batches that they get.
 
     Args:
-        cells: those that are trained; what other cells left is not theirs.
+        models: those that are trained; what others left is not theirs.
         mixer: makes their batches.
         settings: of the training; with others it begins anew.
     """
 
-    def __init__(self, cells: Sequence["Cell"], mixer: Mixer, settings: Mapping):
-        self.cells, self.mixer = cells, mixer
+    def __init__(self, models: "Models", mixer: Mixer, settings: Mapping):
+        self.models, self.mixer, cells = models, mixer, models.cells
         losses = {cell.folder.name: (cell.folder / "cell.json").read_text(encoding="utf-8") for cell in cells}
         self.made_from = json.dumps([losses, settings])
         self.path = cells[0].folder / "state.pt"
@@ -40,8 +40,7 @@ class State:
         if kept["made_from"] != self.made_from:
             return 0
         self.mixer.generator.set_state(kept["mixer"])
-        for cell, part in zip(self.cells, kept["parts"], strict=True):
-            cell.restore(part)
+        self.models.restore(kept["models"])
         self.began -= kept["seconds"]
         return kept["step"]
 
@@ -49,8 +48,7 @@ class State:
         """Write it if a minute has passed."""
         if time.time() - self.written < EVERY:
             return
-        parts = [cell.state() for cell in self.cells]
-        kept = {"made_from": self.made_from, "step": step, "parts": parts}
+        kept = {"made_from": self.made_from, "step": step, "models": self.models.state()}
         with replacing(self.path) as temporary:
             torch.save(
                 {**kept, "mixer": self.mixer.generator.get_state(), "seconds": self.seconds()}, temporary

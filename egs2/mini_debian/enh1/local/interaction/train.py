@@ -1,8 +1,8 @@
 """Fine-tuning of NSNet2 with several seeds, and several criterions, side by side in one process.
 
-The frozen encoder hears the utterances of all seeds as one batch. The networks, whose recurrences leave a
-GPU idle, run beside each other. Each seed has its own model, its own part of every batch, and a gradient
-that is clipped by itself. All cells get the same batches.
+The frozen encoder hears the utterances of all seeds as one batch, and the networks of all cells are one
+stack. Each seed has its own model, its own part of every batch, and a gradient that is clipped by itself. All
+cells get the same batches.
 """
 
 import json
@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from espnet_posinv.criterions import criterion_class
 from espnet_posinv.enh.in_memory import Mixer, Plan, learning_rate
@@ -20,7 +19,7 @@ from espnet_posinv.files import atomic_write, replacing, write_json
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from interaction.resume import State
-from interaction.side_by_side import SideBySide
+from interaction.stacked import Stacked
 
 PREFIX = "separator."
 
@@ -52,13 +51,13 @@ def export(weights: Path) -> list[Path]:
 
 
 class Cell:
-    """Training of one criterion through some encoders, with a model for each seed.
+    """The loss of one criterion through some encoders, for several models, and what is kept of them.
 
     Args:
         folder: of its checkpoints and train.jsonl.
         criterion: name and conf of the loss.
         upstreams: the encoders that it is computed on; of several, the losses are added.
-        start: the model that all begin with.
+        start: the folder of the model that all begin with.
         plan: of each seed.
         seeds: how many.
         device: cpu or cuda.
@@ -77,60 +76,32 @@ class Cell:
         self.losses = [
             made(**{**criterion["conf"], **options, "upstream": upstream}) for upstream in upstreams
         ]
-        self.folder, self.plan = folder, plan
-        self.models = [load_model(start).to(device).train() for _ in range(seeds)]
-        self.enhance = SideBySide(self.models, plan.batch, round(plan.seconds * SAMPLE_RATE))
-        self.optimizer = torch.optim.Adam([p for m in self.models for p in m.parameters()], plan.rate)
+        self.folder = folder
         torch.manual_seed(plan.seed)
         self.draws = torch.get_rng_state()  # of the criterion, whatever else is trained in this process
         self.sums, self.since, self.lines = torch.zeros(seeds, device=device), 0, []
-        self.stream = torch.cuda.Stream() if device.startswith("cuda") else None
 
-    def update(self, step: int, noisy: torch.Tensor, clean: torch.Tensor) -> None:
-        """Update every model once; on a GPU beside other cells, until `wait`."""
-        if self.stream is None:
-            self._update(step, noisy, clean)
-        else:
-            self.stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self.stream):
-                self._update(step, noisy, clean)
-
-    def wait(self) -> None:
-        """What is queued on the GPU after this call is done after the update."""
-        if self.stream is not None:
-            torch.cuda.current_stream().wait_stream(self.stream)
-
-    def _update(self, step: int, noisy: torch.Tensor, clean: torch.Tensor) -> None:
-        enhanced = self.enhance(noisy)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.plan)
+    def gradient(self, clean: torch.Tensor, enhanced: torch.Tensor) -> torch.Tensor:
+        """Of the sum of the seeds' mean losses, with regard to the enhanced speech of all seeds (S B, T)."""
+        enhanced = enhanced.detach().requires_grad_()
         lengths = torch.full((len(clean),), clean.shape[1])
         torch.set_rng_state(self.draws)
         loss = sum(loss_of(clean, enhanced, lengths) for loss_of in self.losses)
         self.draws = torch.get_rng_state()
-        loss = loss.view(len(self.models), -1).mean(1)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()
-        for model in self.models:
-            nn.utils.clip_grad_norm_(model.parameters(), self.plan.clip)
-        self.optimizer.step()
+        loss = loss.view(len(self.sums), -1).mean(1)
         self.sums += loss.detach()
+        return torch.autograd.grad(loss.sum(), enhanced)[0]
 
     def state(self) -> dict:
         """What `restore` needs to go on."""
-        models = [model.state_dict() for model in self.models]
-        kept = {"optimizer": self.optimizer.state_dict(), "draws": self.draws, "sums": self.sums}
-        return {**kept, "models": models, "since": self.since, "lines": self.lines}
+        return {"draws": self.draws, "sums": self.sums, "since": self.since, "lines": self.lines}
 
     def restore(self, state: Mapping) -> None:
         """Go on from a `state`."""
-        for model, weights in zip(self.models, state["models"], strict=True):
-            model.load_state_dict(weights)
-        self.optimizer.load_state_dict(state["optimizer"])
         self.draws, self.since, self.lines = state["draws"], state["since"], state["lines"]
         self.sums.copy_(state["sums"])
 
-    def keep(self, step: int, seconds: float) -> None:
+    def keep(self, step: int, seconds: float, models: Sequence[Mapping[str, torch.Tensor]]) -> None:
         """Write the weights of every seed after `step` updates, and the mean losses since the last call.
 
         Raises:
@@ -142,11 +113,59 @@ class Cell:
         self.lines.append(json.dumps({"step": step, "loss": means, "seconds": round(seconds, 1)}) + "\n")
         self.sums.zero_()
         self.since = step
-        states = [{PREFIX + k: v.half().cpu() for k, v in m.state_dict().items()} for m in self.models]
+        states = [{PREFIX + k: v.half().cpu() for k, v in model.items()} for model in models]
         with replacing(self.folder / f"step{step}.pt") as temporary:
             torch.save(states, temporary)
         with atomic_write(self.folder / "train.jsonl") as file:
             file.writelines(self.lines)
+
+
+class Models:
+    """The models of some cells, and their updates.
+
+    Args:
+        cells: that are trained side by side.
+        start: the model that all begin with.
+        plan: of each seed.
+        seeds: how many models each cell has.
+        device: cpu or cuda.
+    """
+
+    def __init__(self, cells: Sequence[Cell], start: NSNet2Separator, plan: Plan, seeds: int, device: str):
+        self.cells, self.plan, self.seeds = cells, plan, seeds
+        length = round(plan.seconds * SAMPLE_RATE)
+        self.enhance = Stacked(start, len(cells) * seeds, plan.batch, length, device)
+        self.optimizer = torch.optim.Adam(self.enhance.parameters(), plan.rate)
+
+    def update(self, step: int, noisy: torch.Tensor, clean: torch.Tensor) -> None:
+        """Update every model once; every cell gets the same batch, of which each seed has its own part."""
+        enhanced = self.enhance(noisy)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(step, self.plan)
+        parts = enhanced.split(len(clean))
+        gradients = [cell.gradient(clean, part) for cell, part in zip(self.cells, parts, strict=True)]
+        self.optimizer.zero_grad(set_to_none=True)
+        enhanced.backward(torch.cat(gradients))
+        self.enhance.clip(self.plan.clip)
+        self.optimizer.step()
+
+    def keep(self, step: int, seconds: float) -> None:
+        """As each cell's `keep`."""
+        for i, cell in enumerate(self.cells):
+            rows = range(i * self.seeds, (i + 1) * self.seeds)
+            cell.keep(step, seconds, [self.enhance.state(row) for row in rows])
+
+    def state(self) -> dict:
+        """What `restore` needs to go on."""
+        kept = {"optimizer": self.optimizer.state_dict(), "network": self.enhance.network.state_dict()}
+        return {**kept, "cells": [cell.state() for cell in self.cells]}
+
+    def restore(self, state: Mapping) -> None:
+        """Go on from a `state`."""
+        self.enhance.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for cell, kept in zip(self.cells, state["cells"], strict=True):
+            cell.restore(kept)
 
 
 def train(
@@ -195,17 +214,14 @@ def train(
         return
     for cell in open_cells:
         write_json(cell.folder / "plan.json", settings)
+    models = Models(open_cells, load_model(start), plan, seeds, device)
     mixer = Mixer(speech, noises, Plan(**{**vars(plan), "batch": seeds * plan.batch}), device)
-    state = State(open_cells, mixer, settings)
+    state = State(models, mixer, settings)
     for step in range(state.restore(), max(checkpoints)):
-        noisy, clean = mixer()
-        for cell in open_cells:
-            cell.update(step, noisy, clean)
-        for cell in open_cells:
-            cell.wait()
+        models.update(step, *mixer())
         if step + 1 in checkpoints:
-            for cell in open_cells:
-                cell.keep(step + 1, state.seconds())
-                say(f"{cell.folder.name}: update {step + 1}, {state.seconds():.0f} s")
+            models.keep(step + 1, state.seconds())
+            names = ", ".join(cell.folder.name for cell in open_cells)
+            say(f"{names}: update {step + 1}, {state.seconds():.0f} s")
         state.write(step + 1)
     state.remove()
