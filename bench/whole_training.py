@@ -51,12 +51,13 @@ def write_config(folder: Path, criterion: str, upstream: str, args: argparse.Nam
             [f"{folder}/{part}/clean.scp", "speech_ref1", "sound"],
         ]
     config["preprocessor_conf"]["noise_scp"] = f"{folder}/noise.scp"
+    config["separator_conf"]["lstm_dtype"] = args.lstm_dtype
     config["criterions"][0]["conf"] |= {"upstream": upstream, "ssl_dtype": args.ssl_dtype}
     config |= {"output_dir": f"{folder}/{criterion}", "max_epoch": 2, "ngpu": int(args.device == "cuda")}
     config |= {"num_att_plot": 0, "use_tensorboard": False, "use_matplotlib": False, "log_interval": 10}
     del config["num_iters_per_epoch"]
     if args.tiny:
-        config |= {"separator_conf": {"hidden": 4}, "batch_bins": 160000}
+        config["separator_conf"]["hidden"], config["batch_bins"] = 4, 160000
     path = folder / f"{criterion}.yaml"
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     return path
@@ -103,6 +104,7 @@ def main(argv=None):
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--updates", type=int, default=60, help="in an epoch, about (60)")
     parser.add_argument("--ssl-dtype", default="bfloat16")
+    parser.add_argument("--lstm-dtype", default="float32", help="float16: see espnet_posinv/enh/half_lstm.py")
     parser.add_argument("--upstream", help="an encoder; default: HuBERT-base's sizes, random weights")
     parser.add_argument("--criterions", nargs="+", default=["ssl_mse", "ssl_softdtw"])
     parser.add_argument("--tiny", action="store_true", help="a Demucs of 4 channels, short utterances")
@@ -113,7 +115,9 @@ def main(argv=None):
         write_data(folder, args.updates, (0.6, 1.2) if args.tiny else (4, 16))
         upstream = args.upstream or random_encoder(folder / "encoder.pt")
         frames = [int(line.split()[1]) for line in (folder / "train/shape").read_text().splitlines()]
-        print(f"{sum(frames) / RATE:.0f} s of audio in an epoch, {args.ssl_dtype}")
+        print(
+            f"{sum(frames) / RATE:.0f} s of audio an epoch; encoder {args.ssl_dtype}, LSTM {args.lstm_dtype}"
+        )
         print("| | epoch, s | audio s per s | GPU busy, % | whole process, s |\n|---|---:|---:|---:|---:|")
         for criterion in args.criterions:
             epoch, whole, busy = train(write_config(folder, criterion, upstream, args), args)

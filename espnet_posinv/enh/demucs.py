@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv1d, glu, pad
 
+from espnet_posinv.enh.half_lstm import half_lstm
 from espnet_posinv.enh.separator import WaveformSeparator
 
 DEPTH, KERNEL, STRIDE = 5, 8, 4
@@ -86,19 +87,23 @@ class DemucsSeparator(WaveformSeparator):
         input_dim: 1; see :class:`~espnet_posinv.enh.separator.WaveformSeparator`.
         hidden: channels of the first convolution, doubled by each further one: 48 is the published dns48,
             64 are dns64 and master64.
+        lstm_dtype: "float32", or "float16": while training on a GPU the LSTM, which takes most of the time
+            there, computes in 16 bits (:mod:`espnet_posinv.enh.half_lstm`).
 
     Raises:
-        ValueError: another encoder than ``same`` is configured, or `hidden` is not positive; at
-            ``load_state_dict`` if the weights have another `hidden`.
+        ValueError: another encoder than ``same`` is configured, `hidden` is not positive, or `lstm_dtype` is
+            neither; at ``load_state_dict`` if the weights have another `hidden`.
     """
 
     name = "demucs"
 
-    def __init__(self, input_dim: int, hidden: int = 48):
+    def __init__(self, input_dim: int, hidden: int = 48, lstm_dtype: str = "float32"):
         super().__init__(input_dim)
         if hidden < 1:
             raise ValueError(f"hidden must be at least 1, not {hidden}")
-        self.hidden = hidden
+        if lstm_dtype not in ("float32", "float16"):
+            raise ValueError(f"lstm_dtype {lstm_dtype}: float32 or float16")
+        self.hidden, self.half = hidden, lstm_dtype == "float16"
         sizes = [1, *(hidden * 2**level for level in range(DEPTH))]
         self.down, self.widen = nn.ModuleList(), nn.ModuleList()  # of the encoder
         self.gate, self.up = nn.ModuleList(), nn.ModuleList()  # of the decoder, by the encoder's level
@@ -134,7 +139,9 @@ class DemucsSeparator(WaveformSeparator):
         for down, widen in zip(self.down, self.widen, strict=True):
             x = glu(widen(torch.relu(down(x))), dim=1)
             skips.append(x)
-        x = self.lstm(x.transpose(1, 2))[0].transpose(1, 2)
+        x = x.transpose(1, 2)
+        half = self.half and self.training and x.is_cuda
+        x = (half_lstm(self.lstm, x) if half else self.lstm(x)[0]).transpose(1, 2)
         for level in reversed(range(DEPTH)):
             x = glu(self.gate[level](x + skips.pop()), dim=1)
             x = self.up[level](until(x, levels[level + 1]))
