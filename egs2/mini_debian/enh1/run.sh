@@ -25,7 +25,7 @@ base="whisper-base=whisper:${WHISPER_BASE:-${downloads}/whisper-base}"
 tiny="whisper-tiny.en=whisper:${WHISPER_TINY_EN:-${downloads}/whisper-tiny.en}"
 phones="whisper-tiny.en-phones=ssl_ctc:../asr1/heads/whisper_tiny_phones_blstm${WHISPER_TINY_EN:+,upstream=${tiny#*=}}"
 mini="mini_hubert-phones=ssl_ctc:../asr1/heads/mini_hubert_phones_blstm"
-packed="models/nsnet2_ssl_mse models/nsnet2_ssl_softdtw"  # 3100 updates
+packed="models/nsnet2_ssl_mse models/nsnet2_ssl_softdtw"  # 4600 updates
 upstreams="mini_hubert=transformers:../ssl1/mini_hubert"
 asr_args="--window 15"
 recognisers="${phones} ${base}" se_config='' results=exp_${size}/RESULTS.md train=() metrics=pesq,estoi,si_sdr probe='' spoken=0  # DNSMOS: a second an utterance
