@@ -60,12 +60,17 @@ class Experiment:
 
     def took_part(self, recogniser: str) -> tuple[list[str], list[str]]:
         """Systems trained with this recogniser's encoder, or a student of it, in the loss; systems for which
-        this is unknown. Both empty: the recogniser is held out."""
+        this is unknown, such as those without config.yaml. Both empty: the recogniser is held out."""
         settings = first_cell(self.words[recogniser]).recogniser or {"model": recogniser}
         parts = {
             s.name: parts_in_training(settings, s.upstreams) for s in self.systems.values() if s.upstreams
         }
-        return [name for name, part in parts.items() if part[0]], [n for n, part in parts.items() if part[1]]
+        unknown = [
+            s.name
+            for s in self.systems.values()
+            if (not s.trainings and s.name != "noisy") or any(parts.get(s.name, ([], []))[1])
+        ]
+        return [name for name, part in parts.items() if part[0]], unknown
 
 
 def first_cell(grid: Grid) -> Cell:
@@ -77,17 +82,23 @@ def load(places: Places) -> Experiment:
     """Read an experiment.
 
     Raises:
-        DataError: there are no scores, or they do not fit together.
+        DataError: a test set without scores, scores that do not fit; a clean set that is no test set.
     """
+    sets = " ".join(places.test_sets)
+    if places.clean_set and places.clean_set not in places.test_sets:
+        raise DataError(f"clean set {places.clean_set}: is none of the test sets {sets}; add it there")
     words = _load_recognisers(places.scores, places.test_sets)
     # Recognisers on SSL models, trained on clean speech as in the paper, come first.
     words = dict(sorted(words.items(), key=lambda item: _place(first_cell(item[1]))))
     if not words:
-        raise DataError(f"{places.scores}: no scores of {' '.join(places.test_sets)}; run stage 8")
+        raise DataError(f"{places.scores}: no scores of {sets}; run stage 8")
     lps = _load_recognisers(places.scores / "lps", places.test_sets)
     signal = load_signal(places.scores / "signal", places.test_sets)
     tasks = load_tasks(places.experiments / "tasks", places.test_sets)
     tables = [*words.values(), signal, *(task.values for task in tasks)]
+    scored = {test_set for table in tables for row in table.values() for test_set in row}
+    if lacking := [test_set for test_set in places.test_sets if test_set not in scored]:
+        raise DataError(f"{places.scores}: no scores of {' '.join(lacking)}; run stage 8, or omit them")
     systems = read_systems(
         {path.parent for path in places.experiments.glob("*/config.yaml")},
         {name for table in tables for name in table},

@@ -6,6 +6,7 @@ for each utterance, so that its interval is one over utterances, like that of ot
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.report.systems import family
-from espnet_posinv.scoring.bootstrap import difference_interval, rate_interval
+from espnet_posinv.scoring.bootstrap import checked, difference_interval, rate_interval
 
 SNR_BAND = 5.0  # dB
 CONDITIONS = {"group": "utt2group", "language": "utt2lang", "noise": "utt2noise", "SNR": "utt2snr"}
@@ -62,10 +63,18 @@ def _runs(folder: Path, test_sets: list[str]) -> Iterator[tuple[str, str, list[d
 
 def read_scores(path: Path) -> dict:
     """The contents of a file of scores, with its path under "path"."""
-    try:
+    with _naming(path):
         return {**json.loads(path.read_text(encoding="utf-8")), "path": path}
-    except (json.JSONDecodeError, TypeError) as error:
-        raise DataError(f"{path}: no scores ({error}); delete it and score again (stage 8)") from None
+
+
+@contextmanager
+def _naming(path: Path | str) -> Iterator[None]:
+    """Name the file where its contents are not what the block expects."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise DataError(f"{path}: no scores ({why}); delete it and score again (stage 8)") from None
 
 
 def load_wer(folder: str | Path, test_sets: list[str]) -> Grid:
@@ -78,7 +87,10 @@ def load_wer(folder: str | Path, test_sets: list[str]) -> Grid:
     first: dict[str, tuple] = {}
     for system, test_set, runs in _runs(Path(folder), test_sets):
         for run in runs:
-            words = {key: (value["N"], value["ref"]) for key, value in run["utterances"].items()}
+            with _naming(run["path"]):
+                words = {key: (value["N"], value["ref"]) for key, value in run["utterances"].items()}
+                cell = _cell([run])
+                checked(cell.errors, cell.words)
             path, expected = first.setdefault(test_set, (run["path"], (words, run.get("unit"))))
             if (words, run.get("unit")) != expected:
                 raise DataError(
@@ -115,17 +127,26 @@ def load_signal(folder: str | Path, test_sets: list[str]) -> dict[str, dict[str,
     """
     table: dict[str, dict[str, dict[str, tuple]]] = {}
     for system, test_set, runs in _runs(Path(folder), test_sets):
-        utterances = [run["utterances"] for run in runs]
-        row = table.setdefault(system, {}).setdefault(test_set, {})
-        for name in (name for name in next(iter(utterances[0].values())) if name != "undefined"):
-            values = [
-                np.mean([scores[utterance][name] for scores in utterances])
-                for utterance in sorted(utterances[0])
-                if all(scores[utterance].get(name) is not None for scores in utterances)
-            ]
-            interval = rate_interval(values, np.ones(len(values))) if values else (None,) * 3
-            row[name] = (*interval, len(utterances[0]) - len(values), len(utterances[0]))
+        with _naming(", ".join(str(run["path"]) for run in runs)):
+            row = _signal_row([run["utterances"] for run in runs])
+        if row:  # none after --metrics none
+            table.setdefault(system, {})[test_set] = row
     return table
+
+
+def _signal_row(utterances: list[dict[str, dict]]) -> dict[str, tuple]:
+    if not utterances[0]:
+        raise ValueError("no utterance")
+    row = {}
+    for name in (name for name in next(iter(utterances[0].values())) if name != "undefined"):
+        values = [
+            np.mean([scores[utterance][name] for scores in utterances])
+            for utterance in sorted(utterances[0])
+            if all(scores[utterance].get(name) is not None for scores in utterances)
+        ]
+        interval = rate_interval(values, np.ones(len(values))) if values else (None,) * 3
+        row[name] = (*interval, len(utterances[0]) - len(values), len(utterances[0]))
+    return row
 
 
 @dataclass
@@ -148,9 +169,13 @@ def load_tasks(folder: str | Path, test_sets: list[str]) -> list[TaskScores]:
     for task in sorted(path for path in Path(folder).glob("*") if path.is_dir()):
         for system, test_set, runs in _runs(task, test_sets):
             for run in runs:
-                if not {"settings", "total"} <= run.keys():
-                    raise DataError(f"{run['path']}: no scores of a task; delete it and score again")
-                for measure, value in run["total"].items():
+                with _naming(run["path"]):
+                    run["settings"].items()
+                    values = {
+                        measure: {key: value[key] for key in ("value", "low", "high")}
+                        for measure, value in run["total"].items()
+                    }
+                for measure, value in values.items():
                     scores = found.setdefault(
                         (task.name, measure), TaskScores(task.name, measure, run["settings"], {})
                     )

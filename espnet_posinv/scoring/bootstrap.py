@@ -28,7 +28,7 @@ def rate_interval(
     Raises:
         ValueError: lengths differ, values are not finite, or there are no words.
     """
-    errors, words = _checked(errors, words)
+    errors, words = checked(errors, words)
     rates = _rates(errors[:, None], words, samples, seed)[:, 0]
     return errors.sum() / words.sum(), *np.percentile(rates, LEVEL)
 
@@ -40,8 +40,8 @@ def difference_interval(
 
     The difference is significant at 5 % if both ends of the interval have the same sign.
     """
-    errors, words = _checked(errors, words)
-    baseline, _ = _checked(baseline, words)
+    errors, words = checked(errors, words)
+    baseline, _ = checked(baseline, words)
     rates = _rates(np.stack([errors, baseline], 1), words, SAMPLES, SEED)
     difference = rates[:, 0] - rates[:, 1]
     return (errors.sum() - baseline.sum()) / words.sum(), *np.percentile(difference, LEVEL)
@@ -71,7 +71,12 @@ def _block(n: int, size: int, seed: int, k: int) -> np.ndarray:
     return generator.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float32)
 
 
-def _checked(errors: Sequence[float], words: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def checked(errors: Sequence[float], words: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Errors and words as arrays.
+
+    Raises:
+        ValueError: see :func:`rate_interval`.
+    """
     errors, words = np.asarray(errors, dtype=float), np.asarray(words, dtype=float)
     if errors.shape != words.shape or errors.ndim != 1:
         raise ValueError(f"one value an utterance is needed, not shapes {errors.shape} and {words.shape}")

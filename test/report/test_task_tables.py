@@ -33,6 +33,6 @@ def test_rows_seeds_and_intervals(tmp_path):
 def test_files_of_another_kind(tmp_path):
     (tmp_path / "speaker/noisy").mkdir(parents=True)
     (tmp_path / "speaker/noisy/test.json").write_text("{}")
-    with pytest.raises(DataError, match=r"noisy/test.json: no scores of a task; delete it and score again"):
+    with pytest.raises(DataError, match=r"noisy/test.json: no scores \(.settings. is missing\); delete it"):
         load_tasks(tmp_path, ["test"])
     assert load_tasks(tmp_path / "nothing", ["test"]) == []
