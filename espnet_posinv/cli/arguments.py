@@ -1,8 +1,10 @@
 """Kaldi's style of options, for all commands."""
 
 import argparse
+import os
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _OPTION = re.compile(r"\A--[A-Za-z][\w-]*")
@@ -47,6 +49,25 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
     return value
+
+
+def keep_apart(
+    writes: Mapping[str, Iterable[str | Path]], reads: Mapping[str, Iterable[str | Path | None]]
+) -> None:
+    """Stop before a command overwrites a file that it reads, or one that it has written.
+
+    Args:
+        writes, reads: files by option; an empty path is none.
+
+    Raises:
+        ValueError: one file under two options, or twice under one that writes.
+    """
+    known = {os.path.realpath(path): option for option, paths in reads.items() for path in paths if path}
+    for option, path in ((option, path) for option, paths in writes.items() for path in paths if path):
+        real = os.path.realpath(path)
+        if real in known and (os.path.isfile(real) or not os.path.exists(real)):  # a device takes several
+            raise ValueError(f"{option} {path}: {known[real]} has the same file; name another")
+        known[real] = option
 
 
 def add_downloads(parser: argparse.ArgumentParser, default: str) -> None:

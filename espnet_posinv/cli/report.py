@@ -6,6 +6,8 @@ The page is one file with word errors, audio, spectrograms, curves and tables. I
 import os
 from pathlib import Path
 
+from espnet_posinv.cli.arguments import keep_apart
+
 
 def options(parser):
     parser.add_argument("--output", default="RESULTS.md", help="the report; plots go into images/ beside it")
@@ -42,8 +44,19 @@ def run(args):
     scores, data, experiments = map(Path, (args.scores_dir, args.data_dir, args.exp_dir))
     made = [path for place in ("*/*", "lps/*/*") for path in scores.glob(f"{place}/[!.]*.json")]
     made += [*experiments.glob("tasks/*/*/[!.]*.json"), *experiments.glob("probe/*/section.json")]
+    sets = args.test_sets.split()
+    reads = {
+        "--scores-dir": made,
+        "--data-dir": [path for test_set in sets for path in (data / test_set).glob("*")],
+        "--exp-dir": [
+            path
+            for pattern in ("*/config.yaml", "*/section.json", "*/*/section.json")
+            for path in experiments.glob(pattern)
+        ],
+    }
+    keep_apart({"--output": [args.output], "--html": [args.html]}, reads)
     drop_stale(sorted(made), contents_of(experiments / ".stages"))
-    experiment = load(Places(scores, data, experiments, args.test_sets.split(), args.clean_set))
+    experiment = load(Places(scores, data, experiments, sets, args.clean_set))
     write_report(experiment, args.output, title=args.title)
     print(f"report: {args.output}")
     if args.html:

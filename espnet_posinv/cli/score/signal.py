@@ -2,7 +2,7 @@
 
 import os
 
-from espnet_posinv.cli.arguments import positive
+from espnet_posinv.cli.arguments import keep_apart, positive
 
 
 def options(parser):
@@ -34,6 +34,7 @@ def run(args):
             f"{len(args.ref_scp)} --ref-scp, {len(args.inf_scp)} --inf-scp and {len(args.output)} --output; "
             "they go together"
         )
+    keep_apart({"--output": args.output}, {"--ref-scp": args.ref_scp, "--inf-scp": args.inf_scp})
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
 
     from espnet_posinv.scoring.signal import score_files, undefined_lines

@@ -6,8 +6,9 @@ Or the dotted name of a module of yours. Settings follow the model: MODEL,layer=
 """
 
 import os
+import re
 
-from espnet_posinv.cli.arguments import positive
+from espnet_posinv.cli.arguments import keep_apart, positive
 
 
 def options(parser):
@@ -22,6 +23,9 @@ def options(parser):
 
 
 def run(args):
+    reads = {"--wav-scp": [args.wav_scp], "--clean-scp": [args.clean_scp], "--labels": [args.labels]}
+    models = re.split("[:,=]", args.model)  # also files of its settings
+    keep_apart({"--output": [args.output]}, {**reads, "--utt2spk": [args.utt2spk], "--model": models})
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
 
     from espnet_posinv.tasks.task import build, score

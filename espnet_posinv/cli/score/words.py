@@ -1,5 +1,9 @@
 """Word error rate of a Kaldi text against another, joined by id, with counts and an interval."""
 
+from pathlib import Path
+
+from espnet_posinv.cli.arguments import keep_apart
+
 
 def options(parser):
     parser.add_argument("--ref", required=True, help="text with the transcripts")
@@ -42,6 +46,11 @@ def options(parser):
 
 
 def run(args):
+    beside = [Path(args.hyp).with_name(name) for name in ("decode.json", "cut_off")]
+    reads = {"--ref": [args.ref], "--hyp": [args.hyp, *beside], "--against": args.against}
+    others = {"--lexicon": [args.lexicon], "--normalizer": [args.normalizer.rpartition(":")[0]]}
+    keep_apart({"--output": [args.output]}, {**reads, **others})
+
     from espnet_posinv.scoring.wer import UNITS, score_files
 
     result = score_files(
