@@ -24,6 +24,12 @@ class Classification:
     folds: int = 5  # number of groups of speakers, at most the number of speakers
     penalty: float = 1.0  # C of the logistic regression; smaller is stronger
 
+    def __post_init__(self):
+        if self.folds < 2:
+            raise DataError(f"folds={self.folds}: must be 2 or more")
+        if not 0 < self.penalty < float("inf"):
+            raise DataError(f"penalty={self.penalty}: must be a number above 0")
+
     def settings(self) -> dict:
         """All fields."""
         return {"task": "classify", **asdict(self)}

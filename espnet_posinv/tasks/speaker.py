@@ -36,6 +36,10 @@ class SpeakerVerification:
     nontargets: int = 100000
     seed: int = 0
 
+    def __post_init__(self):
+        if self.nontargets < 1:
+            raise DataError(f"nontargets={self.nontargets}: must be 1 or more")
+
     def settings(self) -> dict:
         """All fields."""
         return {"task": "speaker", **asdict(self)}
@@ -52,13 +56,13 @@ class SpeakerVerification:
         """EER in per cent with an interval over speakers, and the mean cosine to clean speech.
 
         Raises:
-            DataError: no trial of one kind.
+            DataError: no trial of one kind, or a file of trials that contradicts the labels.
         """
         names = sorted(data.vectors)
         tested = np.stack([data.vectors[name] for name in names])
         enrolled = np.stack([data.clean[name] for name in names]) if data.clean else tested
         label, speakers = np.unique([data.labels[name] for name in names], return_inverse=True)
-        first, second, target = self._trials(names, speakers, ordered=bool(data.clean))
+        first, second, target = self._trials(names, label[speakers], ordered=bool(data.clean))
         if not target.any() or target.all():
             kind = "nontarget" if target.any() else "target"
             raise DataError(
@@ -67,7 +71,8 @@ class SpeakerVerification:
             )
         scores = (enrolled[first] * tested[second]).sum(1)
         value, threshold = equal_error_rate(scores, target)
-        low, high = _interval(scores, target, speakers[first], speakers[second], len(label), self.seed)
+        low, high = _interval(scores, target, speakers[first], speakers[second], self.seed)
+        few = ["EER has no interval: too few speakers in the trials to resample them"] if low is None else []
         total = {"EER": {"value": 100 * value, "low": low, "high": high}}
         facts = {"targets": int(target.sum()), "nontargets": int((~target).sum())}
         facts |= {"speakers": len(label), "threshold": threshold}
@@ -77,12 +82,12 @@ class SpeakerVerification:
             utterances = {name: {"similarity": float(c)} for name, c in zip(names, cosines, strict=True)}
             mean, below, above = rate_interval(cosines, np.ones(len(names)))
             total["similarity"] = {"value": mean, "low": below, "high": above}
-        return {"total": total, "facts": facts, "utterances": utterances}
+        return {"total": total, "facts": facts, "notes": few, "utterances": utterances}
 
     def _trials(self, names: list[str], speakers: np.ndarray, ordered: bool):
         """Indices of the enrolled and tested utterance of each trial, and whether they have one speaker."""
         if self.trials:
-            return self._read_trials(names)
+            return self._read_trials(names, speakers)
         first, second = np.triu_indices(len(names), 1)
         if ordered:
             first, second = np.concatenate([first, second]), np.concatenate([second, first])
@@ -93,17 +98,28 @@ class SpeakerVerification:
         kept = np.concatenate([np.flatnonzero(target), np.sort(others)])
         return first[kept], second[kept], target[kept]
 
-    def _read_trials(self, names: list[str]):
+    def _read_trials(self, names: list[str], speakers: np.ndarray):
         index = {name: number for number, name in enumerate(names)}
         rows = []
         for number, fields in enumerate(fields_of(self.trials, exactly=3), 1):
             if fields[0] in ("0", "1") and fields[2] not in ("target", "nontarget"):
                 fields = [*fields[1:], "target" if fields[0] == "1" else "nontarget"]
             if fields[2] not in ("target", "nontarget"):
-                raise DataError(f"{self.trials}:{number}: {fields[2]!r} is neither target nor nontarget")
+                raise DataError(
+                    f"{self.trials}:{number}: {' '.join(fields)!r} neither ends with target or nontarget nor "
+                    "begins with 1 or 0"
+                )
             if lacking := [name for name in fields[:2] if name not in index]:
                 raise DataError(f"{self.trials}:{number}: no utterance {lacking[0]!r} in the test set")
-            rows.append((index[fields[0]], index[fields[1]], fields[2] == "target"))
+            one, other = (index[name] for name in fields[:2])
+            if (speakers[one] == speakers[other]) != (fields[2] == "target"):
+                raise DataError(
+                    f"{self.trials}:{number}: {fields[2]}, but by the labels {fields[0]} is of "
+                    f"{speakers[one]} and {fields[1]} of {speakers[other]}; correct one of them"
+                )
+            rows.append((one, other, fields[2] == "target"))
+        if not rows:
+            raise DataError(f"{self.trials}: holds no trial")
         first, second, target = zip(*rows, strict=True)
         return np.array(first), np.array(second), np.array(target)
 
@@ -132,15 +148,23 @@ def equal_error_rate(
     return float(rate), float(thresholds[k])
 
 
-def _interval(scores, target, first, second, speakers: int, seed: int):
-    """Percentiles of the EER over resamples of speakers, which weight both sides of a trial."""
+def _interval(scores, target, first, second, seed: int) -> tuple[float, float] | tuple[None, None]:
+    """Percentiles of the EER over resamples of the trials' speakers, which weight both sides of a trial.
+
+    None where only one mixture of speakers has trials of both kinds, as of two speakers: nothing varies.
+    """
+    speakers, found = np.unique(np.concatenate([first, second]), return_inverse=True)
+    first, second = np.split(found, 2)
     generator = np.random.default_rng(seed)
-    rates = []
+    rates, mixtures = [], set()
     for _ in range(RESAMPLES):
-        copies = generator.multinomial(speakers, np.full(speakers, 1 / speakers)).astype(float)
+        copies = generator.multinomial(len(speakers), np.full(len(speakers), 1 / len(speakers))).astype(float)
         weights = np.where(target, copies[first], copies[first] * copies[second])
         if (weights * target).sum() > 0 and (weights * ~target).sum() > 0:
             rates.append(equal_error_rate(scores, target, weights)[0])
+            mixtures.add(tuple(copies))
+    if len(mixtures) < 2:
+        return None, None
     low, high = np.percentile(rates, LEVEL)
     return 100 * float(low), 100 * float(high)
 

@@ -52,7 +52,7 @@ class Task(Protocol):
         """Scores: ``{"total": {NAME: {"value", "low", "high"}}, "facts": {...}, "utterances": {...}}``.
 
         Values are per cent or plain numbers, low and high a 95 % interval or None. Facts are counts;
-        utterances hold the results of single utterances.
+        utterances hold the results of single utterances. "notes", texts to be shown, may follow.
         """
 
 

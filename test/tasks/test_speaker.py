@@ -12,6 +12,7 @@ import soundfile as sf
 
 from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.tasks.classify import Classification
 from espnet_posinv.tasks.embedding import embed, window_starts
 from espnet_posinv.tasks.speaker import SpeakerVerification, equal_error_rate
 from espnet_posinv.tasks.task import Data
@@ -99,7 +100,10 @@ def test_files_of_trials(tmp_path):
     assert (results[0]["facts"]["targets"], results[0]["facts"]["nontargets"]) == (2, 2)
     for line, message in (
         ("a1 zz target", "bad:1: no utterance 'zz' in the test set"),
-        ("a1 a2 maybe", "bad:1: 'maybe' is neither target nor nontarget"),
+        ("a1 a2 maybe", "bad:1: 'a1 a2 maybe' neither ends with target or nontarget nor begins"),
+        ("nan a1 a2", "bad:1: 'nan a1 a2' neither ends with target or nontarget nor begins"),
+        ("a1 a2 nontarget", "bad:1: nontarget, but by the labels a1 is of a and a2 of a; correct one"),
+        ("1 a1 b1", "bad:1: target, but by the labels a1 is of a and b1 of b"),
         ("a1 a2", "bad:1: expected 3 fields"),
     ):
         (tmp_path / "bad").write_text(line + "\n")
@@ -126,6 +130,28 @@ def test_interval_is_over_speakers():
     ]
     assert 5 < found["value"] < 50
     assert 0 <= found["low"] < found["value"] < found["high"] <= 100
+
+
+def test_what_cannot_be_resampled_has_no_interval(tmp_path):
+    """Two speakers occur in every resample with trials of both kinds: an interval of width 0."""
+    names = ["a1", "a2", "b1", "b2"]
+    two = SpeakerVerification("m").evaluate(Data({n: VECTORS[n] for n in names}, {}, SPEAKERS, {}))
+    assert (two["total"]["EER"]["low"], two["total"]["EER"]["high"]) == (None, None)
+    assert two["notes"] == ["EER has no interval: too few speakers in the trials to resample them"]
+    (tmp_path / "trials").write_text("a1 a2 target\nb1 c1 nontarget\n")  # all three are always needed
+    found = SpeakerVerification("m", trials=f"{tmp_path}/trials").evaluate(Data(VECTORS, {}, SPEAKERS, {}))
+    assert found["total"]["EER"]["low"] is None
+    assert SpeakerVerification("m").evaluate(Data(VECTORS, {}, SPEAKERS, {}))["notes"] == []
+
+
+def test_settings_without_meaning():
+    for task, options, message in (
+        (SpeakerVerification, {"nontargets": 0}, "nontargets=0: must be 1 or more"),
+        (Classification, {"folds": 1}, "folds=1: must be 2 or more"),
+        (Classification, {"penalty": float("nan")}, "penalty=nan: must be a number above 0"),
+    ):
+        with pytest.raises(DataError, match=message):
+            task("m", **options)
 
 
 def test_windows_cover_an_utterance():

@@ -48,3 +48,5 @@ def run(args):
     if undefined:
         parts.append(f"{len(undefined)} utterances undefined ({': '.join(undefined[0])})")
     print(f"{args.output}: {', '.join(parts)}")
+    for note in result.get("notes", []):
+        print(f"  {note}")
