@@ -120,9 +120,12 @@ def score_files(
     """Score one wav.scp against another; writes means, intervals, single values as JSON, returns the means.
 
     Raises:
-        DataError: see :func:`score_signals`.
+        DataError: no utterance; see :func:`score_signals`.
     """
-    scores = score_signals(read_scp(reference), read_scp(enhanced), metrics, nj=nj, further=further)
+    clean = read_scp(reference)
+    if not clean:
+        raise DataError(f"{reference}: holds no utterance")
+    scores = score_signals(clean, read_scp(enhanced), metrics, nj=nj, further=further)
     total = pool(scores)
     packages = {PACKAGES[metric]: version(PACKAGES[metric]) for metric in metrics}
     result = {"total": total, "packages": packages, "utterances": scores}

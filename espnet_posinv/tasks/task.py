@@ -87,6 +87,8 @@ def score(
         DataError: utterances without label, speaker or clean audio; audio that cannot be read.
     """
     wavs = read_scp(wav_scp)
+    if not wavs:
+        raise DataError(f"{wav_scp}: holds no utterance")
     tables = {name: read_scp(path) if path else {} for name, path in (("clean", clean_scp), ("spk", utt2spk))}
     tables["labels"] = read_scp(labels)
     for name, path in (("clean", clean_scp), ("spk", utt2spk), ("labels", labels)):

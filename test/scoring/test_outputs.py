@@ -1,4 +1,4 @@
-"""No command that scores or reports writes over a file that it reads or has written."""
+"""No command that scores writes a result of nothing, or over a file that it reads or has written."""
 
 import pytest
 
@@ -42,3 +42,16 @@ def test_inputs_and_outputs_stay(tmp_path, monkeypatch, names, options, message)
 
 def test_a_device_may_stand_for_two_files():
     keep_apart({"--output": ["/dev/null", "/dev/null"]}, {"--ref": ["/dev/null", None, ""]})
+
+
+@pytest.mark.parametrize("names", [("score", "signal"), ("score", "task")])
+def test_a_score_of_nothing_is_no_success(tmp_path, monkeypatch, capsys, names):
+    monkeypatch.chdir(tmp_path)
+    for path in "abcd":
+        (tmp_path / path).write_text("")
+    with pytest.raises(SystemExit, match="holds no utterance"):
+        command(*names)([*(SIGNAL[:4] if names[1] == "signal" else TASK), "--output", "o"])
+    assert not (tmp_path / "o").exists()
+    with pytest.raises(SystemExit):
+        command("score", "signal")([*SIGNAL, "o", "--metrics", ","])
+    assert "--metrics ',': no metric; write none for only" in capsys.readouterr().err

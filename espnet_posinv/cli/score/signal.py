@@ -34,12 +34,15 @@ def run(args):
             f"{len(args.ref_scp)} --ref-scp, {len(args.inf_scp)} --inf-scp and {len(args.output)} --output; "
             "they go together"
         )
+    names = args.metrics.replace(",", " ").split()
+    if not names:
+        args.error(f"--metrics {args.metrics!r}: no metric; write none for only the other options' metrics")
     keep_apart({"--output": args.output}, {"--ref-scp": args.ref_scp, "--inf-scp": args.inf_scp})
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
 
     from espnet_posinv.scoring.signal import score_files, undefined_lines
 
-    metrics = [name for name in args.metrics.replace(",", " ").split() if name != "none"]
+    metrics = [name for name in names if name != "none"]
     further = {}
     if args.ssl:
         from espnet_posinv.scoring.ssl_similarity import SpeechBERTScore
