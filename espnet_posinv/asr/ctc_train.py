@@ -14,6 +14,7 @@ from espnet_posinv.asr.ctc_data import Features, Utterance, batches
 from espnet_posinv.asr.ctc_head import Head, Recipe, greedy, hidden_states, save
 from espnet_posinv.asr.units import Units
 from espnet_posinv.files import replacing
+from espnet_posinv.kaldi.entry import fingerprint
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.ssl import SSLEncoder
 
@@ -187,5 +188,5 @@ def _facts(units: Units, recipe: Recipe, train_set, valid_set, plan: Plan) -> di
         "head": recipe.head,
         "model": [recipe.encoder_sha256, str(recipe.layers)],
         "units": [units.kind, *units.tokens],
-        "data": [[len(s), sum(item.samples for item in s)] for s in (train_set, valid_set)],
+        "data": [fingerprint({f"{i.name} {i.units}": i.entry for i in s}) for s in (train_set, valid_set)],
     }

@@ -216,6 +216,24 @@ def test_killed_it_goes_on_to_the_same_weights(tiny, tmp_path, monkeypatch, caps
         train_tiny(tiny, tmp_path / "cut", "--seed", "1")
 
 
+def test_it_goes_on_with_the_same_audio_and_transcripts_only(tiny, tmp_path):
+    upstream, data = tiny
+    waves = {f"u{k}": sf.read(data / f"u{k}.wav")[0] for k in range(6)}
+    mine = write(tmp_path / "data", {name: (wav, "ab") for name, wav in waves.items()})
+    train_tiny((upstream, mine), tmp_path / "ctc")
+    weights = (tmp_path / "ctc/model.pt").read_bytes()
+    text = (mine / "text").read_text()
+    for change in (
+        lambda: (mine / "text").write_text(text.replace("u1 ab", "u1 ba")),  # as many units
+        lambda: sf.write(mine / "u1.wav", waves["u1"][::-1], 16000),  # of the same length
+    ):
+        change()
+        with pytest.raises(SystemExit, match=r"checkpoint.pt: from a training with other data; delete it"):
+            train_tiny((upstream, mine), tmp_path / "ctc")
+        (mine / "text").write_text(text)
+    assert (tmp_path / "ctc/model.pt").read_bytes() == weights
+
+
 def test_other_weights_of_the_encoder_are_refused(tiny, tmp_path):
     upstream, _ = tiny
     train_tiny(tiny, tmp_path / "ctc")
