@@ -81,6 +81,24 @@ def complete_lines(path: str | Path, *, repair: bool = False) -> list[str]:
     return content.decode().split("\n")[:-1]
 
 
+def read_json(path: str | Path) -> dict:
+    """Read a JSON file of one object.
+
+    Raises:
+        ValueError: it is another file.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        what = f"{path}:{error.lineno}: not JSON ({error.msg})"
+        raise ValueError(f"{what}; delete the file or mend it") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not UTF-8; delete the file or mend it") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: holds a {type(value).__name__}, not an object; delete the file or mend it")
+    return value
+
+
 def write_json(path: str | Path, value: object, **options) -> None:
     """Write a JSON file atomically; `options` are those of json.dump."""
     with atomic_write(path) as file:

@@ -1,20 +1,20 @@
 """Recognise the utterances of wav.scp files in several processes; can be resumed after a kill.
 
-A complete output folder holds ``text`` and ``decode.json``: the recogniser's settings and a fingerprint of
-the audio. Until then ``text.partial`` collects finished utterances. Both files are used only if settings and
-audio are still those in decode.json. ``cut_off`` lists the utterances whose transcripts reached the
-recogniser's limit of tokens, if any.
+A complete output folder holds ``text`` and ``decode.json``: the recogniser's settings, a fingerprint of the
+audio, and a hash of the text. Until then ``text.partial`` collects finished utterances. Both files are used
+only if settings and audio are still those in decode.json. ``cut_off`` lists the utterances whose transcripts
+reached the recogniser's limit of tokens, if any.
 """
 
 import functools
-import json
+import hashlib
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from espnet_posinv.files import complete_lines, write_json
+from espnet_posinv.files import complete_lines, read_json, write_json
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.entry import fingerprint
 from espnet_posinv.kaldi.parallel import parallel_map
@@ -111,6 +111,8 @@ class Sets:
     def _finish_if_complete(self, folder: Path) -> None:
         texts = self.done[folder]
         if len(texts) == len(self.tables[folder]) and not (folder / "text").exists():
+            record = folder / "decode.json"
+            write_json(record, {**read_json(record), "text": _hash(texts)}, sort_keys=True)
             write_scp(folder / "text", texts)
             (folder / "text.partial").unlink(missing_ok=True)
 
@@ -138,12 +140,24 @@ def _recognise(recogniser: Recogniser, item: Item) -> tuple[str, str]:
 
 
 def begin(folder: Path, table: dict[str, str], settings: dict) -> dict[str, str]:
-    """Texts of earlier runs that are still valid; if there are none, the folder is prepared for new ones."""
+    """Texts of earlier runs that are still valid; if there are none, the folder is prepared for new ones.
+
+    Raises:
+        DataError: the text is not what the recogniser gave, or not of this program.
+    """
     description = {"recogniser": settings, "audio": fingerprint(table)}
     record, text, partial = (folder / name for name in ("decode.json", "text", "text.partial"))
-    if record.exists() and json.loads(record.read_text(encoding="utf-8")) == description:
+    found = read_json(record) if record.exists() else {}
+    written = found.pop("text", None)
+    if found == description:
         if text.exists():
-            return read_scp(text, empty_values=True)
+            texts = read_scp(text, empty_values=True)
+            if texts.keys() != table.keys() or written not in (None, _hash(texts)):
+                raise DataError(
+                    f"{text}: changed since posinv decode wrote it ({len(texts)} utterances, recognised were "
+                    f"{len(table)}); delete it to recognise again, or name another --output-dir"
+                )
+            return texts
         lines = (line.partition(" ") for line in complete_lines(partial, repair=True))
         return {utterance: text for utterance, _, text in lines}
     if text.exists() and not record.exists():
@@ -155,3 +169,7 @@ def begin(folder: Path, table: dict[str, str], settings: dict) -> dict[str, str]
     (folder / "cut_off").unlink(missing_ok=True)
     write_json(record, description, sort_keys=True)
     return {}
+
+
+def _hash(texts: dict[str, str]) -> str:
+    return hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()

@@ -188,3 +188,25 @@ def test_a_text_of_somebody_else_is_kept(tmp_path):
     with pytest.raises(DataError, match=r"text: not of posinv decode.*name another --output-dir"):
         begin(tmp_path, {"u0": "u0.wav"}, {})
     assert (tmp_path / "text").read_text() == "u0 a reference\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["utt1 peak 10\n", "a b\nc d\ne f\ng h\ni j\n", "".join(f"utt{k} other\n" for k in range(1, 6))]
+)
+def test_a_text_that_the_recogniser_did_not_give_does_not_count(corpus, text):
+    folder, scp, trace = corpus
+    decode(Loudness(str(trace)), [(scp, folder / "out")])
+    (folder / "out/text").write_text(text)
+    with pytest.raises(DataError, match=r"out/text: changed since .* recognised were 5\); delete it"):
+        decode(Loudness(str(trace)), [(scp, folder / "out")])
+    assert (folder / "out/text").read_text() == text
+    (folder / "out/text").unlink()
+    assert decode(Loudness(str(trace)), [(scp, folder / "out")]) == 5
+
+
+def test_a_broken_record_is_named(corpus):
+    folder, scp, trace = corpus
+    decode(Loudness(str(trace)), [(scp, folder / "out")])
+    (folder / "out/decode.json").write_text('{\n "audio": ')
+    with pytest.raises(ValueError, match=r"out/decode.json:2: not JSON .*; delete the file or mend it"):
+        decode(Loudness(str(trace)), [(scp, folder / "out")])
