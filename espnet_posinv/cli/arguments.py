@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from espnet_posinv.kaldi.scp import as_number
+
 _OPTION = re.compile(r"\A--[A-Za-z][\w-]*")
 
 
@@ -48,6 +50,14 @@ def positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return value
+
+
+def above_zero(text: str) -> float:
+    """An option's value that is a number above 0."""
+    value = as_number(text)
+    if value is None:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
     return value
 
 

@@ -5,17 +5,28 @@
 espnet_posinv/enh/memory.py explains the estimate.
 """
 
+from espnet_posinv.cli.arguments import above_zero, positive
+
 
 def options(parser):
-    parser.add_argument("--config", required=True, help="training configuration: exp/MODEL/train.yaml")
-    parser.add_argument("--gpu-memory", type=float, required=True, help="GiB")
-    parser.add_argument("--seconds", type=float, nargs="+", default=[2, 4, 8, 16], help="of an utterance")
-    parser.add_argument("--measure", type=float, nargs="+", default=[2, 4, 8], help="seconds of the steps")
-    parser.add_argument("--check", type=int, metavar="B", help="also measure a batch of B and compare")
+    parser.add_argument("--config", required=True, help="of a training: exp/MODEL/train.yaml or config.yaml")
+    parser.add_argument("--gpu-memory", type=above_zero, required=True, help="GiB")
+    parser.add_argument("--seconds", type=above_zero, nargs="+", default=[2, 4, 8, 16], help="of utterances")
+    parser.add_argument(
+        "--measure",
+        type=above_zero,
+        nargs="+",
+        default=[2, 4, 8],
+        help="seconds of the steps, three or more different lengths",
+    )
+    parser.add_argument("--check", type=positive, metavar="B", help="also measure a batch of B and compare")
     parser.add_argument("--device", default="cpu", help="cpu or cuda: where to measure")
 
 
 def run(args):
+    if len(set(args.measure)) < 3:
+        args.error(f"--measure {args.measure}: the fit needs three or more different lengths")
+
     from espnet_posinv.enh.memory import MIB, TrainingStep, describe, measure
 
     step = TrainingStep(args.config, args.device)

@@ -3,12 +3,13 @@
 The tensors kept for the backward pass grow with the samples, and with their square where all pairs of frames
 are compared (attention without a fused kernel, soft-DTW).  So, with B utterances of T seconds:
 
-    bytes(B, T) = static + B (a + b T + c T^2)
+    bytes(B, T) = static + shared + B (a + b T + c T^2)
 
-Static are the weights of the model and of the frozen encoder, gradients, and the optimizer's state.  a, b, c
-are fitted to three steps of one utterance, by default T = 2, 4 and 8 s, with the same model and criterion. On
-a GPU they are measured with its allocator; on a CPU with the sizes of all tensors that PyTorch makes and
-frees, which is the GPU's memory without workspaces of its libraries.
+Static are the weights of the model and of the frozen encoder, gradients, and the optimizer's state. Shared
+is what a step makes once for any batch: what two utterances of the longest T take less than twice one of
+them. a, b, c are fitted to three steps of one utterance without it, by default T = 2, 4 and 8 s, with the
+same model and criterion. On a GPU they are measured with its allocator; on a CPU with the sizes of all
+tensors that PyTorch makes and frees, which is the GPU's memory without workspaces of its libraries.
 """
 
 import time
@@ -19,14 +20,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from espnet_posinv.enh.model_folder import as_trained
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
 MIB = 2**20
 CONTEXT = 600 * MIB  # the CUDA context and libraries' workspaces
 SLACK = 0.1  # share lost to fragmentation
+WRITTEN = ("required", "version", "distributed")  # added by ESPnet to its config.yaml, no settings
 
 
 class PeakBytes(TorchDispatchMode):
@@ -63,34 +67,39 @@ def _address(tensor: torch.Tensor) -> int:
 
 @dataclass
 class StepMemory:
-    """Memory of steps with one utterance: bytes(B, T) = static + B (a + b T + c T^2), T in seconds."""
+    """Memory of steps: bytes(B, T) = static + shared + B (a + b T + c T^2), T in seconds."""
 
     static: int
-    seconds: list[float]
-    bytes: list[int]
+    seconds: list[float]  # three or more lengths
+    bytes: list[int]  # of a step of one utterance, with the shared ones
+    shared: int = 0
 
     @property
     def coefficients(self) -> np.ndarray:
         """a, b, c in bytes, bytes/s, bytes/s^2; least squares."""
-        return np.polynomial.polynomial.polyfit(self.seconds, self.bytes, min(2, len(self.seconds) - 1))
+        return np.polynomial.polynomial.polyfit(self.seconds, np.array(self.bytes) - self.shared, 2)
 
     def predict(self, batch: int, seconds: float) -> float:
         """Bytes of a step of `batch` utterances of `seconds` s."""
         each = np.polynomial.polynomial.polyval(seconds, self.coefficients)
-        return self.static + batch * max(float(each), 0.0)
+        return self.static + self.shared + batch * max(float(each), 0.0)
 
     def fits(self, memory: float, seconds: float) -> int:
         """Utterances of `seconds` s that fit into a step on a GPU with `memory` bytes."""
-        usable = (memory - CONTEXT) * (1 - SLACK) - self.static
-        each = self.predict(1, seconds) - self.static
+        usable = (memory - CONTEXT) * (1 - SLACK) - self.static - self.shared
+        each = self.predict(1, seconds) - self.static - self.shared
         return max(0, int(usable // each)) if each > 0 else 0
 
 
 class TrainingStep:
-    """One optimisation step of a training configuration, like exp/MODEL/train.yaml, on noise of a given size.
+    """One optimisation step of a training configuration, on noise of a given size.
+
+    Args:
+        config: of a training as exp/MODEL/train.yaml, or as ESPnet has written it, exp/MODEL/config.yaml.
+        device: where to measure.
 
     Raises:
-        ValueError: the configuration has no criterion, or its encoder cannot be loaded.
+        ValueError: the configuration has no criterion or unknown keys, or its encoder cannot be loaded.
     """
 
     def __init__(self, config: str | Path, device: str = "cpu"):
@@ -98,7 +107,15 @@ class TrainingStep:
 
         self.device = torch.device(device)
         self.rate = SAMPLE_RATE
-        args = Task.get_parser().parse_args(["--config", str(config), "--output_dir", "unused"])
+        parser = Task.get_parser()
+        settings = as_trained(yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {})
+        settings = {key: value for key, value in settings.items() if key not in WRITTEN}
+        if unknown := settings.keys() - {action.dest for action in parser._actions}:
+            raise ValueError(f"{config}: no setting of a training: {', '.join(sorted(unknown))}")
+        parser.set_defaults(**settings)
+        args = parser.parse_args(["--output_dir", "unused"])
+        if not Task.criterions_of(args):
+            raise ValueError(f"{config}: no criterion; name the configuration of a training")
         self.model = Task.build_model(args).to(self.device).train()
         (self.optimizer,) = Task.build_optimizers(args, self.model)
 
@@ -135,16 +152,19 @@ class TrainingStep:
 
 
 def measure(step: TrainingStep, seconds: Sequence[float] = (2.0, 4.0, 8.0)) -> StepMemory:
-    """Static bytes and those of a step of one utterance of each of `seconds`."""
+    """Static bytes, those of a step of one utterance of each of `seconds`, and the shared ones."""
     step(1, min(seconds))  # loads the encoder, makes gradients and optimizer state
-    return StepMemory(step.static_bytes(), list(seconds), [step.step_bytes(1, s) for s in seconds])
+    alone = [step.step_bytes(1, s) for s in seconds]
+    shared = 2 * alone[list(seconds).index(max(seconds))] - step.step_bytes(2, max(seconds))
+    return StepMemory(step.static_bytes(), list(seconds), alone, min(max(shared, 0), *alone))
 
 
 def describe(config, device: str, found: StepMemory, memory: float, lengths: Sequence[float]) -> str:
     """The plan as text: what was measured, what follows."""
-    a, b, c = (*found.coefficients, 0.0, 0.0)[:3]
+    a, b, c = found.coefficients
+    once = (found.static + found.shared) / MIB
     lines = [
-        f"{config} ({device}, {time.strftime('%F')}): a step takes {found.static / MIB:.0f} MiB "
+        f"{config} ({device}, {time.strftime('%F')}): a step takes {once:.0f} MiB "
         f"+ batch x ({a / MIB:.1f} + {b / MIB:.1f} T + {c / MIB:.2f} T^2) MiB, T in seconds",
         "measured with one utterance: "
         + ", ".join(f"{s:g} s {n / MIB:.0f} MiB" for s, n in zip(found.seconds, found.bytes, strict=True)),
