@@ -6,6 +6,8 @@ Existing results of the same encoder, audio and options are kept.
 from functools import partial
 from pathlib import Path
 
+from espnet_posinv.cli.arguments import above_zero, positive
+
 
 def options(parser):
     parser.add_argument("--upstream", required=True, help="the encoder, e.g. transformers:FOLDER")
@@ -13,15 +15,19 @@ def options(parser):
         "--data", required=True, help="data directory: wav.scp and, where there is noise, spk1.scp"
     )
     parser.add_argument("--output-dir", required=True, help="folder for the results")
-    parser.add_argument("--utterances", type=int, default=60, help="segments of speech")
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of a segment")
+    parser.add_argument("--utterances", type=positive, default=60, help="segments of speech")
+    parser.add_argument("--seconds", type=above_zero, default=4.0, help="length of a segment")
     parser.add_argument(
-        "--hops", type=int, nargs="+", default=[1, 5, 25, 50], help="frames by which content is moved"
+        "--hops",
+        type=positive,
+        nargs="+",
+        default=[1, 5, 25, 50],
+        help="frames by which content is moved, fewer than a segment has",
     )
     parser.add_argument(
         "--criterions", nargs="*", help="to minimise by gradient descent; no name: skip (default: all)"
     )
-    parser.add_argument("--steps", type=int, default=50, help="updates of each gradient descent")
+    parser.add_argument("--steps", type=positive, default=50, help="updates of each gradient descent")
     parser.add_argument("--seed", type=int, default=0, help="of all random draws")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
 

@@ -14,7 +14,7 @@ import torch
 from espnet_posinv.criterions import PAPER, criterion_class
 from espnet_posinv.kaldi.entry import fingerprint
 from espnet_posinv.kaldi.parallel import time_left
-from espnet_posinv.kaldi.scp import read_scp
+from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.probe.exploit import exploit
 from espnet_posinv.probe.hidden import HiddenStates, read_speech, stationary_crops
 from espnet_posinv.probe.layers import SNRS, noise_monotony, sound_clusters, speech_shaped_noise
@@ -67,9 +67,14 @@ def probe(
     began = time.time()
     encode = HiddenStates(upstream, s.device)
     rate, per_second = encode.rate, encode.rate / encode.hop
+    gap, samples = round(s.gap * per_second), int(s.seconds * rate)
+    frames = max(0, int(encode.layers.frame_lengths(torch.tensor([samples]))))
+    if max(gap, *s.hops) >= frames:
+        most = f"gap {gap} and hops {' '.join(map(str, s.hops))} must be less"
+        raise DataError(f"segments of {s.seconds:g} s have {frames} frames: {most}; lengthen them")
     speech, noise = read_speech(data, rate)
     signals = [speech] if noise is None else [speech, noise]
-    wav, *noises = stationary_crops(signals, int(s.seconds * rate), s.utterances, s.seed)
+    wav, *noises = stationary_crops(signals, samples, s.utterances, s.seed)
     say(f"{encode.label}: {len(wav)} segments of {s.seconds:g} s of {len(speech)} utterances")
 
     started = time.monotonic()
@@ -78,7 +83,6 @@ def probe(
     say(f"at this pace {time_left(pace * _audio_to_encode(s))}")
     frames = states["0"].shape[1]
     mel = torch.stack([logmel(x) for x in wav.numpy()])[:, :frames]
-    gap = round(s.gap * per_second)
     rows: dict[str, dict] = {}
     for name, x in {INPUT: mel, **states}.items():
         rows[name] = read_out(x, seed=s.seed) | {"index": asdict(index_distances(x, gap))}

@@ -102,6 +102,8 @@ def test_command_writes_table_figure_and_numbers(upstream, tmp_path, capsys):
     with pytest.raises(SystemExit, match="gap 50"):  # a stretch is no longer than what counts as elsewhere
         main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
     options[3] = "1.5"
+    with pytest.raises(SystemExit, match="have 74 frames: gap 50 and hops 1 74 must be less"):
+        main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options[:6], "74"])
     main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
     assert "| hidden state | R² of the frame index" in capsys.readouterr().out
     result = json.loads((out / "probe.json").read_text())
@@ -122,6 +124,20 @@ def test_command_writes_table_figure_and_numbers(upstream, tmp_path, capsys):
     (tmp_path / "spk1.scp").write_text("".join(lines["spk1"][:-1]))
     with pytest.raises(SystemExit, match=r"1 utterances of wav\.scp are missing"):
         main(["--upstream", upstream, "--data", str(tmp_path), "--output-dir", str(out), *options])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "kind"),
+    [
+        *(("--seconds", value, "number") for value in ("-0.5", "nan")),
+        *((option, "0", "whole number") for option in ("--steps", "--utterances", "--hops")),
+        ("--hops", "-1", "whole number"),
+    ],
+)
+def test_options_without_meaning(tmp_path, capsys, option, value, kind):
+    with pytest.raises(SystemExit):
+        main(["--upstream", "x", "--data", str(tmp_path), "--output-dir", f"{tmp_path}/o", option, value])
+    assert f"argument {option}: expected a {kind} above 0, got {value!r}" in capsys.readouterr().err
 
 
 def test_of_a_large_corpus_an_hour_is_read(tmp_path, monkeypatch):
