@@ -36,6 +36,8 @@ def run(args):
     backend, _, model = args.recogniser.partition(":")
     if not model:
         args.error(f"--recogniser {args.recogniser}: give BACKEND:MODEL, as whisper:FOLDER")
+    if not 0 < args.fraction <= 1:
+        args.error(f"--fraction {args.fraction}: must be above 0 and at most 1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one process a core
 
     from espnet_posinv.asr.backend import build
@@ -43,11 +45,14 @@ def run(args):
     from espnet_posinv.convergence.report import write_convergence
     from espnet_posinv.criterions import PAPER
     from espnet_posinv.report.systems import read_systems
+    from espnet_posinv.scoring.metrics import METRICS
 
+    signal = tuple(args.signal.replace(",", " ").split())
+    if unknown := [name for name in signal if name not in METRICS]:
+        args.error(f"--signal {args.signal}: no metric {unknown[0]!r}; there are {', '.join(METRICS)}")
     systems = read_systems(args.experiments)
     upstream = args.upstream or upstream_of(systems.values())
     recogniser, _ = build(backend, model, language=args.language)
-    signal = tuple(args.signal.replace(",", " ").split())
     criterions = tuple(dict.fromkeys([*PAPER, *(s.criterion for s in systems.values() if s.criterion)]))
     measures = Measures(recogniser, args.language, upstream, signal, criterions, args.device)
     measured = measure(args.experiments, args.data, measures, nj=args.nj)

@@ -81,6 +81,11 @@ def points(experiment: str | Path) -> list[Point]:
         raise DataError(
             f"{experiment}/config.yaml: init_param is {init}; a curve begins at one initial model"
         )
+    if Path(init[0]).is_dir():
+        raise DataError(
+            f"{experiment}/config.yaml: init_param {init[0]} is a folder, as of posinv finetune, which keeps "
+            "no checkpoints; a curve needs those of a training by ESPnet's trainer"
+        )
     if not Path(init[0]).is_file():
         raise DataError(
             f"{init[0]}: the initial model of {experiment} does not exist; run from the recipe's folder"

@@ -60,7 +60,9 @@ class System:
     def start(self) -> str:
         """The system whose weights initialised its training."""
         paths = [Path(str(item).split(":")[0]) for item in self.config.get("init_param") or []]
-        return family(paths[0].parent.name) if paths else ""
+        # posinv finetune names the model's folder, ESPnet its file
+        folders = [path.parent if path.suffix in (".pth", ".pt") else path for path in paths]
+        return family(folders[0].name) if folders else ""
 
     @property
     def colour(self) -> str:
