@@ -12,6 +12,14 @@ from espnet_posinv.kaldi.scp import as_number
 _OPTION = re.compile(r"\A--[A-Za-z][\w-]*")
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows a default, if there is one and the text does not tell it in words."""
+
+    def _get_help_string(self, action):
+        told = "default:" in (action.help or "")
+        return action.help if told or action.default in (None, "", []) else super()._get_help_string(action)
+
+
 class Parser(argparse.ArgumentParser):
     """Options are written ``--an-option x`` or ``--an_option=x``; names are never abbreviated."""
 
@@ -20,7 +28,7 @@ class Parser(argparse.ArgumentParser):
             prog=name,
             description=description,
             allow_abbrev=False,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=_Help,
         )
 
     def parse_known_args(self, args=None, namespace=None):
