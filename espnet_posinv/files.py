@@ -99,6 +99,25 @@ def read_json(path: str | Path) -> dict:
     return value
 
 
+def read_yaml(path: str | Path) -> dict:
+    """Read a YAML file of one mapping.
+
+    Raises:
+        ValueError: it is another file, or there is none.
+    """
+    import yaml
+
+    try:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"no configuration {path}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds {type(value).__name__}, a mapping of keys is needed")
+    return value
+
+
 def write_json(path: str | Path, value: object, **options) -> None:
     """Write a JSON file atomically; `options` are those of json.dump."""
     with atomic_write(path) as file:

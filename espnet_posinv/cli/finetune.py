@@ -28,31 +28,46 @@ def options(parser):
 
 def run(args):
     import torch
-    import yaml
 
     from espnet_posinv.criterions import criterion_class
-    from espnet_posinv.enh.enhancer import Enhancer
+    from espnet_posinv.enh.enhancer import Enhancer, checkpoint_of
     from espnet_posinv.enh.in_memory import Mixer, Plan, finetune
-    from espnet_posinv.enh.model_folder import KEY, ssl_criterion, write_model
-    from espnet_posinv.files import atomic_write
+    from espnet_posinv.enh.model_folder import KEY, holds, ssl_criterion, write_model
+    from espnet_posinv.files import atomic_write, file_hash, read_yaml
     from espnet_posinv.kaldi.audio import read_mono
+    from espnet_posinv.kaldi.entry import fingerprint
     from espnet_posinv.kaldi.scp import read_scp
-    from espnet_posinv.perturb.random_noise import read_noises
+    from espnet_posinv.perturb.random_noise import noise_files, read_noises
     from espnet_posinv.sample_rate import SAMPLE_RATE
+    from espnet_posinv.ssl.fingerprint import encoder_fingerprint
 
     say = partial(print, flush=True)
     if args.output_dir.resolve() == args.model.resolve():
         raise ValueError(
             f"--output-dir {args.output_dir} is --model, which would be overwritten; name another"
         )
-    values = yaml.safe_load((args.model / "config.yaml").read_text(encoding="utf-8"))
+    values = read_yaml(args.model / "config.yaml")
     entry = ssl_criterion(args.criterion)
     entry["conf"]["upstream"] = args.upstream
     criterion = criterion_class(entry["name"])(**entry["conf"])
     plan = Plan(args.steps, args.batch, args.seconds, args.rate, seed=args.seed)
-    speech = [
-        torch.from_numpy(read_mono(path, SAMPLE_RATE)).float() for path in read_scp(args.speech_scp).values()
-    ]
+    entries, kinds = read_scp(args.speech_scp), noise_files(args.noise_scp)
+    inputs = {
+        "model": file_hash(checkpoint_of(args.model)),
+        "upstream": encoder_fingerprint(args.upstream),
+        "speech": fingerprint(entries),
+        "noise": fingerprint({f"{kind} {n}": path for kind in kinds for n, path in enumerate(kinds[kind])}),
+    }
+    values |= {
+        "criterions": [],
+        KEY: {"criterions": [entry]},
+        "init_param": [str(args.model)],
+        "resident": vars(plan) | {"snr": list(plan.snr), "level": list(plan.level), "inputs": inputs},
+    }
+    if holds(args.output_dir, values):
+        say(f"{args.output_dir}: done already, from the same inputs with the same settings")
+        return
+    speech = [torch.from_numpy(read_mono(path, SAMPLE_RATE)).float() for path in entries.values()]
     noises = {kind: torch.from_numpy(x) for kind, x in read_noises(args.noise_scp).items()}
     mixer = Mixer(speech, noises, plan, args.device)
     minutes = [len(x) / SAMPLE_RATE / 60 for x in (mixer.speech, mixer.noise)]
@@ -69,11 +84,5 @@ def run(args):
         say(f"update {values['step']}/{plan.steps} loss {values['loss']:.4f}, {values['seconds']:.0f} s")
 
     finetune(model, lambda x: model.forward_enhance(x, lengths, {})[0][0], criterion, mixer, plan, log=log)
-    values |= {
-        "criterions": [],
-        KEY: {"criterions": [entry]},
-        "init_param": [str(args.model)],
-        "resident": vars(plan) | {"snr": list(plan.snr), "level": list(plan.level)},
-    }
     state = {name: value.cpu() for name, value in model.state_dict().items()}
     write_model(args.output_dir, values, state)

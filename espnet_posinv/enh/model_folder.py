@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from espnet_posinv.criterions import CLASSES
-from espnet_posinv.files import atomic_write, replacing
+from espnet_posinv.files import atomic_write, read_yaml, replacing
 
 KEY = "posinv"
 CRITERIONS = ("criterions", "enh_criterions")  # the second in joint models
@@ -37,9 +37,47 @@ def write_model(folder: str | Path, config: Mapping, state: Mapping) -> None:
 
 
 def write_separator(folder: str | Path, name: str, conf: Mapping, state: Mapping) -> None:
-    """Write an enhancement model for inference around a separator with these weights."""
+    """Write an enhancement model for inference around a separator with these weights.
+
+    Raises:
+        ValueError: the folder holds another model.
+    """
     config = {**INFERENCE, "separator": name, "separator_conf": dict(conf)}
-    write_model(folder, config, {f"separator.{key}": value for key, value in state.items()})
+    state = {f"separator.{key}": value for key, value in state.items()}
+    if not holds(folder, config, state):
+        write_model(folder, config, state)
+
+
+def holds(folder: str | Path, config: Mapping, state: Mapping | None = None) -> bool:
+    """Whether the folder has a model of :func:`write_model` with this configuration, and weights if given.
+
+    Raises:
+        ValueError: the folder holds another model.
+    """
+    folder = Path(folder)
+    found = [*folder.glob("config.yaml"), *folder.glob("*.pth")]
+    if not found:
+        return False
+    written = found[0].name == "config.yaml" and read_yaml(found[0])
+    if written == yaml.safe_load(yaml.safe_dump(dict(config))):
+        weights = folder / "model.pth"
+        if not weights.exists():  # stopped before they were written
+            return False
+        if state is None or _equal(weights, state):
+            return True
+    raise ValueError(
+        f"{found[0]}: of another model, or made from other inputs or settings; name another --output-dir"
+    )
+
+
+def _equal(path: Path, state: Mapping) -> bool:
+    import torch
+
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        return found.keys() == state.keys() and all(torch.equal(found[key], state[key]) for key in found)
+    except Exception:  # pickle, zip and torch raise their own types
+        return False
 
 
 def move(args: Namespace, names: Collection[str]) -> None:
@@ -72,7 +110,7 @@ def ssl_criterion(path: str | Path) -> dict:
     Raises:
         ValueError: there is none, or several.
     """
-    config = as_trained(yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {})
+    config = as_trained(read_yaml(path))
     listed = config.get("criterions") or config.get("enh_criterions") or []
     found = [item for item in listed if item["name"] in CLASSES]
     if len(found) != 1:

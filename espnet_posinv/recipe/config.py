@@ -6,11 +6,10 @@ configuration an experiment is trained with.
 """
 
 import functools
-from pathlib import Path
 
 import yaml
 
-from espnet_posinv.files import atomic_write
+from espnet_posinv.files import atomic_write, read_yaml
 
 
 class ConfigError(ValueError):
@@ -20,14 +19,9 @@ class ConfigError(ValueError):
 def load(path):
     """Read one YAML mapping; a ConfigError names file and line if it is none."""
     try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"no configuration {path}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from None
-    if not isinstance(config, dict):
-        raise ConfigError(f"{path} holds {type(config).__name__}, a mapping of keys is needed")
-    return config
+        return read_yaml(path)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def merge(base, over):

@@ -127,27 +127,49 @@ def test_a_loss_that_is_not_finite_stops_it():
         )
 
 
-def test_the_command_leaves_an_experiment_that_enhances(tmp_path):
+@pytest.fixture
+def call(tmp_path):
+    """call(*more) runs the command on a little speech and noise, by default into tmp_path/exp."""
     root = Path(__file__).parents[2] / "egs2/mini_debian"
     for name, x in {"a": speech(2), "b": speech(2, 1), **noises()}.items():
         soundfile.write(tmp_path / f"{name}.wav", x.numpy(), RATE)
     for scp, names in (("speech", ("a", "b")), ("noise", ("short", "long"))):
         (tmp_path / f"{scp}.scp").write_text("".join(f"{n} {tmp_path / n}.wav\n" for n in names))
-    command("finetune")(
-        [
-            *("--model", str(MODELS / "nsnet2_ssl_mse"), "--output-dir", str(tmp_path / "exp")),
-            *("--criterion", str(root / "enh1/conf/criterion/ssl_softdtw.yaml")),
-            *("--upstream", f"transformers:{root / 'ssl1/mini_hubert'}", "--steps", "2", "--batch", "2"),
-            *("--seconds", "0.5", "--seed", "7"),
-            *("--speech-scp", str(tmp_path / "speech.scp"), "--noise-scp", str(tmp_path / "noise.scp")),
-        ]
-    )
+    fixed = [
+        *("--model", str(MODELS / "nsnet2_ssl_mse"), "--output-dir", str(tmp_path / "exp")),
+        *("--criterion", str(root / "enh1/conf/criterion/ssl_softdtw.yaml")),
+        *("--upstream", f"transformers:{root / 'ssl1/mini_hubert'}", "--steps", "2", "--batch", "2"),
+        *("--seconds", "0.5", "--seed", "7"),
+        *("--speech-scp", str(tmp_path / "speech.scp"), "--noise-scp", str(tmp_path / "noise.scp")),
+    ]
+    return lambda *more: command("finetune")([*fixed, *map(str, more)])
+
+
+def test_the_command_leaves_an_experiment_that_enhances(call, tmp_path):
+    call()
     config = as_trained(yaml.safe_load((tmp_path / "exp/config.yaml").read_text()))
     assert config["criterions"][0]["name"] == "ssl_softdtw" and config["resident"]["steps"] == 2
     before, after = Enhancer.from_pretrained("nsnet2_ssl_mse"), Enhancer.from_pretrained(tmp_path / "exp")
     x = speech(1, 5).numpy()
     assert not np.array_equal(before(x), after(x)) and np.abs(before(x) - after(x)).max() < 0.1
     assert len((tmp_path / "exp/train.jsonl").read_text().splitlines()) == 1
+
+
+def test_another_model_is_never_overwritten(call, tmp_path, capsys):
+    call()
+    before = {path: path.read_bytes() for path in (tmp_path / "exp").iterdir()}
+    call()
+    assert "done already, from the same inputs" in capsys.readouterr().out
+    refused = r"exp/config\.yaml: of another model, or made from other inputs.*name another --output-dir"
+    with pytest.raises(SystemExit, match=refused):
+        call("--rate", "1e-3")
+    soundfile.write(tmp_path / "short.wav", 2 * noises()["short"].numpy(), RATE)
+    with pytest.raises(SystemExit, match=refused):
+        call()
+    assert {path: path.read_bytes() for path in (tmp_path / "exp").iterdir()} == before
+    (tmp_path / "exp/config.yaml").unlink()
+    with pytest.raises(SystemExit, match=r"exp/model\.pth: of another model"):
+        call()
 
 
 def test_the_command_does_not_overwrite_what_it_starts_from():

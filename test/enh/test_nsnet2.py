@@ -215,6 +215,12 @@ def test_command(tmp_path, capsys):
     path = write_onnx(tmp_path / "model.onnx")
     main(["--onnx", str(path), "--output-dir", str(tmp_path / "exp")])
     assert "of onnxruntime" in capsys.readouterr().out
+    before = (tmp_path / "exp/model.pth").read_bytes()
+    main(["--onnx", str(path), "--output-dir", str(tmp_path / "exp")])  # the same again
+    other = write_onnx(tmp_path / "other.onnx", **{"fc_in.0.bias": np.ones(400, "f")})
+    with pytest.raises(SystemExit, match=r"exp/config\.yaml: of another model.*name another --output-dir"):
+        main(["--onnx", str(other), "--output-dir", str(tmp_path / "exp")])
+    assert (tmp_path / "exp/model.pth").read_bytes() == before
     with pytest.raises(SystemExit, match=r"posinv import-nsnet2: .*absent\.onnx"):
         main(["--onnx", str(tmp_path / "absent.onnx"), "--output-dir", str(tmp_path / "exp")])
 
