@@ -47,13 +47,15 @@ def enhance_files(
         channel: the channel to enhance, from 1; None: each channel.
 
     Raises:
-        ValueError: no recording, two of one name, or an output that would replace an input.
+        ValueError: no recording, two of one name or output, or an output that would replace an input or a
+            foreign wav.scp, or lie outside of the folder.
         OSError: the disk is full.
     """
     enhancer([], wet=wet)  # an invalid share raises one error
     output = Path(output)
     recordings = named_recordings(inputs)
     _refuse_to_overwrite(recordings, inputs, output)
+    _refuse_strange_places(recordings, output)
     output.mkdir(parents=True, exist_ok=True)
     failed = []
     for name, recording in recordings.items():
@@ -127,6 +129,31 @@ def _refuse_to_overwrite(
             raise ValueError(
                 f"{target} would replace the input {read[identity]}: give another --output-dir "
                 "(nothing was done)"
+            )
+
+
+def _refuse_strange_places(recordings: dict[str, Recording], output: Path) -> None:
+    """Raise ValueError if an output lies outside of the folder or is another's, or if wav.scp is not ours."""
+    folder = output.resolve()
+    taken: dict[Path, str] = {}
+    for name, recording in recordings.items():
+        place = (output / recording.target).resolve()
+        if not place.is_relative_to(folder):
+            raise ValueError(
+                f"{name}: {place} lies outside of --output-dir {output}; rename it (nothing was done)"
+            )
+        if place in taken:
+            raise ValueError(
+                f"{taken[place]} and {name} would both become {place}: rename one (nothing was done)"
+            )
+        taken[place] = name
+    listed = output / "wav.scp"
+    for entry in read_scp(listed).values() if listed.exists() else ():
+        inside = entry.endswith(".wav") and Path(entry).resolve().is_relative_to(folder)
+        if not inside or (output / "utt2spk").exists():
+            raise ValueError(
+                f"{listed}: not of posinv enhance, or of a data directory (like {entry}); name another "
+                "--output-dir (nothing was done)"
             )
 
 
