@@ -1,7 +1,7 @@
 """Fine-tuning as librispeech_demand does it, through ESPnet's own training: audio per second, use of the GPU.
 
     python bench/whole_training.py                       # Demucs-64, HuBERT-base's sizes, bfloat16
-    python bench/whole_training.py --device cpu --updates 2 --tiny --ssl-dtype float32 --upstream transformers:FOLDER
+    python bench/whole_training.py --device cpu --updates 2 --tiny --ssl-dtype float32 --upstream FOLDER
 
 The configuration is that of the recipe's stage 5, with noise mixed on the fly by four readers; the audio is
 synthetic, utterances of 4 to 16 s.  The first of two epochs warms up; the second one counts, the start of its
