@@ -129,9 +129,12 @@ def _read(path: Path) -> Section:
         return found
 
     try:
-        return json.loads(path.read_text(encoding="utf-8"), object_hook=part)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        found = json.loads(path.read_text(encoding="utf-8"), object_hook=part)
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not the section of a study ({error}); run the study again") from None
+    if not isinstance(found, Section):
+        raise DataError(f"{path}: not the section of a study, but {found!r:.40}; run the study again")
+    return found
 
 
 def interval(value, form: str = ".1f") -> str:

@@ -227,8 +227,9 @@ def _notes(
 def _compare_file(scores: dict[str, dict], path: str | Path) -> dict:
     try:
         return compare(scores, json.loads(Path(path).read_text(encoding="utf-8"))["utterances"])
-    except (DataError, KeyError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: {error}") from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        why = error if isinstance(error, DataError) else f"no scores ({error!r}); score that system again"
+        raise DataError(f"{path}: {why}") from None
 
 
 def _some(names: set[str]) -> str:

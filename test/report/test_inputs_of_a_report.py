@@ -6,6 +6,7 @@ import pytest
 
 from espnet_posinv.cli import command
 from espnet_posinv.kaldi.scp import DataError
+from espnet_posinv.report.document import read_sections
 from espnet_posinv.report.experiment import Experiment, Places, load
 from espnet_posinv.report.scores import load_signal, load_tasks, load_wer
 from espnet_posinv.report.systems import System, read_systems
@@ -61,3 +62,16 @@ def test_broken_scores_are_named(tmp_path, read, content):
 def test_a_system_without_metrics_has_no_row(tmp_path):
     write(tmp_path / "noisy/test.json", {"utterances": {"u": {}}})  # of --metrics none
     assert load_signal(tmp_path, ["test"]) == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"3", b"\xff", b'{"kind": "Strong", "text": "x"}', b"{}"])
+def test_broken_studies_and_scores_to_compare_with_are_named(tmp_path, content):
+    (tmp_path / "ablation").mkdir()
+    (tmp_path / "ablation/section.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"section\.json: not the section of a study.*; run the study again"):
+        read_sections(tmp_path)
+    (tmp_path / "text").write_text("u a b\n")
+    files = ["--ref", f"{tmp_path}/text", "--hyp", f"{tmp_path}/text", "--output", f"{tmp_path}/o.json"]
+    with pytest.raises(SystemExit, match=r"section\.json: no scores \(.*\); score that system again"):
+        command("score", "words")([*files, "--against", f"{tmp_path}/ablation/section.json"])
+    assert not (tmp_path / "o.json").exists()

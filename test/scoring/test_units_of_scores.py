@@ -76,7 +76,7 @@ def test_comparison_of_two_systems(texts, capsys):
     with pytest.raises(DataError, match="scored on different utterances or transcripts"):
         compare(good["utterances"], other)
     (texts / "broken.json").write_text("{}")
-    with pytest.raises(SystemExit, match=r"posinv score words: .*broken.json: 'utterances'"):
+    with pytest.raises(SystemExit, match=r"posinv score words: .*broken.json: no scores .*'utterances'"):
         score(texts, "good", "--against", f"{texts}/broken.json")
 
 
