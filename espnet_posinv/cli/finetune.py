@@ -8,7 +8,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from espnet_posinv.cli.arguments import positive
+from espnet_posinv.cli.arguments import above_zero, positive
 
 
 def options(parser):
@@ -20,8 +20,8 @@ def options(parser):
     parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--steps", type=positive, default=3000, help="updates")
     parser.add_argument("--batch", type=positive, default=32, help="windows of an update")
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
-    parser.add_argument("--rate", type=float, default=3e-4, help="highest learning rate")
+    parser.add_argument("--seconds", type=above_zero, default=4.0, help="length of a window")
+    parser.add_argument("--rate", type=above_zero, default=3e-4, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
 
@@ -29,10 +29,9 @@ def options(parser):
 def run(args):
     import torch
 
-    from espnet_posinv.criterions import criterion_class
     from espnet_posinv.enh.enhancer import Enhancer, checkpoint_of
     from espnet_posinv.enh.in_memory import Mixer, Plan, finetune
-    from espnet_posinv.enh.model_folder import KEY, holds, ssl_criterion, write_model
+    from espnet_posinv.enh.model_folder import KEY, build_criterion, holds, write_model
     from espnet_posinv.files import atomic_write, file_hash, read_yaml
     from espnet_posinv.kaldi.audio import read_mono
     from espnet_posinv.kaldi.entry import fingerprint
@@ -47,11 +46,11 @@ def run(args):
             f"--output-dir {args.output_dir} is --model, which would be overwritten; name another"
         )
     values = read_yaml(args.model / "config.yaml")
-    entry = ssl_criterion(args.criterion)
-    entry["conf"]["upstream"] = args.upstream
-    criterion = criterion_class(entry["name"])(**entry["conf"])
+    entry, criterion = build_criterion(args.criterion, upstream=args.upstream)
     plan = Plan(args.steps, args.batch, args.seconds, args.rate, seed=args.seed)
     entries, kinds = read_scp(args.speech_scp), noise_files(args.noise_scp)
+    if not entries:
+        raise ValueError(f"{args.speech_scp}: holds no recording; name clean speech to train on")
     inputs = {
         "model": file_hash(checkpoint_of(args.model)),
         "upstream": encoder_fingerprint(args.upstream),

@@ -7,7 +7,7 @@ Speech recognition as in SUPERB: --head blstm, characters. Phoneme recognition: 
 from functools import partial
 from pathlib import Path
 
-from espnet_posinv.cli.arguments import positive
+from espnet_posinv.cli.arguments import above_zero, positive
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
@@ -32,12 +32,12 @@ def options(parser):
     )
     parser.add_argument("--language", default="en", help="rules of text normalisation")
     parser.add_argument("--head", default="blstm", choices=("linear", "blstm"))
-    parser.add_argument("--hidden", type=int, default=1024, help="cells in each direction of the BLSTM")
-    parser.add_argument("--depth", type=int, default=2, help="layers of the BLSTM")
+    parser.add_argument("--hidden", type=positive, default=1024, help="cells in each direction of the BLSTM")
+    parser.add_argument("--depth", type=positive, default=2, help="layers of the BLSTM")
     parser.add_argument("--dropout", type=float, default=0.2, help="before each layer of the BLSTM")
     parser.add_argument("--steps", type=positive, default=20000, help="updates")
-    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
-    parser.add_argument("--batch-seconds", type=float, default=80.0, help="audio of an update")
+    parser.add_argument("--rate", type=above_zero, default=1e-3, help="highest learning rate")
+    parser.add_argument("--batch-seconds", type=above_zero, default=80.0, help="audio of an update")
     parser.add_argument("--eval-every", type=positive, default=1000, help="updates between validations")
     parser.add_argument(
         "--cache-gb", type=float, default=2.0, help="memory for features of the first utterances"

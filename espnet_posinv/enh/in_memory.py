@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from espnet_posinv.perturb.noise import SILENT_DB
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
 FRAME, ACTIVE_DB = 320, 35.0  # samples, dB: active speech as in perturb.noise
@@ -56,6 +57,11 @@ class Mixer:
     ):
         self.plan, self.device = plan, torch.device(device)
         self.length = round(plan.seconds * SAMPLE_RATE)
+        if self.length < FRAME:
+            raise ValueError(f"windows of {plan.seconds:g} s: at least {FRAME / SAMPLE_RATE:g} s are needed")
+        for kind, z in noises.items():
+            if len(z) < FRAME or 10 * math.log10(float(z.var(unbiased=False)) + 1e-30) < SILENT_DB:
+                raise ValueError(f"noise {kind}: silent, or only {len(z)} samples; leave it out")
         self.generator = torch.Generator(self.device).manual_seed(plan.seed)
         self.speech = torch.cat(list(speech)).float().to(self.device)
         need = 2 * self.length + 2  # a window at twice the speed

@@ -8,10 +8,11 @@ only, move to the key ``posinv``, which ESPnet ignores; ESPnet's own criterions 
 from argparse import Namespace
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from espnet_posinv.criterions import CLASSES
+from espnet_posinv.criterions import CLASSES, criterion_class
 from espnet_posinv.files import atomic_write, read_yaml, replacing
 
 KEY = "posinv"
@@ -108,12 +109,32 @@ def ssl_criterion(path: str | Path) -> dict:
     """Name and conf of the one SSL criterion in a configuration file.
 
     Raises:
-        ValueError: there is none, or several.
+        ValueError: there is none, or several, or an entry of another form.
     """
     config = as_trained(read_yaml(path))
     listed = config.get("criterions") or config.get("enh_criterions") or []
+    if not isinstance(listed, list) or not all(map(_is_entry, listed)):
+        raise ValueError(f"{path}: criterions: a list is needed, each entry with name and conf (a mapping)")
     found = [item for item in listed if item["name"] in CLASSES]
     if len(found) != 1:
         names = ", ".join(CLASSES)
         raise ValueError(f"{path}: one SSL criterion ({names}) is needed, there are {len(found)}")
     return {**found[0], "conf": dict(found[0].get("conf") or {})}
+
+
+def _is_entry(item) -> bool:
+    return isinstance(item, dict) and "name" in item and isinstance(item.get("conf") or {}, dict)
+
+
+def build_criterion(path: str | Path, **conf) -> tuple[dict, Any]:
+    """The :func:`ssl_criterion` of a file with these further settings, and the criterion built from it.
+
+    Raises:
+        ValueError: see there; or the criterion has no such setting, or lacks one.
+    """
+    entry = ssl_criterion(path)
+    entry["conf"] |= conf
+    try:
+        return entry, criterion_class(entry["name"])(**entry["conf"])
+    except TypeError as error:
+        raise ValueError(f"{path}: conf of {entry['name']}: {error}") from None

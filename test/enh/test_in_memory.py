@@ -155,6 +155,42 @@ def test_the_command_leaves_an_experiment_that_enhances(call, tmp_path):
     assert len((tmp_path / "exp/train.jsonl").read_text().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("noise", "seconds", "message"),
+    [
+        (torch.zeros(RATE), 1.0, "noise hum: silent, or only 16000 samples; leave it out"),
+        (torch.full((RATE,), 0.5), 1.0, "noise hum: silent"),  # a constant is inaudible
+        (torch.ones(1), 1.0, "noise hum: silent, or only 1 samples"),
+        (noises()["long"], 0.01, "windows of 0.01 s: at least 0.02 s are needed"),
+    ],
+)
+def test_noise_and_windows_without_sound_are_refused(noise, seconds, message):
+    with pytest.raises(ValueError, match=message):
+        Mixer([speech(3)], {**noises(), "hum": noise}, Plan(seconds=seconds))
+
+
+def test_bad_options_and_files_are_told(call, tmp_path, capsys):
+    for option in ("--rate", "--seconds"):
+        for value in ("0", "-1", "inf", "x"):
+            with pytest.raises(SystemExit):
+                call(option, value)
+            assert f"{option}: expected a number above 0, got '{value}'" in capsys.readouterr().err
+    (tmp_path / "empty.scp").touch()
+    with pytest.raises(SystemExit, match=r"empty\.scp: holds no recording; name clean speech"):
+        call("--speech-scp", tmp_path / "empty.scp")
+    for text, message in (
+        ("criterions: 3", "c.yaml: criterions: a list is needed, each entry with name and conf"),
+        ("criterions: [ssl_mse]", "c.yaml: criterions: a list is needed"),
+        ("criterions: [{conf: {}}]", "c.yaml: criterions: a list is needed"),
+        ("criterions: [{name: ssl_mse, conf: {lyer: 3}}]", "c.yaml: conf of ssl_mse: .* argument 'lyer'"),
+        ("criterions: [", "c.yaml is not YAML"),
+    ):
+        (tmp_path / "c.yaml").write_text(text)
+        with pytest.raises(SystemExit, match=message):
+            call("--criterion", tmp_path / "c.yaml")
+    assert not (tmp_path / "exp").exists()
+
+
 def test_another_model_is_never_overwritten(call, tmp_path, capsys):
     call()
     before = {path: path.read_bytes() for path in (tmp_path / "exp").iterdir()}

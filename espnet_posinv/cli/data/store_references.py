@@ -16,12 +16,10 @@ def options(parser):
 def run(args):
     import torch
 
-    from espnet_posinv.criterions import criterion_class
     from espnet_posinv.criterions.stored import store_references
-    from espnet_posinv.enh.model_folder import ssl_criterion
+    from espnet_posinv.enh.model_folder import build_criterion
 
-    entry = ssl_criterion(args.config)
-    criterion = criterion_class(entry["name"])(**{**entry["conf"], "references": args.output})
+    _, criterion = build_criterion(args.config, references=args.output)
     speeds = criterion.speed.factors if hasattr(criterion, "speed") else [1.0]
     encoder = criterion.encoder(torch.device(args.device))
     count = store_references(encoder, criterion.facts, args.data, speeds, args.output)
