@@ -129,7 +129,7 @@ def _find(upstream: str):
             module = importlib.import_module(f"s3prl.upstream.{folder}.hubconf")
         except ModuleNotFoundError as error:
             raise ValueError(
-                f"s3prl:{upstream}: s3prl cannot be imported ({error}); pip install .[s3prl] in the repository"
+                f"s3prl:{upstream}: s3prl cannot be imported ({error}); pip install .[s3prl] in a clone"
             ) from error
         if hasattr(module, upstream):
             return getattr(module, upstream)
