@@ -2,7 +2,7 @@
 
 export makes model folders of a cell's checkpoints, as `models/` holds them.
 
-train goes on where it was: what a cell has is kept. Cells may be spread over machines by --cells.
+speed times an update of each cell alone. train goes on where it was: what a cell has is kept. Cells may be spread over machines by --cells.
 """
 
 import sys
@@ -19,7 +19,7 @@ CRITERIONS = "ssl_mse ssl_mse_pad ssl_mse_shift ssl_softdtw"  # of conf/criterio
 
 def options(parser):
     """Declare the arguments."""
-    parser.add_argument("what", choices=("pack", "unpack", "train", "score", "report", "export"))
+    parser.add_argument("what", choices=("pack", "unpack", "train", "speed", "score", "report", "export"))
     parser.add_argument("--archive", type=Path, help="of pack and unpack")
     parser.add_argument("--lists", nargs="*", default=[], metavar="NAME=SCP=KBITS", help="of pack")
     parser.add_argument("--data", type=Path, default=DATA, help="what unpack makes")
@@ -70,7 +70,7 @@ def run(args) -> None:
         from interaction.pack import unpack
 
         unpack(args.archive, args.data)
-    elif args.what == "train":
+    elif args.what in ("train", "speed"):
         _train(args, say)
     elif args.what == "score":
         _score(args, say)
@@ -102,6 +102,7 @@ def _train(args, say) -> None:
     from espnet_posinv.kaldi.scp import read_scp
     from espnet_posinv.perturb.random_noise import read_noises
     from interaction.ablation import Grids
+    from interaction.speed import measure
     from interaction.train import train
 
     upstreams = table(args.upstreams)
@@ -128,7 +129,11 @@ def _train(args, say) -> None:
         name, _, tags = cell.partition("@")
         criterion = points.get(cell) or ssl_criterion(f"conf/criterion/{name}.yaml")
         losses[args.output_dir / cell] = criterion, [upstreams[tag] for tag in tags.split("+")]
-    train(losses, args.model, speech, noises, plan, args.seeds, args.checkpoints, args.device, say)
+    given = losses, args.model, speech, noises, plan, args.seeds
+    if args.what == "speed":
+        measure(*given, args.device, args.output_dir, say)
+    else:
+        train(*given, args.checkpoints, args.device, say)
 
 
 def _score(args, say) -> None:

@@ -182,6 +182,9 @@ def _curve(results: Results, cell: str, sampled: Resamples) -> tuple[list[int], 
 def _speed(results: Results) -> Table:
     """Updates until 90 % of the gain at the last common checkpoint, and that against SSL-MSE's."""
     sampled, rows, times = results.resamples("half"), [], {}
+    measured = results.folder / "speed.json"
+    speed = json.loads(measured.read_text()) if measured.is_file() else {"seconds": {}}
+    seconds = speed["seconds"]
     for cell in results.cells:
         steps, rates = _curve(results, cell, sampled)
         goal = rates[0] - 0.9 * (rates[0] - rates[-1])
@@ -198,7 +201,12 @@ def _speed(results: Results) -> Table:
         base = times[f"{BASE}@{cell.split('@')[1]}"][0]
         against = "" if cell.startswith(f"{BASE}@") else told(reached - base, "+.0f")
         rows.append([cell, told(gain), told(reached, ".0f"), against])
-    return Table(["model", "gain of PER", "updates to 90 % of it", "minus ssl_mse"], rows, "convergence")
+        if seconds:
+            rows[-1].append(told(reached * seconds[cell], ".1f") if cell in seconds else "")
+    head = ["model", "gain of PER", "updates to 90 % of it", "minus ssl_mse"]
+    if seconds:
+        head.append(f"seconds to 90 % of it, {speed['device']}")
+    return Table(head, rows, "convergence")
 
 
 def _alt(results: Results) -> str:
