@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ sys.path.insert(0, str(ROOT / "egs2/mini_debian/enh1/local"))
 from interaction.__main__ import ABLATION, main  # noqa: E402
 from interaction.ablation import Grids  # noqa: E402
 from interaction.report import Resamples, Results, _interaction, told  # noqa: E402
+from interaction.speed import measure  # noqa: E402
 from interaction.train import Models, load_model, train  # noqa: E402
 
 from espnet_posinv.enh.in_memory import Plan  # noqa: E402
@@ -80,6 +82,20 @@ def test_each_seed_has_its_own_weights_and_what_is_done_is_kept(tmp_path):
         train({cell: (losses[0], [MINI])}, *common[:3], Plan(2, 1, 0.4), *common[4:])
 
 
+def test_the_speed_of_each_cell_is_measured_and_nothing_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr("interaction.speed.COUNTED", 2)
+    g = torch.Generator().manual_seed(0)
+    speech, noises = [0.1 * torch.randn(3 * RATE, generator=g)], {"n": torch.randn(3 * RATE, generator=g)}
+    cells = {tmp_path / name: ({"name": name, "conf": {}}, [MINI]) for name in ("ssl_mse", "ssl_softdtw")}
+    began = time.perf_counter()
+    measure(cells, MODEL, speech, noises, Plan(100, 1, 0.5), 3, "cpu", tmp_path)
+    took = time.perf_counter() - began
+    found = json.loads((tmp_path / "speed.json").read_text())
+    assert found["seeds"] == 3 and list(found["seconds"]) == ["ssl_mse", "ssl_softdtw"]
+    assert 0 < sum(found["seconds"].values()) * 3 * 2 < took  # three models, two updates
+    assert not list(tmp_path.rglob("*.pt"))
+
+
 def test_a_training_that_is_killed_goes_on(tmp_path, monkeypatch):
     g = torch.Generator().manual_seed(0)
     speech, noises = [0.1 * torch.randn(3 * RATE, generator=g)], {"n": torch.randn(3 * RATE, generator=g)}
@@ -140,8 +156,8 @@ def test_rates_and_intervals():
 def test_a_planted_interaction_is_found(tmp_path):
     rng, names = np.random.default_rng(0), [f"u{i}" for i in range(200)]
     judges = ("free", "positional")
-    for name in ("unseen", "half"):
-        facts = {"names": names, "per": [20] * 200, "lps": {j: [20] * 200 for j in judges}}
+    for name, of in (("unseen", names), ("half", names[::-2])):
+        facts = {"names": of, "per": [20] * len(of), "lps": {j: [20] * len(of) for j in judges}}
         (tmp_path / f"{name}.facts.json").write_text(json.dumps(facts))
 
     def row(rate):
@@ -150,9 +166,11 @@ def test_a_planted_interaction_is_found(tmp_path):
     rates = {"ssl_mse@free": 0.4, "ssl_softdtw@free": 0.4, "ssl_mse@positional": 0.45}
     for cell, rate in (rates | {"ssl_softdtw@positional": 0.35}).items():
         (tmp_path / cell).mkdir()
-        scores = {name: [row(rate) for _ in range(3)] for name in ("unseen", "half")}
-        (tmp_path / cell / "step400.json").write_text(json.dumps(scores))
-    (title, *cells) = _interaction(Results(tmp_path)).rows[0]
+        (tmp_path / cell / "step400.json").write_text(json.dumps({"unseen": [row(rate) for _ in range(3)]}))
+    results = Results(tmp_path)
+    whole, half = (results.errors(name, "ssl_mse@free", 400)["free"] for name in ("unseen", "half"))
+    np.testing.assert_array_equal(half, whole[:, ::-2])  # what is scored whole is scored in part
+    (title, *cells) = _interaction(results).rows[0]
     assert title == "ssl_softdtw, positional and free, unseen"
     for cell in cells:
         assert isinstance(cell, Strong)
@@ -163,12 +181,15 @@ def test_a_planted_interaction_is_found(tmp_path):
     for name in ("unseen", "half"):
         (tmp_path / f"{name}.noisy.json").write_text(json.dumps(row(0.6)))
     (tmp_path / "nsnet2").mkdir()
-    (tmp_path / "nsnet2/step0.json").write_text(json.dumps({n: [row(0.5)] for n in ("unseen", "half")}))
+    first = {"unseen": [row(0.5)], "half": [{j: {"per": [10] * 100, "lps": [10] * 100} for j in judges}]}
+    (tmp_path / "nsnet2/step0.json").write_text(json.dumps(first))
+    speed = {"device": "a card", "seeds": 3, "seconds": {"ssl_mse@free": 0.01}}
+    (tmp_path / "speed.json").write_text(json.dumps(speed))
     main(["report", "--output-dir", str(tmp_path), "--page", str(tmp_path / "page")])
     page = (tmp_path / "page/interaction.md").read_text()
-    assert (
-        "3 seeds a cell, 400 updates, 200 utterances" in page and (tmp_path / "page/convergence.png").exists()
-    )
+    assert "3 seeds a cell, 400 updates, 200 utterances" in page
+    assert (tmp_path / "page/convergence.png").exists()
+    assert "seconds to 90 % of it, a card" in page and "|  | 3.6 [3.6, 3.6] |" in page  # 0.9 of 400 updates
 
 
 def test_grids_are_cells_whose_differences_are_told(tmp_path, monkeypatch):

@@ -64,15 +64,17 @@ spread() { # $1 processes with the other arguments, with each line of the input 
         if ((${#gpus[@]})); then export CUDA_VISIBLE_DEVICES=${gpus[SLOT % ${#gpus[@]}]}; fi
         exec python3 -m interaction "$@"' interaction "${@:2}" --cells CELLS
 }
+cells() { for c in ssl_softdtw ssl_mse ssl_mse_pad ssl_mse_shift; do echo "${c}@mini_hubert ${c}@positional ${c}@whisper"; done; }
+training=(--device "${device}" --seeds "${seeds}" --speech-scp "${data}/all/wav.scp" --noise-scp "${noise}"
+    --upstreams "${upstreams}" --output-dir "${dir}" --checkpoints "${checkpoints[@]}" "${updates}")
+[ -f "${dir}/speed.json" ] || interaction speed "${training[@]}"  # first, while nothing else runs
 heads=../asr1/heads head=0
 if [ ! -f "${heads}/positional_phones_blstm/config.json" ]; then
     CUDA_VISIBLE_DEVICES=${gpus##*,} ../asr1/run.sh --stage 3 --device "${device}" --dir heads --heads phones_blstm \
         --upstreams "positional=${twins}/mini_hubert_positional" > "${dir}/head.log" 2>&1 &
     head=$!
 fi
-cells() { for c in ssl_softdtw ssl_mse ssl_mse_pad ssl_mse_shift; do echo "${c}@mini_hubert ${c}@positional ${c}@whisper"; done; }
-cells | spread "${jobs}" train --device "${device}" --seeds "${seeds}" --speech-scp "${data}/all/wav.scp" --noise-scp "${noise}" \
-    --upstreams "${upstreams}" --output-dir "${dir}" --checkpoints "${checkpoints[@]}" "${updates}"
+cells | spread "${jobs}" train "${training[@]}"
 ((head == 0)) || wait "${head}" || die "the recogniser on the positional twin: see ${PWD}/${dir}/head.log"
 also=()
 for model in models/*/model.pth; do also+=("$(dirname "${model}")"); done
@@ -82,6 +84,6 @@ score() {
         --judges "mini_hubert=${heads}/mini_hubert_phones_blstm positional=${heads}/positional_phones_blstm whisper=${heads}/whisper_tiny_phones_blstm,${whisper}" "$@"
 }
 score --steps 0 "${updates}" --sets "unseen=${data}/test_unseen"
-score --sets "half=${data}/test_unseen/every2"  # the curves
+score --steps "${checkpoints[@]}" --sets "half=${data}/test_unseen/every2"  # the curves; their ends are parts of the above
 score --steps 0 "${updates}" --sets "seen=${data}/test_seen clean=${data}/test_clean"
 interaction report --output-dir "${dir}"

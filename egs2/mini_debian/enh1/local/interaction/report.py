@@ -58,6 +58,9 @@ class Results:
         if not files or "unseen" not in self.facts:
             raise DataError(f"{folder}: no scores of a set named unseen; run train and score first")
         self.files = {(p.parent.name, int(p.stem[4:])): json.loads(p.read_text()) for p in files}
+        for found in self.files.values():
+            if "unseen" in found and "half" in self.facts:  # what is scored whole is scored in part
+                found.setdefault("half", self._half(found["unseen"]))
         cells = sorted({cell for cell, _ in self.files})
         self.cells = [cell for cell in cells if self.steps("unseen", cell)]
         self.unscored = [cell for cell in cells if cell not in self.cells]
@@ -71,6 +74,14 @@ class Results:
         if not (steps := set.intersection(*map(set, common))):
             raise DataError(f"{folder}: the cells have no scored checkpoint in common")
         self.last = max(steps)
+
+    def _half(self, unseen: list[dict]) -> list[dict]:
+        places = {name: i for i, name in enumerate(self.facts["unseen"]["names"])}
+        kept = [places[name] for name in self.facts["half"]["names"]]
+        return [
+            {j: {kind: [x[i] for i in kept] for kind, x in errors.items()} for j, errors in seed.items()}
+            for seed in unseen
+        ]
 
     def steps(self, name: str, cell: str) -> list[int]:
         """Checkpoints of a cell that are scored on a set."""

@@ -34,7 +34,9 @@ def measure(
     wait = torch.cuda.synchronize if device.startswith("cuda") else (lambda: None)
     seconds = {}
     for folder, what in cells.items():
-        models = Models([Cell(folder, *what, start, plan, seeds, device)], load_model(start), plan, seeds, device)
+        models = Models(
+            [Cell(folder, *what, start, plan, seeds, device)], load_model(start), plan, seeds, device
+        )
         for step in range(WARM + COUNTED):
             if step == WARM:
                 wait()
