@@ -2,7 +2,8 @@
 
 export makes model folders of a cell's checkpoints, as `models/` holds them.
 
-speed times an update of each cell alone. train goes on where it was: what a cell has is kept. Cells may be spread over machines by --cells.
+speed times an update of each cell alone. train goes on where it was: what a cell has is kept. Cells may be
+spread over machines by --cells.
 """
 
 import sys
