@@ -37,6 +37,9 @@ if [ -n "${MINI_ARCHIVES:-}" ]; then own=(--archives "${MINI_ARCHIVES}"); fi
 whisper=${WHISPER_TINY_EN:-../downloads/whisper-tiny.en}
 needs() { [ -e "$1" ] || die "no ${PWD}/$1: stage $2 makes it (--stage $2)"; }
 reach() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
+if reach 2 && [ ! -f data/english/text_phones ] && ! command -v espeak-ng > /dev/null; then
+    die "stage 2 takes the phones of English from espeak-ng: apt-get install espeak-ng"
+fi
 posinv() { python3 -m espnet_posinv "$@"; }
 
 if reach 1; then
