@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 FULL = 1 << 18  # bytes: a disk with fewer free bytes counts as full
 
@@ -81,8 +81,8 @@ def complete_lines(path: str | Path, *, repair: bool = False) -> list[str]:
     return content.decode().split("\n")[:-1]
 
 
-def read_json(path: str | Path) -> dict:
-    """Read a JSON file of one object.
+def read_json(path: str | Path, kind: type = dict) -> Any:
+    """Read a JSON file of one object, or of a value of another kind.
 
     Raises:
         ValueError: it is another file.
@@ -94,8 +94,9 @@ def read_json(path: str | Path) -> dict:
         raise ValueError(f"{what}; delete the file or mend it") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: not UTF-8; delete the file or mend it") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: holds a {type(value).__name__}, not an object; delete the file or mend it")
+    if not isinstance(value, kind):
+        what = f"{path}: holds a {type(value).__name__}, not a {kind.__name__}"
+        raise ValueError(f"{what}; delete the file or mend it")
     return value
 
 
@@ -111,8 +112,12 @@ def read_yaml(path: str | Path) -> dict:
         value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"no configuration {path}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {error}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not UTF-8; convert the file (iconv)") from None
+    except yaml.YAMLError as error:
+        mark, what = getattr(error, "problem_mark", None), str(error).splitlines()[0]
+        where = f"{path}:{mark.line + 1}" if mark else path
+        raise ValueError(f"{where}: not YAML ({getattr(error, 'problem', what)}); mend it") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds {type(value).__name__}, a mapping of keys is needed")
     return value

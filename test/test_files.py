@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from espnet_posinv.files import atomic_write, replacing
+from espnet_posinv.files import atomic_write, read_json, read_yaml, replacing
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -37,6 +37,24 @@ def test_any_kind_of_file_is_replaced_at_once_and_a_link_stays_a_link(tmp_path):
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").read_bytes() == b"\xff\x00"
     assert sorted(os.listdir(tmp_path)) == ["link", "real"]
+
+
+@pytest.mark.parametrize(
+    ("read", "content", "message"),
+    [
+        (read_json, b'{\n "a": ', r"f:2: not JSON \(Expecting value\); delete the file or mend it"),
+        (read_json, b"\xff", "f: not UTF-8; delete the file or mend it"),
+        (read_json, b"[]", "f: holds a list, not a dict; delete the file or mend it"),
+        (read_yaml, b"a: 1\nb: c: 2\n", r"f:2: not YAML \(mapping values are not allowed here\); mend it"),
+        (read_yaml, b"a: \x01\n", r"f: not YAML \(.*special characters are not allowed\); mend it"),
+        (read_yaml, b"a: \xff\n", "f: not UTF-8; convert"),
+        (read_yaml, b"", "f holds NoneType, a mapping of keys is needed"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, read, content, message):
+    (tmp_path / "f").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path / "f")
 
 
 def _umask() -> int:

@@ -1,6 +1,5 @@
 """SUPERB's recognisers (arXiv 2105.01051): a small CTC head on the hidden states of a frozen SSL model."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from espnet_posinv.asr import units as unit_files
 from espnet_posinv.asr.units import Units
-from espnet_posinv.files import replacing, write_json
+from espnet_posinv.files import read_json, replacing, write_json
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.ssl import SSLEncoder, load_encoder
 
@@ -142,6 +141,6 @@ def load(folder: str | Path) -> tuple[Recipe, Units, dict[str, torch.Tensor]]:
         raise DataError(
             f"{folder}: no finished recogniser (config.json and model.pt) of `posinv train-ctc` there"
         )
-    values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    values = read_json(folder / "config.json")
     units = unit_files.load(values.pop("units"), folder)
     return Recipe(**values), units, torch.load(folder / "model.pt", weights_only=True, map_location="cpu")

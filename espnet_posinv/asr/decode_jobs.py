@@ -4,13 +4,12 @@ The utterances left, of all sets, are split evenly over the jobs. Each job is an
 its part and keeps the utterances that it finishes; the next run collects these before it splits the rest.
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_posinv.asr.decode import Recogniser, Sets, begin, read_cut_off
-from espnet_posinv.files import write_json
+from espnet_posinv.files import read_json, write_json
 from espnet_posinv.kaldi.scp import DataError, read_scp, write_scp
 from espnet_posinv.kaldi.split import even_bounds
 from espnet_posinv.launch.calls import run_jobs
@@ -69,7 +68,7 @@ def _collect(sets: Sets, recogniser: Recogniser, log_dir: Path, order: list[str]
     """Add the results of finished jobs to their sets and delete the parts; returns how many were added."""
     record, settings, count = log_dir / "sets.json", recogniser.settings(), 0
     parts = sorted(log_dir.glob("part.*"))
-    if record.exists() and json.loads(record.read_text(encoding="utf-8")) == order:
+    if record.exists() and read_json(record, list) == order:
         todo = {(str(item.folder), item.utterance): item for item in sets.todo()}
         for part in parts:
             if not (part / "wav.scp").exists():  # killed while it was made

@@ -5,9 +5,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import yaml
-
-from espnet_posinv.files import file_hash, working_in
+from espnet_posinv.files import file_hash, read_yaml, working_in
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.marks import marks
 
@@ -87,7 +85,7 @@ def _load(settings: ESPnet, process: int):
                 "lm_train_config": language["asr_train_config"],
                 "lm_file": language["asr_model_file"],
             }
-        config = yaml.safe_load(Path(files["asr_train_config"]).read_text(encoding="utf-8"))
+        config = read_yaml(files["asr_train_config"])
         with working_in(_root(Path(files["asr_train_config"]), config)):
             model = Speech2Text(**files, **options)
         _check_weights(model, files["asr_model_file"])
@@ -123,7 +121,7 @@ def find(folder: str | Path, model_file: str) -> dict[str, str]:
     folder = Path(folder).resolve()
     meta = folder / "meta.yaml"
     if meta.exists():
-        known = yaml.safe_load(meta.read_text(encoding="utf-8"))
+        known = read_yaml(meta)
         named = {**known.get("yaml_files", {}), **known.get("files", {})}
         return {key: str(folder / value) for key, value in named.items()}
     names = [model_file] if model_file else MODEL_FILES

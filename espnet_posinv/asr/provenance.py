@@ -1,9 +1,9 @@
 """Whether a recogniser took part in the training of the systems it scores, by weights, not by names."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from espnet_posinv.files import read_json
 from espnet_posinv.ssl.marks import SHARED, marks
 
 
@@ -23,7 +23,7 @@ def parts_in_training(settings: dict, upstreams: Iterable[str]) -> tuple[list[st
     for upstream in sorted(set(upstreams)):
         answers = [_same(settings, marks(upstream), _name(upstream))]
         config = Path(upstream.partition(":")[2]) / "config.json"
-        values = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+        values = read_json(config) if config.is_file() else {}
         for teacher in values.get("teachers", []):
             answers.append(_same(settings, values.get("teacher_weights"), teacher))
         if True in answers:

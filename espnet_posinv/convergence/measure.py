@@ -6,7 +6,6 @@ checkpoint are in ``<experiment>/convergence/<n>epoch.json``; it is measured aga
 """
 
 import functools
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 
 from espnet_posinv.asr.decode import Recogniser
 from espnet_posinv.criterions import PAPER, criterion_class
-from espnet_posinv.files import file_hash, write_json
+from espnet_posinv.files import file_hash, read_json, write_json
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.entry import fingerprint
 from espnet_posinv.kaldi.parallel import parallel_map
@@ -160,19 +159,15 @@ def measure(
     todo = {}
     for point in (point for curve in curves.values() for point in curve):
         expected = {**inputs, "model": file_hash(point.checkpoint)}
-        if not point.record.exists() or _read(point.record)["inputs"] != expected:
+        if not point.record.exists() or read_json(point.record).get("inputs") != expected:
             todo[point.checkpoint] = (point, expected)
     one = functools.partial(_measure, measures, lists)
     for _ in parallel_map(one, list(todo.values()), label=f"measuring {len(todo)} checkpoints", jobs=nj):
         pass
     return {
-        name: [(point, _read(point.record)["utterances"]) for point in curve]
+        name: [(point, read_json(point.record)["utterances"]) for point in curve]
         for name, curve in curves.items()
     }
-
-
-def _read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _measure(measures: Measures, lists: dict[str, dict[str, str]], item: tuple[Point, dict]) -> None:

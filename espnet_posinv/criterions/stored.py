@@ -13,7 +13,7 @@ import torch
 
 from espnet_posinv.criterions.batch import current_batch
 from espnet_posinv.device import to_device
-from espnet_posinv.files import new_folder
+from espnet_posinv.files import new_folder, read_json
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.scp import read_scp
 from espnet_posinv.perturb.speed import change_speed, changed_length
@@ -44,7 +44,7 @@ class StoredReferences:
             raise ValueError(
                 f"references {folder}: there is no {path}; make it with posinv data store-references"
             )
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         for name in sorted(facts.keys() | found.keys()):
             if facts.get(name) != found.get(name):
                 raise ValueError(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
+from espnet_posinv.files import read_yaml
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
 MODELS = Path(__file__).parents[2] / "egs2/mini_debian/enh1/models"  # exists in a checkout
@@ -100,7 +100,7 @@ class Enhancer:
                 f"{folder}: no model here; looked for {config}"
                 + (f"; by name there are {names}" if names else "")
             )
-        values = yaml.safe_load(config.read_text(encoding="utf-8"))
+        values = read_yaml(config)
         path = checkpoint_of(folder, checkpoint)
         model = PosinvEnhancementTask.build_model(Namespace(**{**values, "criterions": None, "init": None}))
         try:

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from espnet_posinv.enh.model_folder import as_trained
+from espnet_posinv.files import read_yaml
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
 MIB = 2**20
@@ -108,7 +108,7 @@ class TrainingStep:
         self.device = torch.device(device)
         self.rate = SAMPLE_RATE
         parser = Task.get_parser()
-        settings = as_trained(yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {})
+        settings = as_trained(read_yaml(config))
         settings = {key: value for key, value in settings.items() if key not in WRITTEN}
         if unknown := settings.keys() - {action.dest for action in parser._actions}:
             raise ValueError(f"{config}: no setting of a training: {', '.join(sorted(unknown))}")

@@ -39,9 +39,13 @@ def assign(config, dotted, text):
     *parents, last = dotted.split(".")
     node = config
     try:
+        value = yaml.safe_load(text)
         for part in parents:
             node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
-        node[int(last) if isinstance(node, list) else last] = yaml.safe_load(text)
+        node[int(last) if isinstance(node, list) else last] = value
+    except yaml.YAMLError as error:
+        what = getattr(error, "problem", error)
+        raise ConfigError(f"cannot set '{dotted}': {text!r} is not YAML ({what})") from None
     except (IndexError, ValueError, TypeError, AttributeError):
         raise ConfigError(f"cannot set '{dotted}': no such place in the configuration") from None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from espnet_posinv.files import atomic_write, replacing
+from espnet_posinv.files import atomic_write, read_yaml, replacing
 
 # What describes the model; everything else in ESPnet's config.yaml is about the training run.
 MODEL_KEYS = (
@@ -28,8 +28,8 @@ def pack(config: Path, checkpoint: Path, output_dir: Path) -> None:
     """
     import torch
 
-    values = yaml.safe_load(config.read_text(encoding="utf-8"))
-    if not isinstance(values, dict) or "separator" not in values:
+    values = read_yaml(config)
+    if "separator" not in values:
         raise ValueError(f"{config} is no configuration of an enhancement model: it names no separator")
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)

@@ -4,9 +4,8 @@ import itertools
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from espnet_posinv.enh.model_folder import as_trained
+from espnet_posinv.files import read_yaml
 from espnet_posinv.kaldi.scp import DataError
 
 
@@ -48,7 +47,7 @@ def read_training(folder: str | Path) -> Training:
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
         raise DataError(f"{folder}: no config.yaml; not an experiment of ESPnet's trainer")
-    config = as_trained(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+    config = as_trained(read_yaml(folder / "config.yaml"))
     curves = (read_scalars(folder / "tensorboard" / part).get("loss") for part in ("train", "valid"))
     return Training(folder.name, config, *(curve or Curve([], [], []) for curve in curves))
 

@@ -1,7 +1,6 @@
 """Signal metrics of many utterances: computed in parallel, averaged with intervals, written as JSON."""
 
 import functools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet_posinv.files import write_json
+from espnet_posinv.files import read_json, write_json
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.parallel import parallel_map
 from espnet_posinv.kaldi.scp import DataError, read_scp
@@ -137,7 +136,7 @@ def score_files(
 
 def undefined_lines(output: str | Path) -> list[str]:
     """A line for each metric and reason, with up to ten utterances without a value."""
-    utterances = json.loads(Path(output).read_text(encoding="utf-8"))["utterances"]
+    utterances = read_json(output)["utterances"]
     found: dict[tuple[str, str], list[str]] = {}
     for utterance, score in utterances.items():
         for name, reason in score.get("undefined", {}).items():

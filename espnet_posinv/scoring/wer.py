@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from espnet_posinv.files import write_json
+from espnet_posinv.files import read_json, write_json
 from espnet_posinv.kaldi.scp import DataError, entries, read_scp
 from espnet_posinv.scoring.bootstrap import SAMPLES, SEED, difference_interval, rate_interval
 from espnet_posinv.scoring.sclite import run_sclite
@@ -178,7 +178,7 @@ def score_files(
     """
     tables = [read_scp(path, empty_values=True) for path in (reference, hypothesis)]
     record = Path(hypothesis).with_name("decode.json")
-    recogniser = json.loads(record.read_text(encoding="utf-8"))["recogniser"] if record.exists() else None
+    recogniser = read_json(record).get("recogniser") if record.exists() else None
     if unit is None and (recogniser or {}).get("units") == "phones":
         unit, lexicon = "phones", lexicon or recogniser["lexicon"]
     unit = unit or "words"

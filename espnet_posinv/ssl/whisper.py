@@ -5,7 +5,6 @@ Inputs need not be padded to 30 s: the position table is sliced, and features do
 the batch.
 """
 
-import json
 import math
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from espnet_posinv.files import read_json
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from espnet_posinv.ssl.ct2 import read_model
 from espnet_posinv.ssl.packing import Packing
@@ -168,6 +168,6 @@ def load(name: str) -> tuple[WhisperNetwork, dict]:
 def _sampling_rate(folder: Path) -> int:
     for name in PREPROCESSING:
         if (folder / name).is_file():
-            config = json.loads((folder / name).read_text(encoding="utf-8"))
+            config = read_json(folder / name)
             return config.get("feature_extractor", config).get("sampling_rate", SAMPLE_RATE)
     return SAMPLE_RATE

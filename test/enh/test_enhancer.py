@@ -259,6 +259,9 @@ def test_wrong_options_are_told_once_before_any_recording(folder, tmp_path, opti
 def test_missing_and_foreign_models_are_named(folder, tmp_path):
     with pytest.raises(ValueError, match=r"no model here; looked for .*config\.yaml"):
         Enhancer.from_pretrained(tmp_path)
+    (tmp_path / "config.yaml").write_text("separator: rnn\nencoder: [\n")
+    with pytest.raises(SystemExit, match=r"config.yaml:3: not YAML \(expected .*\); mend it"):
+        command("enhance")([str(tmp_path), "absent.wav", "--output-dir", str(tmp_path / "out")])
     (tmp_path / "config.yaml").write_text((folder / "config.yaml").read_text())
     with pytest.raises(ValueError, match=r"no checkpoint; looked for valid\.loss\.best\.pth, model\.pth"):
         Enhancer.from_pretrained(tmp_path)

@@ -183,7 +183,7 @@ def test_bad_options_and_files_are_told(call, tmp_path, capsys):
         ("criterions: [ssl_mse]", "c.yaml: criterions: a list is needed"),
         ("criterions: [{conf: {}}]", "c.yaml: criterions: a list is needed"),
         ("criterions: [{name: ssl_mse, conf: {lyer: 3}}]", "c.yaml: conf of ssl_mse: .* argument 'lyer'"),
-        ("criterions: [", "c.yaml is not YAML"),
+        ("criterions: [", "c.yaml:1: not YAML \\(expected .*\\); mend it"),
     ):
         (tmp_path / "c.yaml").write_text(text)
         with pytest.raises(SystemExit, match=message):

@@ -41,7 +41,12 @@ def test_command_line_writes_the_merged_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "is not YAML"), ("- 1", "mapping"), (None, "no configuration")]
+    ("text", "message"),
+    [
+        ("a: 1\nb: [", r"conf.yaml:2: not YAML \(expected the node content.*\); mend it"),
+        ("- 1", "mapping"),
+        (None, "no configuration"),
+    ],
 )
 def test_bad_files_are_named(tmp_path, text, message):
     path = tmp_path / "conf.yaml"

@@ -108,6 +108,9 @@ def test_command(tmp_path, capsys):
         main(command)
     with pytest.raises(SystemExit, match=r"posinv score words: .*nothing: no such file"):
         main([*command[:2], "--hyp", f"{tmp_path}/nothing", "--output", f"{tmp_path}/s.json"])
+    (tmp_path / "hyp/decode.json").write_text('{"recogniser":')
+    with pytest.raises(SystemExit, match=r"hyp/decode.json:1: not JSON \(Expecting value\); delete"):
+        main(command)
 
 
 def test_what_a_reader_must_know_is_said(tmp_path, capsys):

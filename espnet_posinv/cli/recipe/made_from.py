@@ -4,8 +4,7 @@ Exit status 0: it exists and is up to date. 3: it must be made; an old one has b
 it is out of date; the changes are printed and nothing is deleted.
 """
 
-from pathlib import Path
-
+from espnet_posinv.files import read_yaml
 from espnet_posinv.recipe.contents import Contents
 from espnet_posinv.recipe.made_from import begin, paths_in
 
@@ -31,9 +30,7 @@ def options(parser):
 def run(args) -> int:
     values: dict[str, object] = dict(pair.partition("=")[::2] for pair in args.value)
     if args.config:
-        import yaml
-
-        values |= yaml.safe_load(Path(args.config).read_text(encoding="utf-8"))
+        values |= read_yaml(args.config)
     reads = [*filter(None, args.reads), *paths_in(values)]
     how = {"folder": args.folder, "keep": args.keep, "refuse": args.refuse, "redo": args.redo == "true"}
     # With --refuse the inputs must be known for certain, so pipes are run; else making it again runs them.

@@ -1,12 +1,12 @@
 """Tables and curves of the experiment, with intervals over seeds and utterances."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from espnet_posinv.files import read_json
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.report.document import Line, Panel, Panels, Section, Strong, Table
 from espnet_posinv.report.markdown import write_study
@@ -53,11 +53,11 @@ class Results:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.facts = {p.name.split(".")[0]: json.loads(p.read_text()) for p in folder.glob("*.facts.json")}
+        self.facts = {p.name.split(".")[0]: read_json(p) for p in folder.glob("*.facts.json")}
         files = [p for p in folder.glob("*@*/step*.json")]
         if not files or "unseen" not in self.facts:
             raise DataError(f"{folder}: no scores of a set named unseen; run train and score first")
-        self.files = {(p.parent.name, int(p.stem[4:])): json.loads(p.read_text()) for p in files}
+        self.files = {(p.parent.name, int(p.stem[4:])): read_json(p) for p in files}
         for found in self.files.values():
             if "unseen" in found and "half" in self.facts:  # what is scored whole is scored in part
                 found.setdefault("half", self._half(found["unseen"]))
@@ -90,12 +90,12 @@ class Results:
     def errors(self, name: str, cell: str, step: int, kind: str = "per") -> Errors:
         """Of each judge (seeds, utterances); of a model that was not trained here, one row."""
         if cell == "noisy":
-            found = [json.loads((self.folder / f"{name}.noisy.json").read_text())]
+            found = [read_json(self.folder / f"{name}.noisy.json")]
         elif "@" in cell and step:
             found = self.files[cell, step][name]
         else:
             path = self.folder / ("nsnet2" if "@" in cell else cell) / "step0.json"
-            found = json.loads(path.read_text())[name]
+            found = read_json(path)[name]
         return {judge: np.array([row[judge][kind] for row in found], float) for judge in found[0]}
 
     def resamples(self, name: str, judge: str = "") -> Resamples:
@@ -194,7 +194,7 @@ def _speed(results: Results) -> Table:
     """Updates until 90 % of the gain at the last common checkpoint, and that against SSL-MSE's."""
     sampled, rows, times = results.resamples("half"), [], {}
     measured = results.folder / "speed.json"
-    speed = json.loads(measured.read_text()) if measured.is_file() else {"seconds": {}}
+    speed = read_json(measured) if measured.is_file() else {"seconds": {}}
     seconds = speed["seconds"]
     for cell in results.cells:
         steps, rates = _curve(results, cell, sampled)

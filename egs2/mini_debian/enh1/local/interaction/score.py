@@ -8,7 +8,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_posinv.asr import ctc_head
-from espnet_posinv.files import atomic_write
+from espnet_posinv.files import atomic_write, read_json
 from espnet_posinv.kaldi.audio import read_mono
 from espnet_posinv.kaldi.scp import DataError, read_scp
 from espnet_posinv.sample_rate import SAMPLE_RATE
@@ -119,7 +119,7 @@ def score(
         device: cpu or cuda.
     """
     path = weights.with_suffix(".json")
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = read_json(path) if path.is_file() else {}
     missing = [name for name in sets if name not in kept]
     if not missing:
         return

@@ -15,7 +15,7 @@ from espnet_posinv.criterions import criterion_class
 from espnet_posinv.enh.in_memory import Mixer, Plan, learning_rate
 from espnet_posinv.enh.model_folder import INFERENCE, KEY, write_model
 from espnet_posinv.enh.nsnet2 import NSNet2Separator
-from espnet_posinv.files import atomic_write, replacing, write_json
+from espnet_posinv.files import atomic_write, read_json, replacing, write_json
 from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.sample_rate import SAMPLE_RATE
 from interaction.resume import State
@@ -40,7 +40,7 @@ def load_model(folder: Path) -> NSNet2Separator:
 
 def export(weights: Path) -> list[Path]:
     """Models of all seeds in a cell's step<n>.pt as folders beside it: step<n>_seed1, ..."""
-    training = json.loads((weights.parent / "cell.json").read_text(encoding="utf-8"))
+    training = read_json(weights.parent / "cell.json")
     folders = []
     for seed, state in enumerate(torch.load(weights, weights_only=True, map_location="cpu"), 1):
         folders.append(weights.with_name(f"{weights.stem}_seed{seed}"))
@@ -202,7 +202,7 @@ def train(
     for folder in cells:
         if (folder / f"step{max(checkpoints)}.pt").is_file():
             plan_file = folder / "plan.json"  # older trainings have none
-            if plan_file.is_file() and json.loads(plan_file.read_text(encoding="utf-8")) != settings:
+            if plan_file.is_file() and read_json(plan_file) != settings:
                 raise DataError(f"{plan_file}: trained with other settings; name another --output-dir")
             say(f"{folder}: trained already")
     open_cells = [
