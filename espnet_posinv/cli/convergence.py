@@ -44,12 +44,14 @@ def run(args):
     from espnet_posinv.convergence.measure import Measures, measure, upstream_of
     from espnet_posinv.convergence.report import write_convergence
     from espnet_posinv.criterions import PAPER
+    from espnet_posinv.device import find_device
     from espnet_posinv.report.systems import read_systems
     from espnet_posinv.scoring.metrics import METRICS
 
     signal = tuple(args.signal.replace(",", " ").split())
     if unknown := [name for name in signal if name not in METRICS]:
         args.error(f"--signal {args.signal}: no metric {unknown[0]!r}; there are {', '.join(METRICS)}")
+    find_device(args.device)
     systems = read_systems(args.experiments)
     upstream = args.upstream or upstream_of(systems.values())
     recogniser, _ = build(backend, model, language=args.language)

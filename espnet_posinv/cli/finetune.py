@@ -29,6 +29,7 @@ def options(parser):
 def run(args):
     import torch
 
+    from espnet_posinv.device import find_device
     from espnet_posinv.enh.enhancer import Enhancer, checkpoint_of
     from espnet_posinv.enh.in_memory import Mixer, Plan, finetune
     from espnet_posinv.enh.model_folder import KEY, build_criterion, holds, write_model
@@ -45,6 +46,7 @@ def run(args):
         raise ValueError(
             f"--output-dir {args.output_dir} is --model, which would be overwritten; name another"
         )
+    find_device(args.device)
     values = read_yaml(args.model / "config.yaml")
     entry, criterion = build_criterion(args.criterion, upstream=args.upstream)
     plan = Plan(args.steps, args.batch, args.seconds, args.rate, seed=args.seed)

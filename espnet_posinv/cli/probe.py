@@ -33,9 +33,11 @@ def options(parser):
 
 
 def run(args):
+    from espnet_posinv.device import find_device
     from espnet_posinv.probe.probe import Settings, inputs, probe
     from espnet_posinv.probe.report import read_probe, write_probe
 
+    find_device(args.device)
     options = {"criterions": tuple(args.criterions)} if args.criterions is not None else {}
     settings = Settings(
         utterances=args.utterances,

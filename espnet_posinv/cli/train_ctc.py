@@ -52,10 +52,12 @@ def run(args):
     from espnet_posinv.asr.ctc_head import Recipe, load, save
     from espnet_posinv.asr.ctc_train import Plan, train
     from espnet_posinv.asr.units import learn
+    from espnet_posinv.device import find_device
     from espnet_posinv.kaldi.scp import read_scp
     from espnet_posinv.ssl import load_encoder
 
     say = partial(print, flush=True)
+    device = find_device(args.device)
     layers = _layers(args.layers)
     texts = read_scp(args.train_text, empty_values=True)
     names = read_scp(args.train_scp)
@@ -66,7 +68,7 @@ def run(args):
         lexicon=args.lexicon,
         vocabulary=args.vocabulary,
     )
-    encoder = load_encoder(args.upstream, layers=layers).to(args.device)
+    encoder = load_encoder(args.upstream, layers=layers).to(device)
     train_set = read_set(args.train_scp, args.train_text, units, encoder, say, strict=False)
     valid_set = read_set(args.valid_scp, args.valid_text, units, encoder, say, strict=True)
     hours = sum(item.samples for item in train_set) / SAMPLE_RATE / 3600

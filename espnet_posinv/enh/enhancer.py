@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from espnet_posinv.device import find_device
 from espnet_posinv.files import read_yaml
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
@@ -84,12 +85,7 @@ class Enhancer:
         """
         from espnet_posinv.enh.task import PosinvEnhancementTask
 
-        try:
-            there = torch.device(device).type != "cuda" or torch.cuda.is_available()
-        except RuntimeError:
-            there = False
-        if not there:
-            raise ValueError(f"device {device}: torch finds none here; cpu works everywhere")
+        device = find_device(device)
         folder = Path(folder)
         if not folder.exists() and (MODELS / folder).is_dir():
             folder = MODELS / folder

@@ -23,6 +23,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from espnet_posinv.device import find_device
 from espnet_posinv.enh.model_folder import as_trained
 from espnet_posinv.files import read_yaml
 from espnet_posinv.sample_rate import SAMPLE_RATE
@@ -105,7 +106,7 @@ class TrainingStep:
     def __init__(self, config: str | Path, device: str = "cpu"):
         from espnet_posinv.enh.task import PosinvEnhancementTask as Task
 
-        self.device = torch.device(device)
+        self.device = find_device(device)
         self.rate = SAMPLE_RATE
         parser = Task.get_parser()
         settings = as_trained(read_yaml(config))

@@ -222,7 +222,7 @@ def test_three_samples(folder):
 def test_nothing_to_do_and_no_gpu_are_one_line(folder, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="no audio file in this folder"):
         command("enhance")([str(folder), str(tmp_path), "--output-dir", str(tmp_path / "out")])
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(ValueError, match="device cuda: torch finds none here; cpu works everywhere"):
         Enhancer.from_pretrained(folder, device="cuda")
 

@@ -14,13 +14,13 @@ def options(parser):
 
 
 def run(args):
-    import torch
-
     from espnet_posinv.criterions.stored import store_references
+    from espnet_posinv.device import find_device
     from espnet_posinv.enh.model_folder import build_criterion
 
+    device = find_device(args.device)
     _, criterion = build_criterion(args.config, references=args.output)
     speeds = criterion.speed.factors if hasattr(criterion, "speed") else [1.0]
-    encoder = criterion.encoder(torch.device(args.device))
+    encoder = criterion.encoder(device)
     count = store_references(encoder, criterion.facts, args.data, speeds, args.output)
     print(f"{args.output}: {count} references")
