@@ -1,5 +1,6 @@
 """Speaker verification: equal error rate of the cosine between vectors of two recordings."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -62,7 +63,7 @@ class SpeakerVerification:
         tested = np.stack([data.vectors[name] for name in names])
         enrolled = np.stack([data.clean[name] for name in names]) if data.clean else tested
         label, speakers = np.unique([data.labels[name] for name in names], return_inverse=True)
-        first, second, target = self._trials(names, label[speakers], ordered=bool(data.clean))
+        first, second, target = self._trials(data, names, label[speakers])
         if not target.any() or target.all():
             kind = "nontarget" if target.any() else "target"
             raise DataError(
@@ -84,12 +85,12 @@ class SpeakerVerification:
             total["similarity"] = {"value": mean, "low": below, "high": above}
         return {"total": total, "facts": facts, "notes": few, "utterances": utterances}
 
-    def _trials(self, names: list[str], speakers: np.ndarray, ordered: bool):
+    def _trials(self, data: Data, names: list[str], speakers: np.ndarray):
         """Indices of the enrolled and tested utterance of each trial, and whether they have one speaker."""
         if self.trials:
-            return self._read_trials(names, speakers)
+            return self._read_trials(names, speakers, data.undefined)
         first, second = np.triu_indices(len(names), 1)
-        if ordered:
+        if data.clean:
             first, second = np.concatenate([first, second]), np.concatenate([second, first])
         target = speakers[first] == speakers[second]
         others = np.flatnonzero(~target)
@@ -98,7 +99,7 @@ class SpeakerVerification:
         kept = np.concatenate([np.flatnonzero(target), np.sort(others)])
         return first[kept], second[kept], target[kept]
 
-    def _read_trials(self, names: list[str], speakers: np.ndarray):
+    def _read_trials(self, names: list[str], speakers: np.ndarray, undefined: Mapping[str, str]):
         index = {name: number for number, name in enumerate(names)}
         rows = []
         for number, fields in enumerate(fields_of(self.trials, exactly=3), 1):
@@ -110,7 +111,9 @@ class SpeakerVerification:
                     "begins with 1 or 0"
                 )
             if lacking := [name for name in fields[:2] if name not in index]:
-                raise DataError(f"{self.trials}:{number}: no utterance {lacking[0]!r} in the test set")
+                why = undefined.get(lacking[0])
+                what = f"has no vector ({why}); delete the line" if why else "is not in the test set"
+                raise DataError(f"{self.trials}:{number}: utterance {lacking[0]!r} {what}")
             one, other = (index[name] for name in fields[:2])
             if (speakers[one] == speakers[other]) != (fields[2] == "target"):
                 raise DataError(

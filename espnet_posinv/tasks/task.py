@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -27,12 +27,14 @@ class Data:
         clean: vectors of the same utterances before noise and enhancement; empty if not given.
         labels: of each utterance.
         speakers: of each utterance; empty if not given.
+        undefined: why an utterance has no vector, as silence.
     """
 
     vectors: Mapping[str, np.ndarray]
     clean: Mapping[str, np.ndarray]
     labels: Mapping[str, str]
     speakers: Mapping[str, str]
+    undefined: Mapping[str, str] = field(default_factory=dict)
 
 
 class Task(Protocol):
@@ -107,7 +109,7 @@ def score(
     tables = {name: _without(undefined, table) for name, table in tables.items()}
     vectors = _without(undefined, vectors)
     clean = vectors if same else _without(undefined, clean)
-    result = task.evaluate(Data(vectors, clean, tables["labels"], tables["spk"]))
+    result = task.evaluate(Data(vectors, clean, tables["labels"], tables["spk"], undefined))
     record = {"settings": task.settings(), "clean": clean_scp is not None, "labels": Path(labels).name}
     if undefined:
         record["undefined"] = result["undefined"] = undefined

@@ -92,14 +92,15 @@ def test_clean_speech_is_enrolled():
 def test_files_of_trials(tmp_path):
     (tmp_path / "kaldi").write_text("a1 a2 target\na1 b1 nontarget\nb1 b2 target\nc1 a1 nontarget\n")
     (tmp_path / "voxceleb").write_text("1 a1 a2\n0 a1 b1\n1 b1 b2\n0 c1 a1\n")
-    data = Data(VECTORS, {}, SPEAKERS, {})
+    data = Data(VECTORS, {}, SPEAKERS, {}, {"s1": "silent"})
     results = [
         SpeakerVerification("m", trials=f"{tmp_path}/{n}").evaluate(data) for n in ("kaldi", "voxceleb")
     ]
     assert results[0] == results[1]
     assert (results[0]["facts"]["targets"], results[0]["facts"]["nontargets"]) == (2, 2)
     for line, message in (
-        ("a1 zz target", "bad:1: no utterance 'zz' in the test set"),
+        ("a1 zz target", "bad:1: utterance 'zz' is not in the test set"),
+        ("a1 s1 target", r"bad:1: utterance 's1' has no vector \(silent\); delete the line"),
         ("a1 a2 maybe", "bad:1: 'a1 a2 maybe' neither ends with target or nontarget nor begins"),
         ("nan a1 a2", "bad:1: 'nan a1 a2' neither ends with target or nontarget nor begins"),
         ("a1 a2 nontarget", "bad:1: nontarget, but by the labels a1 is of a and a2 of a; correct one"),
