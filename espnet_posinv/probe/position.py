@@ -9,10 +9,11 @@ from scipy.stats import t as student
 
 from espnet_posinv.probe.hidden import HiddenStates, States
 
+FOLDS = 4  # of the cross-validation of a prediction
 RIDGE = 1e-3  # weight of the penalty, relative to the features' mean variance
 
 
-def read_out(x: torch.Tensor, folds: int = 4, seed: int = 0) -> dict[str, tuple[float, float, float]]:
+def read_out(x: torch.Tensor, folds: int = FOLDS, seed: int = 0) -> dict[str, tuple[float, float, float]]:
     """R^2 of a linear prediction of the frame index from one frame, on held-out utterances of x (U, N, D).
 
     Returns:

@@ -19,7 +19,7 @@ from espnet_posinv.probe.exploit import exploit
 from espnet_posinv.probe.hidden import HiddenStates, read_speech, stationary_crops
 from espnet_posinv.probe.layers import SNRS, noise_monotony, sound_clusters, speech_shaped_noise
 from espnet_posinv.probe.logmel import logmel
-from espnet_posinv.probe.position import index_distances, read_out, shift_changes
+from espnet_posinv.probe.position import FOLDS, index_distances, read_out, shift_changes
 from espnet_posinv.ssl.fingerprint import encoder_fingerprint
 
 FORMAT = 2  # of probe.json; results of another format are measured again
@@ -63,6 +63,8 @@ def probe(
         ValueError: the encoder cannot be loaded, or a criterion is unknown.
     """
     s = settings or Settings()
+    if s.utterances < 2 * FOLDS:
+        raise DataError(f"{s.utterances} segments of speech (--utterances): {2 * FOLDS} or more are needed")
     classes = {name: criterion_class(name) for name in s.criterions}
     began = time.time()
     encode = HiddenStates(upstream, s.device)

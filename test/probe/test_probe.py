@@ -13,12 +13,13 @@ from espnet_posinv.criterions.ssl_mse import SSLMSELoss
 from espnet_posinv.criterions.ssl_mse_pad import SSLMSEPadLoss
 from espnet_posinv.criterions.ssl_sinkhorn import SSLSinkhornLoss
 from espnet_posinv.criterions.ssl_softdtw import SSLSoftDTWLoss
+from espnet_posinv.kaldi.scp import DataError
 from espnet_posinv.probe import hidden
 from espnet_posinv.probe.exploit import compare
 from espnet_posinv.probe.hidden import HiddenStates, read_speech
 from espnet_posinv.probe.layers import noise_monotony, speech_shaped_noise
 from espnet_posinv.probe.position import shift_changes
-from espnet_posinv.probe.probe import Settings, inputs
+from espnet_posinv.probe.probe import Settings, inputs, probe
 from espnet_posinv.probe.report import read_probe
 
 main = command("probe")
@@ -138,6 +139,12 @@ def test_options_without_meaning(tmp_path, capsys, option, value, kind):
     with pytest.raises(SystemExit):
         main(["--upstream", "x", "--data", str(tmp_path), "--output-dir", f"{tmp_path}/o", option, value])
     assert f"argument {option}: expected a {kind} above 0, got {value!r}" in capsys.readouterr().err
+
+
+def test_few_segments_are_told_before_anything_is_read():
+    message = r"1 segments of speech \(--utterances\): 8 or more are needed"
+    with pytest.raises(DataError, match=message):
+        probe("x:y", "nowhere", Settings(utterances=1))
 
 
 def test_of_a_large_corpus_an_hour_is_read(tmp_path, monkeypatch):
