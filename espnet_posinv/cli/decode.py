@@ -9,7 +9,7 @@ of a module of yours. Settings of one recogniser follow its model: MODEL,beam_si
 import os
 import sys
 
-from espnet_posinv.cli.arguments import positive
+from espnet_posinv.cli.arguments import above_zero, positive
 
 RECOGNISER_OPTIONS = ("backend", "model", "language", "beam_size", "window", "compute_type")
 
@@ -22,10 +22,10 @@ def options(parser):
     parser.add_argument("--backend", default="whisper", help="see above")
     parser.add_argument("--model", required=True, metavar="MODEL[,name=value...]", help="see above")
     parser.add_argument("--language", default="en", help="language spoken, for back ends that need it")
-    parser.add_argument("--beam-size", type=int, help="1: greedy (default: the back end's)")
+    parser.add_argument("--beam-size", type=positive, help="1: greedy (default: the back end's)")
     parser.add_argument(
         "--window",
-        type=float,
+        type=above_zero,
         help="seconds that Whisper's encoder processes of utterances at least 2 s shorter (default: 30); "
         "15 is 3 times faster",
     )

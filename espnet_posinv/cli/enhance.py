@@ -3,6 +3,7 @@
 A recording that cannot be read is reported and skipped; the exit status is then 1.
 """
 
+from espnet_posinv.cli.arguments import above_zero
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
@@ -15,7 +16,7 @@ def options(parser):
     parser.add_argument("--checkpoint", help="file in the model's folder (default: the best one)")
     parser.add_argument("--sample-rate", type=int, default=SAMPLE_RATE, help="of the model, Hz")
     parser.add_argument(
-        "--segment", type=float, default=30.0, help="seconds; longer recordings are enhanced in pieces"
+        "--segment", type=above_zero, default=30.0, help="seconds; longer recordings are enhanced in pieces"
     )
     parser.add_argument("--overlap", type=float, default=1.0, help="seconds of the cross-fade between pieces")
     parser.add_argument("--batch-size", type=int, default=1, help="pieces of a recording in one batch")

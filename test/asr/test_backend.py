@@ -81,6 +81,14 @@ def test_one_file_adds_a_back_end(mine, capsys):
     assert "--window: not used by back end mine.loudness" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("option", "kind"), [("--beam-size", "whole number"), ("--window", "number")])
+def test_numbers_without_meaning(capsys, option, kind):
+    for value in ("0", "-1"):
+        with pytest.raises(SystemExit):
+            main(["--wav-scp", "a", "--output-dir", "b", "--model", "c", option, value])
+        assert f"argument {option}: expected a {kind} above 0, got {value!r}" in capsys.readouterr().err
+
+
 def test_jobs_of_a_launcher_lose_nothing_but_what_failed(mine, capsys):
     jobs = ("--nj", "3", "--cmd", str(UTILS / "run.pl"))
     with pytest.raises(SystemExit, match=r"recognition failed, see above and .*asr_decode.\*.log; run again"):

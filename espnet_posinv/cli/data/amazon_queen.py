@@ -5,13 +5,13 @@ Utterances of 2 to 10 s at -26 dBFS, in an order that depends on their names alo
 
 from pathlib import Path
 
-from espnet_posinv.cli.arguments import add_downloads
+from espnet_posinv.cli.arguments import add_downloads, positive
 
 
 def options(parser):
     add_downloads(parser, "../downloads")
     parser.add_argument("--data", type=Path, required=True, help="the new data directory")
-    parser.add_argument("--utterances", type=int, default=240, help="how many")
+    parser.add_argument("--utterances", type=positive, default=240, help="how many")
 
 
 def run(args):

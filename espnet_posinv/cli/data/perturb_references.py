@@ -4,6 +4,8 @@ Train with --train_data_path_and_name_and_type DATA/perturbed_ref1.scp,perturbed
 validation data, and perturbed_ref: true in the criterion's conf.
 """
 
+from espnet_posinv.cli.arguments import positive
+
 
 def options(parser):
     parser.add_argument("data", help="data directory with spk1.scp")
@@ -11,7 +13,7 @@ def options(parser):
     parser.add_argument("--factors", type=float, nargs="+", default=[0.9, 1.0, 1.1], help="tempo factors")
     parser.add_argument("--method", default="sox", help="sox (WSOLA) or world (vocoder)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
-    parser.add_argument("--nj", type=int, default=1, help="processes")
+    parser.add_argument("--nj", type=positive, default=1, help="processes")
 
 
 def run(args):

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from espnet_posinv.cli.arguments import positive
 from espnet_posinv.kaldi.check import Needs, check_data_dir, report
 
 
@@ -24,9 +25,11 @@ def options(parser):
         help="open the audio, to find files that are missing, truncated or not finite",
     )
     parser.add_argument("--fs", default=None, help="sampling rate the audio must have, like 16k")
-    parser.add_argument("--channels", type=int, default=None, help="number of channels the audio must have")
     parser.add_argument(
-        "--nj", type=int, default=None, help="processes for --check-audio (default: one per core)"
+        "--channels", type=positive, default=None, help="number of channels the audio must have"
+    )
+    parser.add_argument(
+        "--nj", type=positive, default=None, help="processes for --check-audio (default: one per core)"
     )
 
 

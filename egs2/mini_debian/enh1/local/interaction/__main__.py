@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from espnet_posinv.cli.arguments import Parser, positive
+from espnet_posinv.cli.arguments import Parser, above_zero, positive
+from espnet_posinv.device import find_device
 from espnet_posinv.enh.in_memory import Plan
 
 ABLATION, DATA = Path("conf/ablation.yaml"), Path("../asr1/data")
@@ -41,8 +42,8 @@ def options(parser):
     parser.add_argument("--clean", type=Path, default=DATA / "test_clean", help="the same, clean")
     parser.add_argument("--seeds", type=positive, default=5)
     parser.add_argument("--batch", type=positive, default=16, help="windows of an update and seed")
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
-    parser.add_argument("--rate", type=float, default=3e-4, help="highest learning rate")
+    parser.add_argument("--seconds", type=above_zero, default=4.0, help="length of a window")
+    parser.add_argument("--rate", type=above_zero, default=3e-4, help="highest learning rate")
     parser.add_argument("--snr", type=float, nargs=2, default=Plan.snr, metavar=("LOW", "HIGH"), help="dB")
     parser.add_argument("--checkpoints", type=positive, nargs="+", default=[25, 50, 100, 200, 400, 800])
     parser.add_argument("--steps", nargs="*", type=int, help="of score and export: which checkpoints")
@@ -61,6 +62,7 @@ def table(text: str) -> dict[str, str]:
 def run(args) -> None:
     """Do what the first argument says."""
     say = partial(print, flush=True)
+    find_device(args.device)
     if args.what == "pack":
         from interaction.pack import pack
 

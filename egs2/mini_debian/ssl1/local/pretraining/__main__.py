@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from espnet_posinv.cli.arguments import Parser, positive
+from espnet_posinv.cli.arguments import Parser, above_zero, positive
+from espnet_posinv.device import find_device
 from espnet_posinv.sample_rate import SAMPLE_RATE
 
 
@@ -32,8 +33,8 @@ def options(parser):
     parser.add_argument("--teacher-layer", type=int, default=4, help="its layer")
     parser.add_argument("--steps", type=positive, default=8000)
     parser.add_argument("--batch", type=positive, default=96, help="windows a step")
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of a window")
-    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
+    parser.add_argument("--seconds", type=above_zero, default=4.0, help="length of a window")
+    parser.add_argument("--rate", type=above_zero, default=1e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0, help="of everything")
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="torch device"
@@ -47,6 +48,7 @@ def run(args) -> None:
     """Do what the first argument says."""
     # What decodes recordings is imported where it is used: training alone needs less
     say = partial(print, flush=True)
+    find_device(args.device)
     if args.what == "gather":
         from pretraining.corpus import recordings, write_streams
 
