@@ -83,9 +83,9 @@ class Enhancer:
         Raises:
             ValueError: a file is missing, or the checkpoint is of another model.
         """
-        from espnet_posinv.enh.task import PosinvEnhancementTask
-
         device = find_device(device)
+        from espnet_posinv.enh.task import PosinvEnhancementTask  # takes seconds
+
         folder = Path(folder)
         if not folder.exists() and (MODELS / folder).is_dir():
             folder = MODELS / folder

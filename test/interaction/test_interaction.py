@@ -93,7 +93,7 @@ def test_the_speed_of_each_cell_is_measured_and_nothing_is_trained(tmp_path, mon
     found = json.loads((tmp_path / "speed.json").read_text())
     assert found["seeds"] == 3 and list(found["seconds"]) == ["ssl_mse", "ssl_softdtw"]
     assert 0 < sum(found["seconds"].values()) * 3 * 2 < took  # three models, two updates
-    assert not list(tmp_path.rglob("*.pt"))
+    assert list(tmp_path.iterdir()) == [tmp_path / "speed.json"]  # what cells say of themselves stays
 
 
 def test_a_training_that_is_killed_goes_on(tmp_path, monkeypatch):
@@ -181,8 +181,7 @@ def test_a_planted_interaction_is_found(tmp_path):
     for name in ("unseen", "half"):
         (tmp_path / f"{name}.noisy.json").write_text(json.dumps(row(0.6)))
     (tmp_path / "nsnet2").mkdir()
-    first = {"unseen": [row(0.5)], "half": [{j: {"per": [10] * 100, "lps": [10] * 100} for j in judges}]}
-    (tmp_path / "nsnet2/step0.json").write_text(json.dumps(first))
+    (tmp_path / "nsnet2/step0.json").write_text(json.dumps({"unseen": [row(0.5)]}))
     speed = {"device": "a card", "seeds": 3, "seconds": {"ssl_mse@free": 0.01}}
     (tmp_path / "speed.json").write_text(json.dumps(speed))
     main(["report", "--output-dir", str(tmp_path), "--page", str(tmp_path / "page")])
@@ -190,6 +189,14 @@ def test_a_planted_interaction_is_found(tmp_path):
     assert "3 seeds a cell, 400 updates, 200 utterances" in page
     assert (tmp_path / "page/convergence.png").exists()
     assert "seconds to 90 % of it, a card" in page and "|  | 3.6 [3.6, 3.6] |" in page  # 0.9 of 400 updates
+    assert "no certain gain" not in page
+    (tmp_path / "nsnet2/step0.json").write_text(json.dumps({"unseen": [row(0.4)]}))  # as ssl_mse@free
+    main(["report", "--output-dir", str(tmp_path), "--page", str(tmp_path / "page")])
+    page = (tmp_path / "page/interaction.md").read_text()
+    assert page.count("| no certain gain |  |  |") == 3 and "| 360 [360, 360] |  |  |" in page
+    (tmp_path / "speed.json").write_text(json.dumps(speed | {"seeds": 5}))
+    with pytest.raises(SystemExit, match=r"speed.json: of 5 models at once, the cells have 3; delete it"):
+        main(["report", "--output-dir", str(tmp_path), "--page", str(tmp_path / "page")])
 
 
 def test_grids_are_cells_whose_differences_are_told(tmp_path, monkeypatch):

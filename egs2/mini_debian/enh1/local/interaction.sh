@@ -84,6 +84,6 @@ score() {
         --judges "mini_hubert=${heads}/mini_hubert_phones_blstm positional=${heads}/positional_phones_blstm whisper=${heads}/whisper_tiny_phones_blstm,${whisper}" "$@"
 }
 score --steps 0 "${updates}" --sets "unseen=${data}/test_unseen"
-score --steps "${checkpoints[@]}" --sets "half=${data}/test_unseen/every2"  # the curves; their ends are parts of the above
+score --steps "${checkpoints[@]}" --sets "half=${data}/test_unseen/every2"  # the curves; both ends are parts of the above
 score --steps 0 "${updates}" --sets "seen=${data}/test_seen clean=${data}/test_clean"
 interaction report --output-dir "${dir}"

@@ -57,10 +57,7 @@ class Results:
         files = [p for p in folder.glob("*@*/step*.json")]
         if not files or "unseen" not in self.facts:
             raise DataError(f"{folder}: no scores of a set named unseen; run train and score first")
-        self.files = {(p.parent.name, int(p.stem[4:])): read_json(p) for p in files}
-        for found in self.files.values():
-            if "unseen" in found and "half" in self.facts:  # what is scored whole is scored in part
-                found.setdefault("half", self._half(found["unseen"]))
+        self.files = {(p.parent.name, int(p.stem[4:])): self._scores(p) for p in files}
         cells = sorted({cell for cell, _ in self.files})
         self.cells = [cell for cell in cells if self.steps("unseen", cell)]
         self.unscored = [cell for cell in cells if cell not in self.cells]
@@ -75,13 +72,17 @@ class Results:
             raise DataError(f"{folder}: the cells have no scored checkpoint in common")
         self.last = max(steps)
 
-    def _half(self, unseen: list[dict]) -> list[dict]:
-        places = {name: i for i, name in enumerate(self.facts["unseen"]["names"])}
-        kept = [places[name] for name in self.facts["half"]["names"]]
-        return [
-            {j: {kind: [x[i] for i in kept] for kind, x in errors.items()} for j, errors in seed.items()}
-            for seed in unseen
-        ]
+    def _scores(self, path: Path) -> dict[str, list[dict]]:
+        """Of each set, the errors of each seed; what is scored whole is scored in part."""
+        found = read_json(path)
+        if "unseen" in found and "half" in self.facts and "half" not in found:
+            places = {name: i for i, name in enumerate(self.facts["unseen"]["names"])}
+            kept = [places[name] for name in self.facts["half"]["names"]]
+            found["half"] = [
+                {j: {kind: [x[i] for i in kept] for kind, x in errors.items()} for j, errors in seed.items()}
+                for seed in found["unseen"]
+            ]
+        return found
 
     def steps(self, name: str, cell: str) -> list[int]:
         """Checkpoints of a cell that are scored on a set."""
@@ -95,7 +96,7 @@ class Results:
             found = self.files[cell, step][name]
         else:
             path = self.folder / ("nsnet2" if "@" in cell else cell) / "step0.json"
-            found = read_json(path)[name]
+            found = self._scores(path)[name]
         return {judge: np.array([row[judge][kind] for row in found], float) for judge in found[0]}
 
     def resamples(self, name: str, judge: str = "") -> Resamples:
@@ -194,7 +195,12 @@ def _speed(results: Results) -> Table:
     """Updates until 90 % of the gain at the last common checkpoint, and that against SSL-MSE's."""
     sampled, rows, times = results.resamples("half"), [], {}
     measured = results.folder / "speed.json"
-    speed = read_json(measured) if measured.is_file() else {"seconds": {}}
+    speed = read_json(measured) if measured.is_file() else {"seconds": {}, "seeds": results.seeds}
+    if speed["seeds"] != results.seeds:
+        raise DataError(
+            f"{measured}: of {speed['seeds']} models at once, the cells have {results.seeds}; "
+            "delete it and run speed"
+        )
     seconds = speed["seconds"]
     for cell in results.cells:
         steps, rates = _curve(results, cell, sampled)
@@ -208,12 +214,15 @@ def _speed(results: Results) -> Table:
             here = steps[i - 1] + share * (steps[i] - steps[i - 1])
             reached = np.where(good & (a > goal), here, reached)
         times[cell] = reached, rates[0] - rates[-1]
+    gained = {cell for cell, (_, gain) in times.items() if np.percentile(gain[1:], LEVEL[0]) > 0}
     for cell, (reached, gain) in times.items():
-        base = times[f"{BASE}@{cell.split('@')[1]}"][0]
-        against = "" if cell.startswith(f"{BASE}@") else told(reached - base, "+.0f")
-        rows.append([cell, told(gain), told(reached, ".0f"), against])
+        base = f"{BASE}@{cell.split('@')[1]}"
+        rows.append([cell, told(gain), told(reached, ".0f") if cell in gained else "no certain gain"])
+        compared = cell != base and {cell, base} <= gained
+        rows[-1].append(told(reached - times[base][0], "+.0f") if compared else "")
         if seconds:
-            rows[-1].append(told(reached * seconds[cell], ".1f") if cell in seconds else "")
+            known = cell in seconds and cell in gained
+            rows[-1].append(told(reached * seconds[cell], ".1f") if known else "")
     head = ["model", "gain of PER", "updates to 90 % of it", "minus ssl_mse"]
     if seconds:
         head.append(f"seconds to 90 % of it, {speed['device']}")

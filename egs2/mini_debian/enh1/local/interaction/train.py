@@ -7,6 +7,7 @@ cells get the same batches.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -168,6 +169,11 @@ class Models:
             cell.restore(kept)
 
 
+def batches(speech, noises, plan: Plan, seeds: int, device: str) -> Mixer:
+    """Makes the batches of all seeds, each of which takes its part."""
+    return Mixer(speech, noises, replace(plan, batch=seeds * plan.batch), device)
+
+
 def train(
     cells: Mapping[Path, tuple[Mapping, Sequence[str]]],
     start: Path,
@@ -215,7 +221,7 @@ def train(
     for cell in open_cells:
         write_json(cell.folder / "plan.json", settings)
     models = Models(open_cells, load_model(start), plan, seeds, device)
-    mixer = Mixer(speech, noises, Plan(**{**vars(plan), "batch": seeds * plan.batch}), device)
+    mixer = batches(speech, noises, plan, seeds, device)
     state = State(models, mixer, settings)
     for step in range(state.restore(), max(checkpoints)):
         models.update(step, *mixer())
